@@ -1,0 +1,195 @@
+"""What a run leaves behind: its record, its failure, and the schema of a result row.
+
+A record is read from JSON and nothing in it is executed. A result row describes one planned cell, finished or not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Status = Literal["finished", "failed", "blocked", "running", "missing"]
+STATUSES: tuple[Status, ...] = ("finished", "running", "failed", "blocked", "missing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file in the run's folder: its name there, its size in bytes and its SHA-256."""
+
+    file: str
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Which code computed a run, where, with what and for how long.
+
+    `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `seconds` is the wall
+    time of the whole pack, which held `pack_size` runs.
+    """
+
+    commit: str
+    dirty: bool
+    versions: Mapping[str, str]
+    device: str
+    host: str
+    started: str
+    seconds: float
+    pack_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A finished run: its spec as JSON data, scalar measurements, per-epoch curves and artifacts by name.
+
+    Every curve has one value per evaluated epoch, in the order of the curve `epoch`.
+    """
+
+    run_id: str
+    stage: str
+    spec: Mapping[str, Any]
+    parents: tuple[str, ...]
+    provenance: Provenance
+    measurements: Mapping[str, float]
+    curves: Mapping[str, list[float]]
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+
+    def data(self) -> dict[str, Any]:
+        """The record as JSON data."""
+        return {**asdict(self), "parents": list(self.parents)}
+
+    @staticmethod
+    def from_data(data: Any, *, source: str) -> "RunRecord":
+        """The record that `data()` gave. Raises ValueError naming the source if a field is absent, unknown or of another type."""
+        given = _checked(RunRecord, data, source)
+        provenance = _checked(Provenance, given["provenance"], source)
+        artifacts = {
+            str(name): Artifact(**_checked(Artifact, value, source)) for name, value in given["artifacts"].items()
+        }
+        return RunRecord(
+            **{
+                **given,
+                "parents": tuple(given["parents"]),
+                "provenance": Provenance(**provenance),
+                "artifacts": artifacts,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a run has no result: the exception, where its pack ran, and how often it has been tried."""
+
+    run_id: str
+    error: str
+    message: str
+    traceback: str
+    host: str
+    pack: tuple[str, ...]
+    attempts: int
+    time: str
+
+    @staticmethod
+    def from_data(data: Any, *, source: str) -> "Failure":
+        """The failure that `asdict` gave. Raises ValueError naming the source if a field is absent or unknown."""
+        given = _checked(Failure, data, source)
+        return Failure(**{**given, "pack": tuple(given["pack"])})
+
+
+def _checked(cls: type, data: Any, source: str) -> dict[str, Any]:
+    names = {each.name for each in fields(cls)}
+    if not isinstance(data, dict) or set(data) != names:
+        found = sorted(data) if isinstance(data, dict) else type(data).__name__
+        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(names)}")
+    for each in fields(cls):
+        value, wanted = data[each.name], str(each.type)
+        right = {
+            "str": isinstance(value, str),
+            "bool": isinstance(value, bool),
+            "int": isinstance(value, int) and not isinstance(value, bool),
+            "float": isinstance(value, int | float) and not isinstance(value, bool),
+        }.get(getattr(each.type, "__name__", wanted), True)
+        if wanted.startswith(("collections.abc.Mapping", "Mapping")) or each.name == "provenance":
+            right = isinstance(value, dict)
+        if not right:
+            raise ValueError(f"{source} has {each.name} = {value!r} of type {type(value).__name__}: {cls.__name__} wants {wanted}")
+    return dict(data)
+
+
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("grid", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("control", pa.string()),
+        pa.field("num_layers", pa.int64(), nullable=False),
+        pa.field("d_model", pa.int64(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("modulus", pa.int64(), nullable=False),
+        pa.field("num_integers", pa.int64(), nullable=False),
+        pa.field("subtask", pa.string()),
+        pa.field("num_ambiguous", pa.int64()),
+        pa.field("num_disambiguation", pa.int64()),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("mask_seed", pa.int64()),
+        pa.field("donor_seed", pa.int64()),
+        pa.field("penalty", pa.float64()),
+        pa.field("temperature_schedule", pa.string()),
+        pa.field("final_temperature", pa.float64()),
+        pa.field("parent_id", pa.string()),
+        pa.field("test_accuracy", pa.float64()),
+        pa.field("validation_accuracy", pa.float64()),
+        pa.field("validation_loss", pa.float64()),
+        pa.field("train_loss", pa.float64()),
+        pa.field("ambiguous_accuracy", pa.float64()),
+        pa.field("best_epoch", pa.int64()),
+        pa.field("density", pa.float64()),
+        pa.field("kept_fraction", pa.float64()),
+        pa.field("subtask_accuracy", pa.float64()),
+        pa.field("rivals", pa.list_(pa.string())),
+        pa.field("rival_agreement", pa.list_(pa.float64())),
+        pa.field("matrix_density", pa.map_(pa.string(), pa.float64())),
+        pa.field("curve_epoch", pa.list_(pa.int64())),
+        pa.field("curve_train_loss", pa.list_(pa.float64())),
+        pa.field("curve_validation_loss", pa.list_(pa.float64())),
+        pa.field("curve_validation_accuracy", pa.list_(pa.float64())),
+        pa.field("curve_ambiguous_accuracy", pa.list_(pa.float64())),
+        pa.field("curve_rival_agreement", pa.list_(pa.list_(pa.float64()))),
+        pa.field("curve_density", pa.list_(pa.float64())),
+        pa.field("commit", pa.string()),
+        pa.field("dirty", pa.bool_()),
+        pa.field("device", pa.string()),
+        pa.field("seconds", pa.float64()),
+        pa.field("pack_size", pa.int64()),
+        pa.field("failure", pa.string()),
+    ],
+    metadata={
+        "run_id": "fingerprint of the run's spec and of all that it descends from",
+        "status": "finished, running, failed, blocked (a parent failed) or missing",
+        "num_disambiguation": "samples in the training set that tell the rule from its rivals",
+        "test_accuracy": "argmax at '=' equals the answer, at the epoch of best validation accuracy; null unless finished",
+        "validation_accuracy": "the best over epochs",
+        "density": "share of ones in the discovered mask (of the mask itself, or of the mask that the control is made from)",
+        "kept_fraction": "share of the recipient's projection weights that start from the donor",
+        "subtask_accuracy": "accuracy on the subtask under the hard mask",
+        "rival_agreement": "share of validation samples answered as the rival reading, at the best epoch, in the order of rivals",
+        "seconds": "wall time of the pack that computed the run; pack_size runs shared it",
+    },
+)
+"""One row per planned cell. The metadata holds the meaning of the columns that their name does not tell."""
+
+MEASURED_COLUMNS = (
+    "test_accuracy",
+    "validation_accuracy",
+    "validation_loss",
+    "train_loss",
+    "ambiguous_accuracy",
+    "best_epoch",
+    "density",
+    "kept_fraction",
+    "subtask_accuracy",
+)
+"""Columns that a row takes from the measurements of its record by the same name."""

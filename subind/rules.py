@@ -1,0 +1,92 @@
+"""Integer rules over two operands, such as `a**2 + a*b`: parsed from text, evaluated modulo an integer.
+
+A rule may use the names `a` and `b`, integer literals, `+`, `-`, `*`, and `**` with a literal exponent. The text is
+parsed into a syntax tree and walked; it is never executed.
+"""
+
+import ast
+from functools import cache
+from typing import TypeVar
+
+Integers = TypeVar("Integers")
+"""A Python int, a NumPy integer array or an int64 tensor."""
+
+LONGEST_RULE = 200
+LARGEST_EXPONENT = 64
+LARGEST_MODULUS = 2**31
+"""Products of two residues stay below 2**62, inside int64."""
+
+ALLOWED = "use a, b, integers, +, -, * and ** with an exponent from 0 to 64, such as 'a**2 + a*b'"
+
+
+def canonical(text: str) -> str:
+    """The one spelling of a rule: `a**2+a*b` and `a ** 2 + (a * b)` give the same text.
+
+    Raises ValueError if the text is not a rule.
+    """
+    return ast.unparse(_parsed(text))
+
+
+def evaluate(text: str, a: Integers, b: Integers, *, modulus: int) -> Integers:
+    """rule(a, b) mod `modulus`, elementwise, in 0 … modulus - 1.
+
+    Every intermediate result is reduced, so that nothing overflows int64.
+    """
+    return _value(_parsed(text).body, {"a": a, "b": b}, modulus)
+
+
+@cache
+def _parsed(text: str) -> ast.Expression:
+    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_RULE:
+        raise ValueError(f"rule {text!r} is not a text of 1 to {LONGEST_RULE} characters: {ALLOWED}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"rule {text!r} is no expression ({error}): {ALLOWED}") from None
+    _check(tree.body, text)
+    return tree
+
+
+def _check(node: ast.expr, text: str) -> None:
+    match node:
+        case ast.Name(id="a" | "b"):
+            return
+        case ast.Constant(value=int(value)) if not isinstance(value, bool) and value < LARGEST_MODULUS:
+            return
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult(), right=right):
+            _check(left, text)
+            _check(right, text)
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(exponent))) if (
+            not isinstance(exponent, bool) and 0 <= exponent <= LARGEST_EXPONENT
+        ):
+            _check(left, text)
+        case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
+            _check(operand, text)
+        case _:
+            raise ValueError(f"rule {text!r} has the part {ast.unparse(node)!r}: {ALLOWED}")
+
+
+def _value(node: ast.expr, operands: dict, modulus: int):
+    match node:
+        case ast.Name(id=name):
+            return operands[name] % modulus
+        case ast.Constant(value=int(value)):
+            return value % modulus
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return (_value(left, operands, modulus) + _value(right, operands, modulus)) % modulus
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return (_value(left, operands, modulus) - _value(right, operands, modulus)) % modulus
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _value(left, operands, modulus) * _value(right, operands, modulus) % modulus
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(exponent))):
+            base = _value(left, operands, modulus)
+            power = base * 0 + 1 % modulus
+            for _ in range(exponent):
+                power = power * base % modulus
+            return power
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, operands, modulus) % modulus
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _value(operand, operands, modulus)
+        case _:
+            raise AssertionError(f"unchecked node {ast.dump(node)}")

@@ -1,0 +1,410 @@
+"""What a run is: frozen specs. A transfer contains its mask, a mask contains its donor.
+
+A field that changes the numbers stands here; where and how a run is computed does not. Every spec checks its own fields
+when it is made, so a grid with a bad value fails while it is planned.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import Literal, assert_never
+
+from subind import rules
+
+Stage = Literal["donor", "mask", "transfer"]
+STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
+Precision = Literal["float32"]
+
+
+def _require(holds: bool, field: str, value: object, remedy: str) -> None:
+    if not holds:
+        raise ValueError(f"{field} is {value!r}: {remedy}")
+
+
+def _positive(spec: object, *fields: str) -> None:
+    for field in fields:
+        value = getattr(spec, field)
+        _require(value > 0, f"{type(spec).__name__}.{field}", value, "give a number above 0")
+
+
+def _not_negative(spec: object, *fields: str) -> None:
+    for field in fields:
+        value = getattr(spec, field)
+        _require(value >= 0 and isfinite(value), f"{type(spec).__name__}.{field}", value, "give 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArithmeticTask:
+    """The sequence [a, b, =, c] with c = rule(a, b) mod modulus and operands in 0 … num_integers - 1.
+
+    Every integer is one token; the token "=" is num_integers.
+    """
+
+    rule: str
+    modulus: int
+    num_integers: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rule", rules.canonical(self.rule))
+        _require(self.num_integers >= 2, "ArithmeticTask.num_integers", self.num_integers, "give 2 or more")
+        _require(
+            2 <= self.modulus <= self.num_integers,
+            "ArithmeticTask.modulus",
+            self.modulus,
+            f"give 2 to num_integers = {self.num_integers}, for an answer is one of the integer tokens",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GPT2:
+    """GPT-2: pre-LN, gelu_new, MLP of four times the width, four positions, head tied to the token embedding."""
+
+    num_layers: int
+    d_model: int
+    num_heads: int
+    dropout: float
+
+    def __post_init__(self) -> None:
+        _positive(self, "num_layers", "d_model", "num_heads")
+        _require(
+            self.d_model % self.num_heads == 0,
+            "GPT2.num_heads",
+            self.num_heads,
+            f"give a divisor of d_model = {self.d_model}",
+        )
+        _require(0 <= self.dropout < 1, "GPT2.dropout", self.dropout, "give a probability from 0 to below 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoClip:
+    """Gradients are used as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipNorm:
+    """Gradients of one model are scaled down to the L2 norm `max_norm` where they exceed it."""
+
+    max_norm: float
+
+    def __post_init__(self) -> None:
+        _positive(self, "max_norm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdamW:
+    """AdamW with betas (0.9, 0.999) and epsilon 1e-8; the schedule is over all planned steps."""
+
+    learning_rate: float
+    weight_decay: float
+    schedule: Literal["constant", "linear_decay"]
+    clip: NoClip | ClipNorm
+
+    def __post_init__(self) -> None:
+        _positive(self, "learning_rate")
+        _not_negative(self, "weight_decay")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemperatureSchedule:
+    """The temperature τ of the soft mask σ(τ·s), constant within an epoch; E = num_epochs, g = final^(1/E).
+
+    `exponential`: τ = g^(e-1) in epoch e = 1 … E (it reaches `final` after the last).
+    `as_released`: τ = 1 in epoch 1, then g^e, as the released code has it.
+    """
+
+    name: Literal["exponential", "as_released"]
+    final: float
+
+    def __post_init__(self) -> None:
+        _require(self.final >= 1, "TemperatureSchedule.final", self.final, "give 1 or more")
+
+    def temperature(self, epoch: int, *, num_epochs: int) -> float:
+        """τ in `epoch`, counted from 1."""
+        growth = self.final ** (1 / num_epochs)
+        match self.name:
+            case "exponential":
+                return growth ** (epoch - 1)
+            case "as_released":
+                return 1.0 if epoch == 1 else growth**epoch
+            case _:
+                assert_never(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Donor:
+    """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
+
+    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is a randomly
+    initialised network.
+    """
+
+    task: ArithmeticTask
+    model: GPT2
+    num_samples: int
+    num_evaluation_samples: int
+    optimizer: AdamW
+    batch_size: int
+    num_epochs: int
+    patience: int
+    seed: int
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size", "patience")
+        _not_negative(self, "num_epochs", "seed")
+        _at_least_every_integer(self, "num_samples", self.task)
+        _at_least_every_integer(self, "num_evaluation_samples", self.task)
+
+    @property
+    def num_training_samples(self) -> int:
+        """Rows of one epoch."""
+        return self.num_samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask:
+    """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
+
+    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are kept.
+    """
+
+    donor: Donor
+    subtask: ArithmeticTask
+    num_samples: int
+    num_evaluation_samples: int
+    initial_logit: float
+    penalty: float
+    temperature: TemperatureSchedule
+    optimizer: AdamW
+    batch_size: int
+    num_epochs: int
+    seed: int
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size", "num_epochs")
+        _not_negative(self, "penalty", "seed")
+        _require(isfinite(self.initial_logit), "Mask.initial_logit", self.initial_logit, "give a finite number")
+        _at_least_every_integer(self, "num_samples", self.subtask)
+        _at_least_every_integer(self, "num_evaluation_samples", self.subtask)
+        _same_vocabulary("Mask.subtask", self.subtask, self.donor.task)
+
+    @property
+    def num_training_samples(self) -> int:
+        """Rows of one epoch."""
+        return self.num_samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subnetwork:
+    """Donor weights where the mask is 1, frozen; fresh weights elsewhere; the rest from the donor."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubnetworkTrainable:
+    """As Subnetwork, with nothing frozen."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomSubnetwork:
+    """Donor weights, frozen, on a random mask of the subnetwork's density in every matrix."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplementSubnetwork:
+    """Donor weights, frozen, on a random mask of the subnetwork's density, drawn from where the mask is 0."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomAsReleased:
+    """The released code's "sampled": the donor, frozen, everywhere but on a random set of the subnetwork's size."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplementAsReleased:
+    """The released code's "complement": as RandomAsReleased, the excepted set drawn from where the mask is 0."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullTransfer:
+    """The whole donor, nothing frozen."""
+
+    donor: Donor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmaskedOnly:
+    """Fresh projections; the rest (embeddings, positions, LayerNorm, biases) from the donor; nothing frozen."""
+
+    donor: Donor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomInit:
+    """A fresh network. It has no parents."""
+
+    model: GPT2
+
+
+MaskedControl = (
+    Subnetwork
+    | SubnetworkTrainable
+    | RandomSubnetwork
+    | ComplementSubnetwork
+    | RandomAsReleased
+    | ComplementAsReleased
+)
+Control = MaskedControl | FullTransfer | UnmaskedOnly | RandomInit
+"""What a recipient starts from. A control contains just the parents that its numbers depend on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A recipient trained on ambiguous samples of a task and a few that disambiguate.
+
+    `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded.
+    """
+
+    control: Control
+    task: ArithmeticTask
+    num_ambiguous: int
+    num_disambiguation: int
+    num_evaluation_samples: int
+    rivals: tuple[str, ...] = ("2*a**2", "2*b**2")
+    optimizer: AdamW
+    batch_size: int
+    num_epochs: int
+    seed: int
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rivals", tuple(rules.canonical(rival) for rival in self.rivals))
+        _positive(self, "batch_size", "num_epochs")
+        _not_negative(self, "num_ambiguous", "num_disambiguation", "seed")
+        _positive(self, "num_training_samples")
+        _require(
+            self.num_ambiguous <= self.task.num_integers,
+            "Transfer.num_ambiguous",
+            self.num_ambiguous,
+            f"there are num_integers = {self.task.num_integers} pairs (a, a)",
+        )
+        _at_least_every_integer(self, "num_evaluation_samples", self.task)
+        for parent in parents(self):
+            donor = parent if isinstance(parent, Donor) else parent.donor
+            _same_vocabulary("Transfer.task", self.task, donor.task)
+        for rival in self.rivals:
+            _check_rival(rival, self.task)
+
+    @property
+    def num_training_samples(self) -> int:
+        """Rows of one epoch."""
+        return self.num_ambiguous + self.num_disambiguation
+
+
+Spec = Donor | Mask | Transfer
+
+
+def stage(spec: Spec) -> Stage:
+    """The stage that computes the run."""
+    match spec:
+        case Donor():
+            return "donor"
+        case Mask():
+            return "mask"
+        case Transfer():
+            return "transfer"
+        case _:
+            assert_never(spec)
+
+
+def parents(spec: Spec) -> tuple[Donor | Mask, ...]:
+    """The runs whose artifacts this run reads: at most one."""
+    match spec:
+        case Donor() | Transfer(control=RandomInit()):
+            return ()
+        case Mask(donor=donor) | Transfer(control=FullTransfer(donor=donor) | UnmaskedOnly(donor=donor)):
+            return (donor,)
+        case Transfer(control=control):
+            return (control.mask,)
+        case _:
+            assert_never(spec)
+
+
+def lineage(spec: Spec) -> Iterator[Spec]:
+    """The spec and all that it descends from, itself first."""
+    yield spec
+    for parent in parents(spec):
+        yield from lineage(parent)
+
+
+def model(spec: Spec) -> GPT2:
+    """The architecture of the run's network."""
+    match spec:
+        case Donor(model=found) | Transfer(control=RandomInit(model=found)):
+            return found
+        case Mask() | Transfer():
+            return model(parents(spec)[0])
+        case _:
+            assert_never(spec)
+
+
+def task(spec: Spec) -> ArithmeticTask:
+    """The task that the run is trained on: a mask's is its subtask."""
+    match spec:
+        case Donor(task=found) | Mask(subtask=found) | Transfer(task=found):
+            return found
+        case _:
+            assert_never(spec)
+
+
+def control_name(control: Control) -> str:
+    """The control's name in columns, folders and figures: its class name in snake case."""
+    name = type(control).__name__
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def steps_per_epoch(spec: Spec) -> int:
+    """Optimiser steps of one epoch; the last batch of an epoch may be smaller."""
+    return ceil(spec.num_training_samples / spec.batch_size)
+
+
+def _at_least_every_integer(spec: Donor | Mask | Transfer, field: str, of: ArithmeticTask) -> None:
+    value = getattr(spec, field)
+    _require(
+        value >= of.num_integers,
+        f"{type(spec).__name__}.{field}",
+        value,
+        f"give at least num_integers = {of.num_integers}, for an unambiguous set covers every integer",
+    )
+
+
+def _same_vocabulary(field: str, found: ArithmeticTask, donors: ArithmeticTask) -> None:
+    _require(
+        found.num_integers == donors.num_integers,
+        f"{field}.num_integers",
+        found.num_integers,
+        f"the donor's vocabulary has {donors.num_integers} integers; both must be the same",
+    )
+
+
+def _check_rival(rival: str, of: ArithmeticTask) -> None:
+    for a in range(min(of.num_integers, of.modulus)):
+        expected = rules.evaluate(of.rule, a, a, modulus=of.modulus)
+        _require(
+            rules.evaluate(rival, a, a, modulus=of.modulus) == expected,
+            "Transfer.rivals",
+            rival,
+            f"a rival agrees with {of.rule} on every pair (a, a), and this one does not at a = {a}; name the rivals of your rule",
+        )
