@@ -148,6 +148,7 @@ ROW_SCHEMA = pa.schema(
         pa.field("best_epoch", pa.int64()),
         pa.field("density", pa.float64()),
         pa.field("kept_fraction", pa.float64()),
+        pa.field("frozen_fraction", pa.float64()),
         pa.field("subtask_accuracy", pa.float64()),
         pa.field("rivals", pa.list_(pa.string())),
         pa.field("rival_agreement", pa.list_(pa.float64())),
@@ -174,6 +175,7 @@ ROW_SCHEMA = pa.schema(
         "validation_accuracy": "the best over epochs",
         "density": "share of ones in the discovered mask (of the mask itself, or of the mask that the control is made from)",
         "kept_fraction": "share of the recipient's projection weights that start from the donor",
+        "frozen_fraction": "share of the recipient's projection weights that are frozen at the donor's",
         "subtask_accuracy": "accuracy on the subtask under the hard mask",
         "rival_agreement": "share of validation samples answered as the rival reading, at the best epoch, in the order of rivals",
         "seconds": "wall time of the pack that computed the run; pack_size runs shared it",
@@ -190,6 +192,7 @@ MEASURED_COLUMNS = (
     "best_epoch",
     "density",
     "kept_fraction",
+    "frozen_fraction",
     "subtask_accuracy",
 )
 """Columns that a row takes from the measurements of its record by the same name."""

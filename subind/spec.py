@@ -380,6 +380,22 @@ def steps_per_epoch(spec: Spec) -> int:
     return ceil(spec.num_training_samples / spec.batch_size)
 
 
+def pack_shape(spec: Spec) -> tuple[object, ...]:
+    """What replicas of one pack have in common; they may differ in seed, control, parents, rule, penalty and temperature."""
+    common = (
+        stage(spec),
+        model(spec),
+        task(spec).num_integers,
+        spec.optimizer,
+        spec.batch_size,
+        spec.num_epochs,
+        spec.num_training_samples,
+        spec.num_evaluation_samples,
+        spec.precision,
+    )
+    return (*common, spec.num_ambiguous) if isinstance(spec, Transfer) else common
+
+
 def _at_least_every_integer(spec: Donor | Mask | Transfer, field: str, of: ArithmeticTask) -> None:
     value = getattr(spec, field)
     _require(

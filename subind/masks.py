@@ -1,0 +1,103 @@
+"""Masks over the projections of a network: continuous sparsification, hard masks, and the random masks of controls.
+
+Soft mask σ(τ·s), hard mask s > 0, penalty λ·Σσ(τ·s) (Savarese et al. 2020). A mask maps matrix names to tensors; in a pack
+these carry a leading replica axis.
+"""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+HardMask = dict[str, Tensor]
+"""Booleans by matrix name, for one model."""
+
+
+def binarise(logits: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+    """The hard mask: the one threshold of the whole code."""
+    return logits > 0
+
+
+def soft_mask(logits: Float[Tensor, "replica *shape"], temperature: Float[Tensor, " replica"]) -> Float[Tensor, "replica *shape"]:
+    """σ(τ·s), with one temperature τ per replica."""
+    return torch.sigmoid(logits * temperature.view(-1, *[1] * (logits.dim() - 1)))
+
+
+def num_kept(masks: Mapping[str, Bool[Tensor, "replica *shape"]]) -> dict[str, list[int]]:
+    """The number of ones of every matrix, per replica."""
+    return {name: mask.flatten(1).sum(1).tolist() for name, mask in masks.items()}
+
+
+def densities(mask: Mapping[str, Bool[Tensor, "*shape"]]) -> dict[str, float]:
+    """The share of ones in every matrix of one model's mask."""
+    return {name: int(bits.sum()) / bits.numel() for name, bits in mask.items()}
+
+
+def density(mask: Mapping[str, Bool[Tensor, "*shape"]]) -> float:
+    """The share of ones in one model's mask, over all matrices."""
+    return sum(int(bits.sum()) for bits in mask.values()) / sum(bits.numel() for bits in mask.values())
+
+
+def random_mask(mask: HardMask, generator: torch.Generator) -> HardMask:
+    """A uniformly random mask with as many ones in every matrix as `mask`."""
+    return {
+        name: _random_bits(torch.ones_like(bits), int(bits.sum()), name, generator) for name, bits in mask.items()
+    }
+
+
+def random_mask_outside(mask: HardMask, generator: torch.Generator) -> HardMask:
+    """A random mask with as many ones in every matrix as `mask`, all where `mask` is 0.
+
+    Raises ValueError if a matrix has not that many zeros.
+    """
+    return {name: _random_bits(~bits, int(bits.sum()), name, generator) for name, bits in mask.items()}
+
+
+def inverted(mask: HardMask) -> HardMask:
+    """Ones where the mask has zeros."""
+    return {name: ~bits for name, bits in mask.items()}
+
+
+def _random_bits(allowed: Bool[Tensor, "*shape"], count: int, name: str, generator: torch.Generator) -> Tensor:
+    places = allowed.flatten().nonzero().squeeze(1)
+    if count > len(places):
+        raise ValueError(
+            f"density of {name} is {count / allowed.numel():.3f}: its complement holds too few weights for a mask of "
+            "equal density; raise the penalty so that the density is at most 0.5"
+        )
+    chosen = places[torch.randperm(len(places), generator=generator)[:count]]
+    bits = torch.zeros(allowed.numel(), dtype=torch.bool)
+    bits[chosen] = True
+    return bits.view(allowed.shape)
+
+
+def packed_bits(mask: HardMask) -> bytes:
+    """A mask as a safetensors file of packed bits (eight weights a byte, row by row), shapes in its metadata."""
+    packed = {name: torch.from_numpy(np.packbits(bits.cpu().numpy())) for name, bits in mask.items()}
+    layout = {name: list(bits.shape) for name, bits in mask.items()}
+    return save(packed, metadata={"shapes": json.dumps(layout)})
+
+
+def unpacked_bits(content: bytes) -> HardMask:
+    """The mask that `packed_bits` wrote. Raises ValueError if the content is not such a file."""
+    try:
+        packed = load(content)
+        layout = json.loads(_metadata(content)["shapes"])
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"this is no file of packed mask bits ({error}): run the mask again") from None
+    found = {}
+    for name, shape in layout.items():
+        count = int(np.prod(shape))
+        bits = np.unpackbits(packed[name].numpy(), count=count).astype(bool)
+        found[name] = torch.from_numpy(bits).view(shape)
+    return found
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]).get("__metadata__", {})

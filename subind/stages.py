@@ -1,0 +1,314 @@
+"""The three stages: train a donor, discover a mask, train a recipient. Each takes a pack of specs of one shape.
+
+A stage reads its parents' files through a function that the caller gives, and hands out every replica as soon as it is
+done; it neither knows the store nor commits.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from subind import masks
+from subind import spec as specs
+from subind.controls import recipient
+from subind.evaluation import accuracies, losses_and_predictions, predictions
+from subind.masks import HardMask
+from subind.models import gpt2
+from subind.models.gpt2 import Parameters
+from subind.randomness import Stream, generator
+from subind.spec import Donor, Mask, Spec, Transfer
+from subind.tasks import arithmetic
+from subind.training import Finished, Replica, ReportProgress, Runtime, SaveCheckpoint, Trainer, Verdict
+
+WEIGHTS_FILE = "weights.safetensors"
+"""A donor's parameters, named and laid out as transformers' GPT2LMHeadModel has them."""
+MASK_FILE = "mask.safetensors"
+"""A mask's packed bits."""
+
+ReadFile = Callable[[Donor | Mask, str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A checkpoint to go on from: its tensors and JSON state, and where in it each replica of the pack stands."""
+
+    tensors: Mapping[str, Tensor]
+    state: str
+    places: list[int]
+
+
+def run(
+    pack: Sequence[Spec],
+    *,
+    read: ReadFile,
+    runtime: Runtime,
+    save: SaveCheckpoint,
+    report: ReportProgress,
+    resumed: Resumed | None = None,
+) -> Iterator[Finished]:
+    """Compute a pack of runs, handing out each as it is done; one that cannot be computed is handed out with its failure.
+
+    The specs must be of one shape (`specs.pack_shape`). `read(parent, file)` gives a parent's file.
+    """
+    assert len({specs.pack_shape(spec) for spec in pack}) == 1, "the specs of a pack are of one shape"
+    torch.set_num_threads(runtime.num_threads)
+    method, failed = _method(pack, read, runtime)
+    yield from failed
+    if method is None:
+        return
+    trainer = Trainer(method, runtime)
+    if resumed is not None:
+        alive = {replica.spec for replica in method.replicas}
+        places = [place for spec, place in zip(pack, resumed.places, strict=True) if spec in alive]
+        trainer.resume(resumed.tensors, resumed.state, places)
+    yield from trainer.run(save=save, report=report)
+
+
+def _method(
+    pack: Sequence[Spec], read: ReadFile, runtime: Runtime
+) -> tuple["DonorMethod | MaskMethod | TransferMethod | None", list[Finished]]:
+    match specs.stage(pack[0]):
+        case "donor":
+            return DonorMethod([spec for spec in pack if isinstance(spec, Donor)], runtime), []
+        case "mask":
+            return MaskMethod([spec for spec in pack if isinstance(spec, Mask)], read, runtime), []
+        case "transfer":
+            return _transfers([spec for spec in pack if isinstance(spec, Transfer)], read, runtime)
+        case other:
+            assert_never(other)
+
+
+def donor_parameters(content: bytes, donor: Donor) -> Parameters:
+    """A donor's parameters from its weights file, or from any GPT2LMHeadModel safetensors file of the same architecture."""
+    return gpt2.from_transformers(load_tensors(content), donor.model, arithmetic.vocabulary_size(donor.task))
+
+
+def _on(device: str, tensors: Mapping[str, Tensor]) -> Parameters:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def _trainable(device: str, tensors: Mapping[str, Tensor]) -> Parameters:
+    return {name: tensor.to(device).clone().requires_grad_() for name, tensor in tensors.items()}
+
+
+def _rows(device: str, rows: Sequence[Int[Tensor, "sample position"]]) -> Int[Tensor, "replica sample position"]:
+    return torch.stack(list(rows)).to(device)
+
+
+class DonorMethod:
+    """Trains whole networks; the best epoch has the lowest evaluation loss."""
+
+    order_stream: Stream = "donor/order"
+    dropout_stream: Stream | None = "donor/dropout"
+
+    def __init__(self, pack: Sequence[Donor], runtime: Runtime) -> None:
+        size = arithmetic.vocabulary_size(pack[0].task)
+        fresh = [gpt2.initial(spec.model, size, generator("donor/initial", spec.seed)) for spec in pack]
+        self.replicas = [Replica(spec=spec) for spec in pack]
+        self.trainable = _trainable(runtime.device, gpt2.stacked(fresh))
+        self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
+        validation = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
+        self.constants = {"validation": validation}
+
+    def effective(self, epoch: int) -> tuple[Parameters, None]:
+        return self.trainable, None
+
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        rows = self.constants["validation"]
+        model = specs.model(self.replicas[0].spec)
+        losses, answers = losses_and_predictions(self.trainable, rows, model)
+        right = accuracies(answers, rows[:, :, -1])
+        return [
+            self._verdict(replica, epoch, {"validation_loss": loss, "validation_accuracy": accuracy})
+            for replica, loss, accuracy in zip(self.replicas, losses.tolist(), right, strict=True)
+        ]
+
+    def _verdict(self, replica: Replica, epoch: int, measured: dict[str, float]) -> Verdict:
+        assert isinstance(replica.spec, Donor)
+        best = measured["validation_loss"] < min(replica.curves.get("validation_loss", []), default=float("inf"))
+        waited = 0 if best else epoch - replica.best_epoch
+        return Verdict(measurements=measured, best=best, stop=waited >= replica.spec.patience)
+
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        state = gpt2.to_transformers({name: tensor.cpu() for name, tensor in best.items()})
+        return {}, {WEIGHTS_FILE: save_tensors(state)}
+
+
+class MaskMethod:
+    """Trains mask logits over a frozen donor in evaluation mode; the best epoch has the highest hard-mask accuracy."""
+
+    order_stream: Stream = "mask/order"
+    dropout_stream: Stream | None = None
+
+    def __init__(self, pack: Sequence[Mask], read: ReadFile, runtime: Runtime) -> None:
+        donors = gpt2.stacked([donor_parameters(read(spec.donor, WEIGHTS_FILE), spec.donor) for spec in pack])
+        self.matrices = gpt2.matrices(pack[0].donor.model)
+        initial = torch.tensor([spec.initial_logit for spec in pack])
+        self.replicas = [Replica(spec=spec) for spec in pack]
+        self.trainable = _trainable(
+            runtime.device,
+            {name: initial.view(-1, 1, 1).expand(donors[name].shape).contiguous() for name in self.matrices},
+        )
+        self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
+        self.constants = _on(runtime.device, {f"donor.{name}": tensor for name, tensor in donors.items()})
+        self.constants["validation"] = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
+        self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(runtime.device)
+
+    def effective(self, epoch: int) -> tuple[Parameters, Float[Tensor, " replica"]]:
+        temperature = torch.tensor(self._temperatures(epoch)).to(self.constants["penalty"])
+        soft = {name: masks.soft_mask(self.trainable[name], temperature) for name in self.matrices}
+        total = torch.stack([each.flatten(1).sum(1) for each in soft.values()]).sum(0)
+        return self._masked(soft), self.constants["penalty"] * total
+
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        rows = self.constants["validation"]
+        hard = {name: masks.binarise(self.trainable[name].detach()) for name in self.matrices}
+        parameters = self._masked(hard)
+        model = specs.model(self.replicas[0].spec)
+        losses, answers = losses_and_predictions(parameters, rows, model)
+        right, temperatures = accuracies(answers, rows[:, :, -1]), self._temperatures(epoch)
+        verdicts = []
+        for index, (replica, loss) in enumerate(zip(self.replicas, losses.tolist(), strict=True)):
+            mask = {name: bits[index] for name, bits in hard.items()}
+            measured = {"subtask_accuracy": right[index], "validation_loss": loss, "temperature": temperatures[index]}
+            measured |= {"density": masks.density(mask)}
+            measured |= {f"density.{name}": share for name, share in masks.densities(mask).items()}
+            best = right[index] >= max(replica.curves.get("subtask_accuracy", []), default=0.0)
+            verdicts.append(Verdict(measurements=measured, best=best, stop=False))
+        return verdicts
+
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        return {}, {MASK_FILE: masks.packed_bits({name: masks.binarise(logits) for name, logits in best.items()})}
+
+    def _temperatures(self, epoch: int) -> list[float]:
+        found = [replica.spec for replica in self.replicas if isinstance(replica.spec, Mask)]
+        return [spec.temperature.temperature(epoch, num_epochs=spec.num_epochs) for spec in found]
+
+    def _masked(self, factors: Mapping[str, Tensor]) -> Parameters:
+        whole = {
+            name.removeprefix("donor."): each for name, each in self.constants.items() if name.startswith("donor.")
+        }
+        return whole | {name: whole[name] * factors[name] for name in self.matrices}
+
+
+def _transfers(
+    pack: Sequence[Transfer], read: ReadFile, runtime: Runtime
+) -> tuple["TransferMethod | None", list[Finished]]:
+    """The method for those recipients that exist, and the failures of those that do not."""
+    starts, failed = [], []
+    for spec in pack:
+        try:
+            starts.append(_start(spec, read))
+        except ValueError as error:
+            replica = Replica(spec=spec, failure=str(error))
+            failed.append(Finished(replica=replica, measurements={}, files={}))
+    return (TransferMethod(starts, runtime) if starts else None), failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    spec: Transfer
+    own: Parameters
+    donor: Parameters
+    kept: HardMask
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+def _start(spec: Transfer, read: ReadFile) -> _Start:
+    donor_spec = next((each for each in specs.lineage(spec) if isinstance(each, Donor)), None)
+    mask_spec = next((each for each in specs.lineage(spec) if isinstance(each, Mask)), None)
+    found = recipient(
+        spec.control,
+        donor=None if donor_spec is None else donor_parameters(read(donor_spec, WEIGHTS_FILE), donor_spec),
+        mask=None if mask_spec is None else masks.unpacked_bits(read(mask_spec, MASK_FILE)),
+        vocabulary_size=arithmetic.vocabulary_size(spec.task),
+        seed=spec.seed,
+    )
+    shares = {"kept_fraction": masks.density(found.inherited), "frozen_fraction": masks.density(found.kept)}
+    shares |= {f"kept_fraction.{name}": share for name, share in masks.densities(found.inherited).items()}
+    shares |= {f"frozen_fraction.{name}": share for name, share in masks.densities(found.kept).items()}
+    return _Start(spec=spec, own=found.own, donor=found.donor, kept=found.kept, shares=shares)
+
+
+class TransferMethod:
+    """Trains recipients; the best epoch has the highest validation accuracy (the first among equals)."""
+
+    order_stream: Stream = "transfer/order"
+    dropout_stream: Stream | None = "transfer/dropout"
+
+    def __init__(self, starts: Sequence[_Start], runtime: Runtime) -> None:
+        pack = [start.spec for start in starts]
+        self.replicas = [Replica(spec=spec) for spec in pack]
+        self.shares = {start.spec: start.shares for start in starts}
+        self.trainable = _trainable(runtime.device, gpt2.stacked([start.own for start in starts]))
+        self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
+        self.frozen = tuple(starts[0].kept) if any(start.shares["frozen_fraction"] for start in starts) else ()
+        self.constants = {}
+        for name in self.frozen:
+            self.constants[f"kept.{name}"] = torch.stack([start.kept[name] for start in starts]).to(runtime.device)
+            self.constants[f"donor.{name}"] = torch.stack([start.donor[name] for start in starts]).to(runtime.device)
+        validation = [arithmetic.validation_samples(spec) for spec in pack]
+        self.constants["validation"] = _rows(runtime.device, validation)
+        self.constants["rivals"] = _padded(
+            [arithmetic.rival_answers(spec, rows) for spec, rows in zip(pack, validation, strict=True)]
+        ).to(runtime.device)
+
+    def effective(self, epoch: int) -> tuple[Parameters, None]:
+        return self._effective(self.trainable), None
+
+    def _effective(self, own: Parameters) -> Parameters:
+        constants = self.constants
+        kept = {
+            name: torch.where(constants[f"kept.{name}"], constants[f"donor.{name}"], own[name]) for name in self.frozen
+        }
+        return own | kept
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        parameters = self._effective(self.trainable)
+        first = self.replicas[0].spec
+        assert isinstance(first, Transfer)
+        rows, model = self.constants["validation"], specs.model(first)
+        losses, answers = losses_and_predictions(parameters, rows, model)
+        measured = [{"validation_loss": loss} for loss in losses.tolist()]
+        for each, accuracy in zip(measured, accuracies(answers, rows[:, :, -1]), strict=True):
+            each["validation_accuracy"] = accuracy
+        if first.num_ambiguous:
+            seen = self.tokens[:, : first.num_ambiguous]
+            right = accuracies(predictions(parameters, seen, model), seen[:, :, -1])
+            for each, accuracy in zip(measured, right, strict=True):
+                each["ambiguous_accuracy"] = accuracy
+        return [self._verdict(index, each, answers) for index, each in enumerate(measured)]
+
+    def _verdict(self, index: int, measured: dict[str, float], answers: Int[Tensor, "replica sample"]) -> Verdict:
+        replica = self.replicas[index]
+        assert isinstance(replica.spec, Transfer)
+        for rival, expected in zip(replica.spec.rivals, self.constants["rivals"][index], strict=False):
+            agreement = accuracies(answers[index : index + 1], expected.unsqueeze(0))[0]
+            measured[f"rival_agreement.{rival}"] = agreement
+        best = measured["validation_accuracy"] > max(replica.curves.get("validation_accuracy", []), default=-1.0)
+        return Verdict(measurements=measured, best=best, stop=False)
+
+    @torch.no_grad()
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        spec = self.replicas[index].spec
+        assert isinstance(spec, Transfer)
+        parameters = dict(best)
+        for name in self.frozen:
+            kept, donor = self.constants[f"kept.{name}"][index], self.constants[f"donor.{name}"][index]
+            parameters[name] = torch.where(kept, donor, best[name])
+        rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
+        answers = predictions({name: each.unsqueeze(0) for name, each in parameters.items()}, rows, specs.model(spec))
+        return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
+
+
+
+def _padded(answers: Sequence[Int[Tensor, "rival sample"]]) -> Int[Tensor, "replica rival sample"]:
+    """Stacked with rows of -1, which no prediction equals, where a replica has fewer rivals than another."""
+    return torch.nn.utils.rnn.pad_sequence(list(answers), batch_first=True, padding_value=-1)

@@ -1,0 +1,314 @@
+"""The one training loop: R replicas of one shape train as one batched model.
+
+A method (donor, mask or transfer; see stages.py) says what is trained, how the effective parameters follow from it and
+what an evaluation measures. The loop owns data order, dropout, the optimiser, the choice of the best epoch, early
+stopping, checkpoints, and the removal of replicas that are done.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from subind import spec as specs
+from subind.models import gpt2
+from subind.models.gpt2 import Parameters
+from subind.optimisation import PackedAdamW
+from subind.randomness import Stream, generator
+from subind.spec import Spec
+
+INPUT_LENGTH = 3
+"""The model reads [a, b, =]; reading the answer as well would change no predicted position."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Where and how a pack is computed; no part of a run's identity."""
+
+    device: str = "cpu"
+    num_threads: int = 1
+    checkpoint_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a pack is: steps done and planned (per replica), the epoch under way and the last accuracy per replica."""
+
+    epoch: int
+    step: int
+    num_steps: int
+    accuracies: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an evaluation of one replica means: measurements by curve name, whether it is the best so far, whether to stop."""
+
+    measurements: Mapping[str, float]
+    best: bool
+    stop: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Replica:
+    """The history of one model of a pack."""
+
+    spec: Spec
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    best_epoch: int = 0
+    failure: str = ""
+
+
+class Method(Protocol):
+    """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`."""
+
+    replicas: list[Replica]
+    trainable: Parameters
+    constants: Parameters
+    tokens: Int[Tensor, "replica sample position"]
+    order_stream: Stream
+    dropout_stream: Stream | None
+
+    def effective(self, epoch: int) -> tuple[Parameters, Float[Tensor, " replica"] | None]:
+        """The parameters of a training step as a function of `trainable`, and the penalty of each replica."""
+        ...
+
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        """The verdict on every replica after `epoch`."""
+        ...
+
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        """The measurements and files of the replica at `index`, from its trainable tensors at the best epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A replica that is done. One that failed has neither measurements nor files; `replica.failure` says why."""
+
+    replica: Replica
+    measurements: Mapping[str, float]
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A checkpoint as the loop hands it out: the runs' specs in replica order, and tensors plus JSON to resume from."""
+
+    specs: tuple[Spec, ...]
+    tensors: Parameters
+    state: str
+
+
+SaveCheckpoint = Callable[[Saved], None]
+ReportProgress = Callable[[Progress], None]
+
+
+class Trainer:
+    """Trains the replicas of a method; `run` hands out each as soon as it is done."""
+
+    def __init__(self, method: Method, runtime: Runtime) -> None:
+        self.method = method
+        self.runtime = runtime
+        first = method.replicas[0].spec
+        self.model = specs.model(first)
+        self.batch_size = first.batch_size
+        self.num_epochs = first.num_epochs
+        self.steps_per_epoch = specs.steps_per_epoch(first)
+        self.optimiser = PackedAdamW(
+            method.trainable, first.optimizer, num_steps=max(1, self.num_epochs * self.steps_per_epoch)
+        )
+        seeds = [replica.spec.seed for replica in method.replicas]
+        self.order = [generator(method.order_stream, seed) for seed in seeds]
+        stream = method.dropout_stream
+        self.dropout = [generator(stream, seed, runtime.device) for seed in seeds] if stream else []
+        self.best = {name: tensor.detach().clone() for name, tensor in method.trainable.items()}
+        self.loss_sum = torch.zeros(len(seeds), device=runtime.device)
+        self.order_states = [each.get_state() for each in self.order]
+        self.epoch, self.step = 1, 0
+        self.last_checkpoint = time.monotonic()
+
+    # ---- the loop
+
+    def run(self, *, save: SaveCheckpoint, report: ReportProgress) -> Iterator[Finished]:
+        """Train to the end, handing out every replica at its last epoch.
+
+        A replica whose training loss is not finite is handed out with `failure` set and leaves the pack; the others go on.
+        """
+        if self.num_epochs == 0:
+            self._record(self.method.evaluate(0))
+            yield from self._leave(list(range(len(self.method.replicas))))
+            return
+        while self.method.replicas and self.epoch <= self.num_epochs:
+            self._epoch(save=save, report=report)
+            losses = (self.loss_sum / self.method.tokens.shape[1]).tolist()
+            stops = self._record(self.method.evaluate(self.epoch), losses)
+            last = self.epoch == self.num_epochs
+            done = [index for index, stop in enumerate(stops) if stop or last]
+            self.epoch, self.step = self.epoch + 1, 0
+            self.loss_sum.zero_()
+            yield from self._leave(done)
+            report(self._progress())
+
+    def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress) -> None:
+        self.order_states = [each.get_state() for each in self.order]
+        num_samples = self.method.tokens.shape[1]
+        orders = [torch.randperm(num_samples, generator=each) for each in self.order]
+        order = torch.stack(orders).to(self.runtime.device)
+        while self.step < self.steps_per_epoch:
+            rows = order[:, self.step * self.batch_size : (self.step + 1) * self.batch_size]
+            batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
+            self.loss_sum += self._step(batch) * rows.shape[1]
+            self.step += 1
+            if self.step % 16 == 0:
+                report(self._progress())
+            if time.monotonic() - self.last_checkpoint > self.runtime.checkpoint_seconds:
+                self.checkpoint(save)
+
+    def _step(self, batch: Int[Tensor, "replica batch position"]) -> Float[Tensor, " replica"]:
+        """One optimiser step; returns each replica's cross-entropy before it."""
+        parameters, penalty = self.method.effective(self.epoch)
+        dropout = self._dropout(batch.shape[1])
+        loss = sequence_loss(parameters, batch, self.model, dropout)
+        total = loss if penalty is None else loss + penalty
+        gradients = torch.autograd.grad(total.sum(), list(self.method.trainable.values()))
+        self.optimiser.step(gradients)
+        return loss.detach()
+
+    def _dropout(self, batch: int) -> gpt2.Dropout | None:
+        rate = self.model.dropout
+        if not self.dropout or rate == 0:
+            return None
+        count = gpt2.Dropout.num_factors(self.model, batch, INPUT_LENGTH)
+        draws = torch.empty(len(self.dropout), count, device=self.runtime.device)
+        for row, each in zip(draws, self.dropout, strict=True):
+            torch.rand(count, generator=each, out=row)
+        factors = draws.ge_(rate).mul_(1 / (1 - rate))
+        return gpt2.Dropout(factors, batch, INPUT_LENGTH, self.model)
+
+    # ---- histories
+
+    def _record(self, verdicts: list[Verdict], losses: list[float] | None = None) -> list[bool]:
+        """Append the measurements to the curves, keep what is best, and say who stops."""
+        epoch = self.epoch if self.num_epochs else 0
+        improved = [index for index, verdict in enumerate(verdicts) if verdict.best]
+        for name, tensor in self.method.trainable.items():
+            self.best[name][improved] = tensor.detach()[improved]
+        stops = []
+        for index, (replica, verdict) in enumerate(zip(self.method.replicas, verdicts, strict=True)):
+            loss = losses[index] if losses else None
+            values = {"epoch": epoch, **({} if loss is None else {"train_loss": loss}), **verdict.measurements}
+            if not all(map(math.isfinite, values.values())):
+                bad = sorted(name for name, value in values.items() if not math.isfinite(value))
+                replica.failure = f"{', '.join(bad)} not finite in epoch {epoch}: lower the learning rate or clip gradients"
+            for name, value in values.items():
+                replica.curves.setdefault(name, []).append(value)
+            if verdict.best:
+                replica.best_epoch = epoch
+            stops.append(verdict.stop or bool(replica.failure))
+        return stops
+
+    def _leave(self, done: list[int]) -> Iterator[Finished]:
+        """Hand out the replicas that are done and go on with the others."""
+        leaving = [self._finished(index) for index in done]
+        if done:
+            self._select([index for index in range(len(self.method.replicas)) if index not in done])
+        yield from leaving
+
+    def _finished(self, index: int) -> Finished:
+        replica = self.method.replicas[index]
+        if replica.failure:
+            return Finished(replica=replica, measurements={}, files={})
+        measurements, files = self.method.outcome(index, gpt2.replica(self.best, index))
+        return Finished(replica=replica, measurements={**at_best_epoch(replica), **measurements}, files=files)
+
+    def _select(self, staying: list[int]) -> None:
+        """Reduce the pack to the replicas at the given places, in that order."""
+        method, index = self.method, torch.tensor(staying, dtype=torch.long, device=self.runtime.device)
+        method.replicas = [method.replicas[place] for place in staying]
+        method.tokens = method.tokens[index]
+        method.constants = {name: tensor[index] for name, tensor in method.constants.items()}
+        method.trainable = {
+            name: tensor.detach()[index].requires_grad_() for name, tensor in method.trainable.items()
+        }
+        self.best = {name: tensor[index] for name, tensor in self.best.items()}
+        self.loss_sum = self.loss_sum[index]
+        self.order = [self.order[place] for place in staying]
+        self.order_states = [self.order_states[place] for place in staying]
+        self.dropout = [self.dropout[place] for place in staying] if self.dropout else []
+        self.optimiser.select(method.trainable, index)
+
+    def _progress(self) -> Progress:
+        curves = [replica.curves for replica in self.method.replicas]
+        names = ("validation_accuracy", "subtask_accuracy")
+        last = tuple(curve[name][-1] for curve in curves for name in names if curve.get(name))
+        return Progress(
+            epoch=min(self.epoch, self.num_epochs),
+            step=(self.epoch - 1) * self.steps_per_epoch + self.step,
+            num_steps=self.num_epochs * self.steps_per_epoch,
+            accuracies=last,
+        )
+
+    # ---- checkpoints
+
+    def checkpoint(self, save: SaveCheckpoint) -> None:
+        """Hand out all that the rest of the training depends on and that the specs do not give."""
+        tensors = {f"trainable.{name}": tensor.detach() for name, tensor in self.method.trainable.items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
+        tensors |= {"order": torch.stack(self.order_states), "loss_sum": self.loss_sum}
+        if self.dropout:
+            tensors["dropout"] = torch.stack([each.get_state() for each in self.dropout])
+        histories = [{"curves": each.curves, "best_epoch": each.best_epoch} for each in self.method.replicas]
+        state = {"epoch": self.epoch, "step": self.step, "histories": histories}
+        save(Saved(specs=tuple(each.spec for each in self.method.replicas), tensors=tensors, state=json.dumps(state)))
+        self.last_checkpoint = time.monotonic()
+
+    def resume(self, tensors: Mapping[str, Tensor], state: str, places: list[int]) -> None:
+        """Go on from a checkpoint; replica i of this pack is replica places[i] of the saved one. Bit-exact."""
+        data = json.loads(state)
+        self.epoch, self.step = data["epoch"], data["step"]
+        for replica, place in zip(self.method.replicas, places, strict=True):
+            replica.curves = data["histories"][place]["curves"]
+            replica.best_epoch = data["histories"][place]["best_epoch"]
+        chosen = {name: tensor[places] for name, tensor in tensors.items()}
+        with torch.no_grad():
+            for name, tensor in self.method.trainable.items():
+                tensor.copy_(chosen[f"trainable.{name}"])
+                self.best[name].copy_(chosen[f"best.{name}"])
+        self.loss_sum.copy_(chosen["loss_sum"])
+        prefix = "optimiser."
+        moments = {name.removeprefix(prefix): each for name, each in chosen.items() if name.startswith(prefix)}
+        done = (self.epoch - 1) * self.steps_per_epoch + self.step
+        self.optimiser.restore(moments, num_steps_done=done)
+        for each, found in zip(self.order, chosen["order"], strict=True):
+            each.set_state(found)
+        for each, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
+            each.set_state(found)
+
+
+def at_best_epoch(replica: Replica) -> dict[str, float]:
+    """The values of all curves at the replica's best epoch, and that epoch."""
+    place = replica.curves["epoch"].index(replica.best_epoch)
+    values = {name: curve[place] for name, curve in replica.curves.items() if name != "epoch"}
+    return {**values, "best_epoch": replica.best_epoch}
+
+
+def sequence_loss(
+    parameters: Mapping[str, Tensor],
+    batch: Int[Tensor, "replica batch position"],
+    model: specs.GPT2,
+    dropout: gpt2.Dropout | None,
+) -> Float[Tensor, " replica"]:
+    """Next-token cross-entropy over the predicted positions (b, =, c), mean over positions and rows, per replica."""
+    activations = gpt2.hidden(parameters, batch[:, :, :INPUT_LENGTH], model, dropout)
+    scores = gpt2.logits(parameters, activations)
+    losses = F.cross_entropy(scores.flatten(0, 2), batch[:, :, 1:].flatten(), reduction="none")
+    return losses.view(len(batch), -1).mean(1)
