@@ -1,0 +1,175 @@
+"""The MLflow mirror of a store: one experiment per grid, one run per finished cell, keyed by the tag `subind.run_id`.
+
+The store is the truth. A run is logged in full and its status becomes FINISHED last, so one that was cut short is found again and
+completed; everything that is logged follows from the record, so logging it again changes nothing. Drivers that mirror at once take
+turns by a lock file.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from subind.fingerprint import run_id
+from subind.results import RunRecord
+from subind.spec import Mask, Spec
+from subind.store import Store, slug
+from sweeps import tracking_content, tracking_uri
+from sweeps.heatmap import heat_map, matrix_densities
+from sweeps.tracking_experiment import Content, Experiment, RefusedError
+from sweeps.tracking_uri import chosen_tracking_uri, default_tracking_uri
+
+__all__ = ["Mirror", "MirrorOutcome", "default_tracking_uri"]
+
+LOCK_SECONDS = 10.0
+"""How long a mirror waits for its turn."""
+
+REST_FACTOR = 10
+"""After an error the mirror rests for so many times as long as the failed attempt took: a tracker that is down costs a driver a tenth
+of its time at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorOutcome:
+    """What became of the finished runs among the specs; `error` says why some are delayed, empty if none is."""
+
+    num_mirrored: int
+    num_already_there: int
+    num_delayed: int
+    error: str
+
+
+class Mirror:
+    """Mirrors a store's runs into the MLflow experiment of a grid. It connects when it is first used, and serves one thread.
+
+    `tracking_uri` goes before MLFLOW_TRACKING_URI, and that before the SQLite database in the store's folder. Raises ValueError if
+    none of the three can be or the URI has an unknown scheme.
+    """
+
+    def __init__(self, store: Store, *, grid: str, tracking_uri: str | None = None) -> None:
+        self._store = store
+        self._grid = grid
+        self._uri = chosen_tracking_uri(store, tracking_uri)
+        self._experiment: Experiment | None = None
+        self._complete: set[str] = set()
+        self._rest_until = 0.0
+        self._error = ""
+
+    def mirror(self, specs: Sequence[Spec], *, within_seconds: float = math.inf) -> MirrorOutcome:
+        """Mirror those of the specs that are finished in the store and not complete in MLflow yet.
+
+        No run is begun after `within_seconds`. Errors of the tracker are not raised: what they delay, a later call mirrors.
+        """
+        by_id = {run_id(spec): spec for spec in specs}
+        finished = self._store.finished() if by_id.keys() - self._complete else self._complete
+        wanted = by_id.keys() & finished
+        pending = [spec for found, spec in by_id.items() if found in wanted - self._complete]
+        num_mirrored = 0
+        if pending and time.monotonic() >= self._rest_until:
+            num_mirrored = self._attempt(pending, until=time.monotonic() + within_seconds)
+        num_delayed = len(wanted - self._complete)
+        return MirrorOutcome(
+            num_mirrored=num_mirrored,
+            num_already_there=len(wanted) - num_delayed - num_mirrored,
+            num_delayed=num_delayed,
+            error=self._error if num_delayed else "",
+        )
+
+    def _attempt(self, pending: Sequence[Spec], *, until: float) -> int:
+        """Mirror the specs up to the first error of the tracker; how many were mirrored."""
+        num_mirrored, last_success = 0, time.monotonic()
+        self._error = ""
+        try:
+            experiment = self._connected()
+            for spec in pending:
+                if time.monotonic() > until:
+                    self._error = self._error or "the tracker is slow: a later call mirrors the rest"
+                    break
+                if run_id(spec) not in self._complete:
+                    num_mirrored += self._mirror_one(spec, experiment)
+                last_success = time.monotonic()
+        except Exception as error:  # noqa: BLE001  whatever a tracker raises delays the mirror and nothing else
+            now = time.monotonic()
+            self._error = self._message(error)
+            self._rest_until = now + REST_FACTOR * (now - last_success)
+        return num_mirrored
+
+    def _connected(self) -> Experiment:
+        if self._experiment is None:
+            location = _artifact_location(self._store, self._uri)
+            with self._turn():
+                connected = Experiment.connected(self._uri, grid=self._grid, artifact_location=location)
+                self._complete |= connected.complete()
+            self._experiment = connected
+        return self._experiment
+
+    def _mirror_one(self, spec: Spec, experiment: Experiment) -> bool:
+        """Whether the run was logged now. One that cannot be read, or that the tracker refuses, does not hold up the others."""
+        try:
+            content = _content(self._store, spec, self._grid)
+        except (ValueError, FileNotFoundError) as error:
+            self._error = self._message(error)
+            return False
+        try:
+            with self._turn():
+                logged = experiment.log(content)
+        except RefusedError as error:
+            self._error = f"run {content.run_id} is refused: {self._message(error)}"
+            return False
+        self._complete.add(content.run_id)
+        return logged
+
+    def _turn(self) -> AbstractContextManager[object]:
+        """The lock that all drivers of the database or the store share; none if they share no local folder."""
+        if tracking_uri.scheme(self._uri) == "sqlite":
+            path = tracking_uri.sqlite_path(self._uri) + ".lock"
+        elif self._store.is_local:
+            path = os.path.join(tracking_uri.store_root(self._store), "mlflow.lock")
+        else:
+            return nullcontext()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return FileLock(path, timeout=LOCK_SECONDS)
+
+    def _message(self, error: Exception) -> str:
+        text = tracking_uri.redacted(str(error), self._uri)
+        return f"{text or type(error).__name__} (tracker {tracking_uri.redacted(self._uri, self._uri)})"
+
+
+def _artifact_location(store: Store, uri: str) -> str | None:
+    """Where the artifacts of a database's runs are kept; a server has its own place."""
+    if tracking_uri.scheme(uri) in ("http", "https", "databricks"):
+        return None
+    if store.is_local:
+        return Path(tracking_uri.store_root(store), "mlartifacts").as_uri()
+    return store.url.rstrip("/") + "/mlartifacts"
+
+
+def _content(store: Store, spec: Spec, grid: str) -> Content:
+    """What is logged of the run. Raises ValueError or FileNotFoundError if its folder is not whole."""
+    record = store.record(spec)
+    return Content(
+        run_id=record.run_id,
+        name=f"{slug(spec)}-{record.run_id}",
+        started=tracking_content.started(record),
+        ended=tracking_content.ended(record),
+        params=tracking_content.params(spec),
+        tags=tracking_content.tags(spec, record),
+        points=tracking_content.points(spec, record),
+        artifacts=_artifacts(store, spec, record, grid),
+    )
+
+
+def _artifacts(store: Store, spec: Spec, record: RunRecord, grid: str) -> dict[str, bytes]:
+    """The record, and of a mask its bits as committed and its density as a picture; weights stay in the store."""
+    found = {"record.json": json.dumps(record.data(), sort_keys=True, indent=1).encode()}
+    if isinstance(spec, Mask):
+        found |= {name: store.artifact(spec, name) for name in record.artifacts}
+    if densities := matrix_densities(record.measurements):
+        found["density.png"] = heat_map(densities, title=f"{grid}: {slug(spec)}")
+    return found

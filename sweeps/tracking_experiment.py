@@ -1,0 +1,153 @@
+"""One MLflow experiment and the runs that the mirror keeps in it.
+
+MLflow is imported when a tracker is connected: its settings must stand before, and its import takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sweeps import tracking_uri
+from sweeps.tracking_content import RUN_ID_TAG, Point
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Item = TypeVar("Item")
+
+NUM_PARAMS_A_BATCH = 100
+NUM_METRICS_A_BATCH = 900
+"""MLflow takes 100 params, 1,000 entities and 1 MB in one request."""
+
+NUM_RUNS_A_PAGE = 1000
+
+
+class RefusedError(Exception):
+    """The tracker answers and refuses this one run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """All that is logged of one run; times in milliseconds since 1970, artifacts by file name."""
+
+    run_id: str
+    name: str
+    started: int
+    ended: int
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    points: Sequence[Point]
+    artifacts: Mapping[str, bytes]
+
+
+class Experiment:
+    """The runs of one grid. Every method may raise whatever MLflow, its database or the network raises."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+
+    @staticmethod
+    def connected(uri: str, *, grid: str, artifact_location: str | None) -> Experiment:
+        """The grid's experiment, made unless there is one. `artifact_location` None leaves the place to the server."""
+        tracking_uri.apply_settings()
+        tracking_uri.check_database(uri)
+        from mlflow import MlflowClient
+
+        tracking_uri.silence()
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(grid)
+        if found is None:
+            return Experiment(client, client.create_experiment(grid, artifact_location=artifact_location))
+        if found.lifecycle_stage == "deleted":
+            raise ValueError(
+                f"the experiment {grid!r} was deleted in MLflow: restore it with "
+                f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+            )
+        if artifact_location is not None and found.artifact_location != artifact_location:
+            raise ValueError(
+                f"the experiment {grid!r} keeps its artifacts in {found.artifact_location}, not in {artifact_location}: a store that "
+                "was moved needs a new mirror, so remove its mlflow.db and mlartifacts and mirror it again"
+            )
+        return Experiment(client, found.experiment_id)
+
+    def complete(self) -> set[str]:
+        """The ids of all runs that are logged in full, once."""
+        by_id = defaultdict(list)
+        for run in self._runs(""):
+            by_id[run.data.tags.get(RUN_ID_TAG, "")].append(run)
+        return {run_id for run_id, runs in by_id.items() if len(runs) == 1 and _is_complete(runs[0])}
+
+    def log(self, content: Content) -> bool:
+        """Log the run unless it is complete, or what is missing of it; whether anything was logged.
+
+        Raises RefusedError if the tracker takes no run like this one.
+        """
+        from mlflow.exceptions import MlflowException
+
+        found = self._the_one(content.run_id)
+        if found is not None and _is_complete(found):
+            return False
+        try:
+            self._log(content, self._created(content) if found is None else found)
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":
+                raise RefusedError(str(error)) from None
+            raise
+        return True
+
+    def _the_one(self, run_id: str) -> Run | None:
+        """The run of that id; of several, which drivers without a common lock can make, all but one are deleted."""
+        found = sorted(
+            self._runs(f"tags.`{RUN_ID_TAG}` = '{run_id}'"), key=lambda run: (not _is_complete(run), run.info.run_id)
+        )
+        for double in found[1:]:
+            self._client.delete_run(double.info.run_id)
+        return found[0] if found else None
+
+    def _created(self, content: Content) -> Run:
+        return self._client.create_run(
+            self._experiment_id, start_time=content.started, tags=dict(content.tags), run_name=content.name
+        )
+
+    def _log(self, content: Content, run: Run) -> None:
+        from mlflow.entities import Metric, Param
+
+        params = [Param(name, value) for name, value in content.params.items()]
+        metrics = [Metric(each.name, each.value, each.timestamp, each.step) for each in content.points]
+        batches = zip_longest(_pieces(params, NUM_PARAMS_A_BATCH), _pieces(metrics, NUM_METRICS_A_BATCH), fillvalue=())
+        for some_params, some_metrics in batches:
+            self._client.log_batch(run.info.run_id, metrics=some_metrics, params=some_params)
+        with tempfile.TemporaryDirectory(prefix="subind-mirror-") as folder:
+            for name, artifact in content.artifacts.items():
+                Path(folder, os.path.basename(name)).write_bytes(artifact)
+            self._client.log_artifacts(run.info.run_id, folder)
+        self._client.set_terminated(run.info.run_id, status="FINISHED", end_time=content.ended)
+
+    def _runs(self, filter_string: str) -> Iterator[Run]:
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id], filter_string, max_results=NUM_RUNS_A_PAGE, page_token=token
+            )
+            yield from page
+            if not (token := page.token):
+                return
+
+
+def _is_complete(run: Run) -> bool:
+    """Whether all is logged: a run is made with the status RUNNING and becomes FINISHED last."""
+    return run.info.status == "FINISHED"
+
+
+def _pieces(items: Sequence[Item], longest: int) -> Iterator[Sequence[Item]]:
+    for first in range(0, len(items), longest):
+        yield items[first : first + longest]

@@ -1,0 +1,111 @@
+"""Where the tracker is: its address, its settings, whether it answers, and texts without its secrets."""
+
+import logging
+import os
+import re
+import socket
+import sqlite3
+from contextlib import closing
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from subind.store import Store
+
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+"""Seconds and attempts are few, for a tracker that is down must not hold up a sweep. What the user has set stays."""
+
+PROBE_SECONDS = 5.0
+"""How long a database may take to answer."""
+
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+SCHEMES = ("sqlite", *DATABASE_PORTS, "http", "https", "databricks")
+
+
+def default_tracking_uri(store: Store) -> str:
+    """The SQLite database in the store's folder. Raises ValueError if the store is no local folder."""
+    if not store.is_local:
+        raise ValueError(
+            f"tracking_uri is unset and the store {redacted(store.url, store.url)} is no local folder, so it can hold no SQLite "
+            "database: give a tracking URI or set MLFLOW_TRACKING_URI to that of an MLflow server"
+        )
+    return f"sqlite:///{store_root(store)}/mlflow.db"
+
+
+def chosen_tracking_uri(store: Store, given: str | None) -> str:
+    """The given URI, else that of MLFLOW_TRACKING_URI, else the database in the store's folder.
+
+    Raises ValueError for a scheme that is none of MLflow's databases and servers.
+    """
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(store)
+    if scheme(uri) not in SCHEMES:
+        raise ValueError(f"tracking_uri is {redacted(uri, uri)!r}: give a URI that begins with one of {', '.join(SCHEMES)}")
+    return uri
+
+
+def store_root(store: Store) -> str:
+    """The store's folder as a path of its file system."""
+    return str(fsspec.core.url_to_fs(store.url)[1])
+
+
+def scheme(uri: str) -> str:
+    """`postgresql` of postgresql+psycopg://…"""
+    return uri.partition(":")[0].partition("+")[0].lower()
+
+
+def sqlite_path(uri: str) -> str:
+    """The file of a SQLite URI."""
+    return os.path.abspath(uri.partition(":///")[2].partition("?")[0])
+
+
+def apply_settings() -> None:
+    """Set MLflow's environment variables where the user has not.
+
+    To be called before MLflow is imported, for it decides on telemetry then.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def silence() -> None:
+    """Keep the log of MLflow to itself: its errors reach the user through the outcome of a mirror, without secrets.
+
+    To be called after MLflow is imported, for that configures the loggers.
+    """
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def check_database(uri: str) -> None:
+    """Raise OSError or sqlite3.Error within seconds if the database cannot be reached or written.
+
+    MLflow itself tries a dead database for more than a minute. A server has the timeouts of the settings.
+    """
+    if scheme(uri) == "sqlite":
+        path = sqlite_path(uri)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=PROBE_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    elif scheme(uri) in DATABASE_PORTS:
+        parts = urlsplit(uri)
+        address = (parts.hostname or "localhost", parts.port or DATABASE_PORTS[scheme(uri)])
+        socket.create_connection(address, timeout=PROBE_SECONDS).close()
+
+
+def redacted(text: str, uri: str) -> str:
+    """The text without the credentials of the URI and of MLflow's environment."""
+    user_info = urlsplit(uri).netloc.rpartition("@")[0]
+    secrets = {user_info, *user_info.split(":", 1)[1:]}
+    secrets |= {os.environ.get(f"MLFLOW_TRACKING_{kind}", "") for kind in ("PASSWORD", "TOKEN")}
+    for secret in sorted({*secrets, *map(unquote, secrets)} - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = re.sub(r"(?<=://)[^/\s'\"]*@", "***@", text)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret|sig|\w*key)=[^&\s'\"]+", r"\1=***", text)
