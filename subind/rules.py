@@ -19,6 +19,7 @@ LARGEST_MODULUS = 2**31
 ALLOWED = "use a, b, integers, +, -, * and ** with an exponent from 0 to 64, such as 'a**2 + a*b'"
 
 
+@cache
 def canonical(text: str) -> str:
     """The one spelling of a rule: `a**2+a*b` and `a ** 2 + (a * b)` give the same text.
 

@@ -6,6 +6,7 @@ when it is made, so a grid with a bad value fails while it is planned.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, isfinite
 from typing import Literal, assert_never
 
@@ -415,6 +416,7 @@ def _same_vocabulary(field: str, found: ArithmeticTask, donors: ArithmeticTask) 
     )
 
 
+@cache
 def _check_rival(rival: str, of: ArithmeticTask) -> None:
     for a in range(min(of.num_integers, of.modulus)):
         expected = rules.evaluate(of.rule, a, a, modulus=of.modulus)

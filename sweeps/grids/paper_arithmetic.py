@@ -1,0 +1,11 @@
+"""The paper's whole arithmetic experiment with five seeds: 6 depths × 5 seeds × 17 sample counts × 9 controls."""
+
+from subind.spec import Transfer
+from sweeps.grids import protocol
+
+SEEDS = (0, 1, 2, 3, 4)
+
+
+def grid() -> tuple[Transfer, ...]:
+    """4,590 transfers over 30 donors and 30 masks."""
+    return protocol.cells(depths=protocol.DEPTHS, seeds=SEEDS, disambiguation_counts=protocol.DISAMBIGUATION_COUNTS)

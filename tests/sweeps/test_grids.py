@@ -1,0 +1,234 @@
+"""The grids hold what their experiments say: counts, order, shared data, and every number of the protocol."""
+
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import pytest
+
+from subind.fingerprint import encoded, run_id
+from subind.spec import (
+    RandomInit,
+    Transfer,
+    control_name,
+    model,
+    pack_shape,
+    parents,
+    steps_per_epoch,
+)
+from sweeps import grids
+from sweeps.grids import protocol
+from tests.specs import CONTROL_NAMES
+
+DEPTH_2_MODEL = {"class": "GPT2", "num_layers": 2, "d_model": 128, "num_heads": 4, "dropout": 0.1}
+DEPTH_2_DONOR = {
+    "class": "Donor",
+    "task": {"class": "ArithmeticTask", "rule": "a + a * b", "modulus": 7, "num_integers": 1000},
+    "model": DEPTH_2_MODEL,
+    "num_samples": 200000,
+    "num_evaluation_samples": 1000,
+    "optimizer": {
+        "class": "AdamW",
+        "learning_rate": 0.0005,
+        "weight_decay": 0.0,
+        "schedule": "linear_decay",
+        "clip": {"class": "ClipNorm", "max_norm": 1.0},
+    },
+    "batch_size": 50,
+    "num_epochs": 50,
+    "patience": 10,
+    "seed": 3,
+    "precision": "float32",
+}
+DEPTH_2_MASK = {
+    "class": "Mask",
+    "donor": DEPTH_2_DONOR,
+    "subtask": {"class": "ArithmeticTask", "rule": "a * b", "modulus": 7, "num_integers": 1000},
+    "num_samples": 50000,
+    "num_evaluation_samples": 1000,
+    "initial_logit": -0.1,
+    "penalty": 1e-7,
+    "temperature": {"class": "TemperatureSchedule", "name": "as_released", "final": 100.0},
+    "optimizer": {
+        "class": "AdamW",
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "schedule": "constant",
+        "clip": {"class": "NoClip"},
+    },
+    "batch_size": 500,
+    "num_epochs": 50,
+    "seed": 3,
+    "precision": "float32",
+}
+DEPTH_2_TRANSFER = {
+    "class": "Transfer",
+    "control": {"class": "RandomInit", "model": DEPTH_2_MODEL},
+    "task": {"class": "ArithmeticTask", "rule": "a ** 2 + a * b", "modulus": 7, "num_integers": 1000},
+    "num_ambiguous": 1000,
+    "num_disambiguation": 250,
+    "num_evaluation_samples": 1000,
+    "rivals": ["2 * a ** 2", "2 * b ** 2"],
+    "optimizer": {
+        "class": "AdamW",
+        "learning_rate": 0.0002,
+        "weight_decay": 0.01,
+        "schedule": "constant",
+        "clip": {"class": "NoClip"},
+    },
+    "batch_size": 50,
+    "num_epochs": 100,
+    "seed": 3,
+    "precision": "float32",
+}
+TIMED = (
+    "import time; from sweeps import grids; from subind.fingerprint import run_id; start = time.process_time(); "
+    "len({run_id(each) for each in grids.grid('paper-arithmetic')}); print(time.process_time() - start)"
+)
+
+
+def _with_parents(cells: tuple[Transfer, ...]) -> Counter[str]:
+    """The number of different runs of each class, the cells and all that they descend from."""
+    found = {cell for cell in cells} | {parent for cell in cells for parent in parents(cell)}
+    found |= {parent for run in found for parent in parents(run)}
+    ids = {run_id(run): type(run).__name__ for run in found}
+    return Counter(ids.values())
+
+
+def _cells(name: str) -> dict[tuple[int, int, int], list[Transfer]]:
+    """The transfers of a grid by depth, seed and number of disambiguation samples."""
+    found = defaultdict(list)
+    for each in grids.grid(name):
+        found[model(each).num_layers, each.seed, each.num_disambiguation].append(each)
+    return found
+
+
+def test_donor_at_depth_2_has_the_numbers_of_the_protocol() -> None:
+    assert encoded(protocol.donor(2, seed=3)) == DEPTH_2_DONOR
+
+
+def test_mask_at_depth_2_has_the_numbers_of_the_protocol() -> None:
+    assert encoded(protocol.mask(2, seed=3)) == DEPTH_2_MASK
+
+
+def test_transfer_at_depth_2_has_the_numbers_of_the_protocol() -> None:
+    random_init = RandomInit(model=protocol.model(2))
+    assert encoded(protocol.transfer(random_init, num_disambiguation=250, seed=3)) == DEPTH_2_TRANSFER
+
+
+def test_donor_at_depth_12_takes_2000_steps_an_epoch_and_others_4000() -> None:
+    steps = {depth: steps_per_epoch(protocol.donor(depth, seed=0)) for depth in protocol.DEPTHS}
+    assert steps == {2: 4000, 4: 4000, 6: 4000, 8: 4000, 10: 4000, 12: 2000}
+
+
+def test_donor_at_depth_12_differs_from_depth_2_in_depth_and_batch_only() -> None:
+    deep = protocol.donor(12, seed=0)
+    assert replace(deep, model=protocol.model(2), batch_size=50) == protocol.donor(2, seed=0)
+
+
+def test_mask_at_depth_8_has_twice_the_learning_rate_of_the_others() -> None:
+    rates = {depth: protocol.mask(depth, seed=0).optimizer.learning_rate for depth in protocol.DEPTHS}
+    assert rates == {2: 1e-3, 4: 1e-3, 6: 1e-3, 8: 2e-3, 10: 1e-3, 12: 1e-3}
+
+
+def test_controls_of_a_mask_are_the_nine_of_the_protocol() -> None:
+    assert tuple(map(control_name, protocol.controls(protocol.mask(2, seed=0)))) == CONTROL_NAMES
+
+
+def test_paper_arithmetic_is_the_whole_product_of_its_axes() -> None:
+    counts = (0, 10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000, 1600, 2500, 4000, 6400, 10000)
+    expected = [
+        (depth, seed, count, name)
+        for depth in (2, 4, 6, 8, 10, 12)
+        for seed in (0, 1, 2, 3, 4)
+        for count in counts
+        for name in CONTROL_NAMES
+    ]
+    found = [
+        (model(each).num_layers, each.seed, each.num_disambiguation, control_name(each.control))
+        for each in grids.grid("paper-arithmetic")
+    ]
+    assert found == expected
+
+
+def test_paper_arithmetic_has_4590_transfers_over_30_donors_and_30_masks() -> None:
+    assert _with_parents(grids.grid("paper-arithmetic")) == {"Transfer": 4590, "Mask": 30, "Donor": 30}
+
+
+def test_paper_arithmetic_with_all_run_ids_is_built_in_under_a_second_and_a_half() -> None:
+    seconds = subprocess.run([sys.executable, "-c", TIMED], check=True, capture_output=True, text=True).stdout
+    assert float(seconds) < 1.5
+
+
+def test_figure_3_depth_2_is_one_seed_of_all_controls_at_five_sample_counts() -> None:
+    expected = [(2, 0, count, name) for count in (10, 100, 250, 1000, 2500) for name in CONTROL_NAMES]
+    found = [
+        (model(each).num_layers, each.seed, each.num_disambiguation, control_name(each.control))
+        for each in grids.grid("figure-3-depth-2")
+    ]
+    assert found == expected
+
+
+def test_figure_3_depth_2_is_a_part_of_paper_arithmetic() -> None:
+    assert set(grids.grid("figure-3-depth-2")) <= set(grids.grid("paper-arithmetic"))
+
+
+def test_quickstart_has_three_seeds_five_controls_and_four_sample_counts_or_more() -> None:
+    cells = grids.grid("quickstart")
+    assert len({each.seed for each in cells}) >= 3
+    assert len({each.num_disambiguation for each in cells}) >= 4
+    names = {control_name(each.control) for each in cells}
+    assert names >= {"subnetwork", "full_transfer", "random_init", "random_subnetwork", "unmasked_only"}
+
+
+def test_quickstart_has_one_donor_and_one_mask_a_seed() -> None:
+    counts = _with_parents(grids.grid("quickstart"))
+    seeds = {each.seed for each in grids.grid("quickstart")}
+    assert counts["Donor"] == counts["Mask"] == len(seeds)
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_grid_holds_every_run_once(name: str) -> None:
+    ids = [run_id(each) for each in grids.grid(name)]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_controls_of_a_cell_differ_in_the_control_only(name: str) -> None:
+    for cell in _cells(name).values():
+        first = cell[0].control
+        assert len({replace(each, control=first) for each in cell}) == 1
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_controls_of_a_cell_are_the_same_in_every_cell(name: str) -> None:
+    sets = {tuple(control_name(each.control) for each in cell) for cell in _cells(name).values()}
+    assert len(sets) == 1
+    assert all(len(set(names)) == len(names) for names in sets)
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_controls_of_a_cell_have_one_donor_at_most_and_one_shape(name: str) -> None:
+    for cell in _cells(name).values():
+        masks = {parent for each in cell for parent in parents(each)}
+        donors = {mask for mask in masks if not parents(mask)} | {donor for mask in masks for donor in parents(mask)}
+        assert len(donors) == 1
+        assert len({pack_shape(each) for each in cell}) == 1
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_parents_of_a_transfer_have_its_seed(name: str) -> None:
+    for each in grids.grid(name):
+        assert all(parent.seed == each.seed for parent in parents(each))
+        assert all(donor.seed == each.seed for parent in parents(each) for donor in parents(parent))
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_grid_built_twice_is_the_same(name: str) -> None:
+    assert grids.grid(name) == grids.grid(name)
+
+
+def test_unknown_grid_raises_an_error_that_lists_the_names() -> None:
+    with pytest.raises(ValueError, match="'figure_3': give one of quickstart, figure-3-depth-2, paper-arithmetic"):
+        grids.grid("figure_3")
