@@ -58,7 +58,7 @@ def run(
     """
     assert len({specs.pack_shape(spec) for spec in pack}) == 1, "the specs of a pack are of one shape"
     torch.set_num_threads(runtime.num_threads)
-    method, failed = _method(pack, read, runtime)
+    method, failed = method_of(pack, read, runtime)
     yield from failed
     if method is None:
         return
@@ -70,9 +70,10 @@ def run(
     yield from trainer.run(save=save, report=report)
 
 
-def _method(
+def method_of(
     pack: Sequence[Spec], read: ReadFile, runtime: Runtime
 ) -> tuple["DonorMethod | MaskMethod | TransferMethod | None", list[Finished]]:
+    """What the loop trains for a pack of one shape, None if nothing is left to train, and the runs that cannot be."""
     match specs.stage(pack[0]):
         case "donor":
             return DonorMethod([spec for spec in pack if isinstance(spec, Donor)], runtime), []

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ from subind.results import Artifact, Failure, RunRecord
 from subind.spec import STAGES, Spec, Stage
 
 HEARTBEAT_SECONDS = 10.0
-"""How often a worker says that it lives; a heartbeat older than six of these is dead."""
+"""How often a worker says that it lives; a heartbeat older than six of these is dead, as is one of an ended process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,6 @@ class Heartbeat:
 
     pack: str
     runs: tuple[str, ...]
-    owner: str
     host: str
     process: int
     epoch: int
@@ -196,7 +196,7 @@ class Store:
         oldest = time.time() - 6 * HEARTBEAT_SECONDS
         data = (self._read_json_or_none(path) for path in self._list("running") if path.endswith(".json"))
         beats = (Heartbeat(**{**each, "runs": tuple(each["runs"])}) for each in data if each is not None)
-        return tuple(beat for beat in beats if beat.time > oldest)
+        return tuple(beat for beat in beats if beat.time > oldest and not _is_gone(beat))
 
     def stop_beating(self, pack: str) -> None:
         """Say that a pack is no longer being computed."""
@@ -289,6 +289,19 @@ class Store:
             name = path.rsplit("/", 1)[1]
             if name.startswith(f"{pack}-") and name != keep:
                 self._remove(path)
+
+
+def _is_gone(beat: Heartbeat) -> bool:
+    """Whether the worker ran on this host and its process has ended."""
+    if beat.host != socket.gethostname():
+        return False
+    try:
+        os.kill(beat.process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _written_aside(path: str, content: bytes) -> str:

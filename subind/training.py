@@ -164,16 +164,16 @@ class Trainer:
         order = torch.stack(orders).to(self.runtime.device)
         while self.step < self.steps_per_epoch:
             rows = order[:, self.step * self.batch_size : (self.step + 1) * self.batch_size]
-            batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
-            self.loss_sum += self._step(batch) * rows.shape[1]
+            self.loss_sum += self.advance(rows) * rows.shape[1]
             self.step += 1
             if self.step % 16 == 0:
                 report(self._progress())
             if time.monotonic() - self.last_checkpoint > self.runtime.checkpoint_seconds:
                 self.checkpoint(save)
 
-    def _step(self, batch: Int[Tensor, "replica batch position"]) -> Float[Tensor, " replica"]:
-        """One optimiser step; returns each replica's cross-entropy before it."""
+    def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
+        """One optimiser step on those rows of each replica's training set; returns each one's cross-entropy before it."""
+        batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
         parameters, penalty = self.method.effective(self.epoch)
         dropout = self._dropout(batch.shape[1])
         loss = sequence_loss(parameters, batch, self.model, dropout)

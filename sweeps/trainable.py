@@ -1,0 +1,205 @@
+"""One trial is one pack: what a Tune worker does with it."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from ray import tune
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from subind import spec as specs
+from subind import stages
+from subind.fingerprint import decode, encoded, run_id
+from subind.provenance import Code
+from subind.results import Failure, Provenance, RunRecord
+from subind.spec import Spec
+from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
+from subind.training import Finished, Progress, Runtime, Saved
+
+REPORT_SECONDS = 2.0
+"""How often a worker tells the driver how far it is."""
+
+STATE = "__state__"
+"""The key of a checkpoint under which its JSON state stands, as bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What all packs of a sweep share: the specs as JSON data by run id, the store, the code and the runtime."""
+
+    specs: Mapping[str, Any]
+    store: str
+    code: Code
+    runtime: Runtime
+
+
+def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
+    """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done."""
+    store = Store(job.store)
+    planned = [decode(job.specs[each]) for each in config["runs"]]
+    pack = [spec for spec in planned if not store.is_finished(spec)]
+    if not pack:
+        return
+    worker = Worker(name=str(config["pack"]), pack=pack, store=store, job=job)
+    with worker.heartbeat():
+        worker.run()
+    tune.report({**worker.progress_data(), "failed": worker.num_failed})
+
+
+class Worker:
+    """One pack under way: its progress, its heartbeat, its commits."""
+
+    def __init__(self, *, name: str, pack: Sequence[Spec], store: Store, job: Job) -> None:
+        self.name = name
+        self.num_failed = 0
+        self._pack = list(pack)
+        self._store = store
+        self._job = job
+        self._progress = Progress(epoch=0, step=0, num_steps=1, accuracies=())
+        self._started = time.time()
+        self._reported = 0.0
+
+    def run(self) -> None:
+        """Train, commit, and remove the checkpoint."""
+        pack, resumed = self._resumed()
+        done = stages.run(
+            pack,
+            read=self._store.artifact,
+            runtime=self._job.runtime,
+            save=self._save,
+            report=self._report,
+            resumed=resumed,
+        )
+        for finished in done:
+            self._conclude(finished)
+        self._store.remove_checkpoint(self.name)
+
+    def progress_data(self) -> dict[str, Any]:
+        """How far the pack is, as a Tune result."""
+        progress = self._progress
+        return {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "num_steps": progress.num_steps,
+            "accuracies": list(progress.accuracies),
+        }
+
+    @contextlib.contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Say every few seconds that this pack is being computed, until the block ends."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._beat_until, args=(over,), daemon=True)
+        self._store.beat(self._heartbeat())
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self._store.stop_beating(self.name)
+
+    def _beat_until(self, over: threading.Event) -> None:
+        while not over.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                self._store.beat(self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        progress = self._progress
+        return Heartbeat(
+            pack=self.name,
+            runs=tuple(run_id(spec) for spec in self._pack),
+            host=socket.gethostname(),
+            process=os.getpid(),
+            epoch=progress.epoch,
+            step=progress.step,
+            num_steps=progress.num_steps,
+            time=time.time(),
+        )
+
+    def _report(self, progress: Progress) -> None:
+        self._progress = progress
+        if time.monotonic() - self._reported > REPORT_SECONDS:
+            self._reported = time.monotonic()
+            tune.report({**self.progress_data(), "failed": self.num_failed})
+
+    # ---- results
+
+    def _conclude(self, finished: Finished) -> None:
+        spec = finished.replica.spec
+        if finished.replica.failure:
+            self.num_failed += 1
+            self._store.fail(spec, failure_of(spec, self._pack, finished.replica.failure))
+            return
+        self._store.commit(spec, self._record(finished), finished.files)
+
+    def _record(self, finished: Finished) -> RunRecord:
+        spec, code = finished.replica.spec, self._job.code
+        provenance = Provenance(
+            commit=code.commit,
+            dirty=code.dirty,
+            versions=code.versions,
+            device=device_name(self._job.runtime.device),
+            host=socket.gethostname(),
+            started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+            seconds=round(time.time() - self._started, 3),
+            pack_size=len(self._pack),
+        )
+        return RunRecord(
+            run_id=run_id(spec),
+            stage=specs.stage(spec),
+            spec=encoded(spec),
+            parents=tuple(run_id(parent) for parent in specs.parents(spec)),
+            provenance=provenance,
+            measurements=finished.measurements,
+            curves=finished.replica.curves,
+        )
+
+    # ---- checkpoints
+
+    def _save(self, saved: Saved) -> None:
+        state = torch.frombuffer(bytearray(saved.state.encode()), dtype=torch.uint8)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in saved.tensors.items()}
+        runs = tuple(run_id(spec) for spec in saved.specs)
+        self._store.save_checkpoint(Checkpoint(pack=self.name, runs=runs), save_tensors({**tensors, STATE: state}))
+
+    def _resumed(self) -> tuple[list[Spec], stages.Resumed | None]:
+        """The pack in the checkpoint's order and the checkpoint, or the pack as it is if none covers it."""
+        by_name = {each.pack: each for each in self._store.checkpoints()}
+        content = self._store.checkpoint_content(self.name) if self.name in by_name else None
+        if content is None:
+            return self._pack, None
+        places = {each: place for place, each in enumerate(by_name[self.name].runs)}
+        if not all(run_id(spec) in places for spec in self._pack):
+            return self._pack, None
+        tensors = load_tensors(content)
+        state = tensors.pop(STATE).numpy().tobytes().decode()
+        chosen = [places[run_id(spec)] for spec in self._pack]
+        return self._pack, stages.Resumed(tensors=tensors, state=state, places=chosen)
+
+
+def failure_of(spec: Spec, pack: Sequence[Spec], message: str) -> Failure:
+    """The failure of one run that did not take its pack down."""
+    return Failure(
+        run_id=run_id(spec),
+        error="RunFailed",
+        message=message,
+        traceback="".join(traceback.format_stack(limit=8)),
+        host=socket.gethostname(),
+        pack=tuple(run_id(each) for each in pack),
+        attempts=1,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def device_name(device: str) -> str:
+    """The device as a person knows it."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
