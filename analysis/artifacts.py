@@ -1,0 +1,113 @@
+"""Writing tables and figures, each with the fingerprint of the rows that it was made from.
+
+The fingerprint stands in a column `rows_fingerprint` of a CSV (so that any reader takes the file as it is), in the schema
+metadata of a Parquet file, in a comment of Markdown and LaTeX, and in the metadata of a PNG ("Source") and an SVG
+(dc:source).
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+FINGERPRINT = "rows_fingerprint"
+DOTS_PER_INCH = 200
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{special: f"\\{special}" for special in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": r"\ensuremath{-}",
+    "–": "--",
+}
+_MARKDOWN = {"\\": r"\\", "|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "}
+
+
+def write_table(
+    table: pd.DataFrame, shown: pd.DataFrame, *, stem: Path, fingerprint: str
+) -> None:
+    """Write the numbers as .csv and .parquet and the worded table as .md and .tex (booktabs) beside `stem`."""
+    table.assign(**{FINGERPRINT: fingerprint}).to_csv(
+        stem.with_suffix(".csv"), index=False
+    )
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {
+        **(arrow.schema.metadata or {}),
+        FINGERPRINT.encode(): fingerprint.encode(),
+    }
+    pq.write_table(
+        arrow.replace_schema_metadata(metadata), stem.with_suffix(".parquet")
+    )
+    stem.with_suffix(".md").write_text(
+        markdown(shown, fingerprint=fingerprint), encoding="utf-8"
+    )
+    stem.with_suffix(".tex").write_text(
+        latex(shown, fingerprint=fingerprint), encoding="utf-8"
+    )
+
+
+def write_figure(figure: Figure, *, stem: Path, title: str, fingerprint: str) -> None:
+    """Write the figure as .png (200 dots per inch) and .svg beside `stem`; the same figure gives the same bytes."""
+    source = f"rows {fingerprint}"
+    with mpl.rc_context({"svg.hashsalt": fingerprint}):
+        figure.savefig(
+            stem.with_suffix(".svg"),
+            metadata={"Title": title, "Source": source, "Date": None},
+        )
+    figure.savefig(
+        stem.with_suffix(".png"),
+        dpi=DOTS_PER_INCH,
+        metadata={"Title": title, "Source": source},
+    )
+
+
+def markdown(shown: pd.DataFrame, *, fingerprint: str) -> str:
+    """A pipe table after a comment with the fingerprint."""
+    headings = [_escaped(name, _MARKDOWN) for name in shown.columns]
+    lines = [
+        f"<!-- {FINGERPRINT}: {fingerprint} -->",
+        "",
+        _piped(headings),
+        _piped(["---"] * len(headings)),
+    ]
+    lines += [
+        _piped([_escaped(cell, _MARKDOWN) for cell in row])
+        for row in shown.itertuples(index=False, name=None)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def latex(shown: pd.DataFrame, *, fingerprint: str) -> str:
+    """A booktabs `tabular` after a comment with the fingerprint; a rule parts the values of the first column."""
+    lines = [f"% {FINGERPRINT}: {fingerprint}", "% needs \\usepackage{booktabs}"]
+    lines += [
+        f"\\begin{{tabular}}{{{'l' * shown.shape[1]}}}",
+        "\\toprule",
+        _ampersands(list(shown.columns)),
+        "\\midrule",
+    ]
+    previous = None
+    for row in shown.itertuples(index=False, name=None):
+        if previous is not None and row[0] != previous:
+            lines.append("\\midrule")
+        lines.append(_ampersands(list(row)))
+        previous = row[0]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+def _piped(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _ampersands(cells: list[str]) -> str:
+    return " & ".join(_escaped(cell, _LATEX) for cell in cells) + r" \\"
+
+
+def _escaped(cell: str, replacements: dict[str, str]) -> str:
+    return "".join(replacements.get(letter, letter) for letter in str(cell))

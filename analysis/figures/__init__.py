@@ -1,0 +1,1 @@
+"""Figures: each module draws the numbers that it is given and computes none."""

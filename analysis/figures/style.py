@@ -1,0 +1,90 @@
+"""One look for every figure: a colour and a marker per control, told apart by colour-blind readers and in grey.
+
+Colours are those of Okabe and Ito, with the yellow darkened and a grey added; controls beyond the nine take the rest of
+Paul Tol's "muted" set.
+"""
+
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis import controls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a control is drawn."""
+
+    color: str
+    marker: str
+    linewidth: float = 1.4
+    zorder: float = 3
+
+
+STYLES = {
+    "subnetwork": Style(color="#0072B2", marker="o", linewidth=2.4, zorder=5),
+    "subnetwork_trainable": Style(color="#56B4E9", marker="D"),
+    "full_transfer": Style(color="#000000", marker="s"),
+    "random_init": Style(color="#8C8C8C", marker="X"),
+    "random_subnetwork": Style(color="#D55E00", marker="^"),
+    "complement_subnetwork": Style(color="#009E73", marker=">"),
+    "unmasked_only": Style(color="#CC79A7", marker="P"),
+    "random_as_released": Style(color="#E69F00", marker="v"),
+    "complement_as_released": Style(color="#A89F00", marker="<"),
+}
+OTHERS = (
+    Style(color="#882255", marker="h"),
+    Style(color="#332288", marker="p"),
+    Style(color="#117733", marker="*"),
+    Style(color="#AA4499", marker="d"),
+)
+
+PARAMETERS = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "text.parse_math": False,
+    "svg.fonttype": "path",
+}
+"""Names come from data, so that no text is read as mathematics."""
+
+
+def styles(names: list[str]) -> dict[str, Style]:
+    """A style for each control; the nine keep theirs whatever else is drawn."""
+    others = [name for name in names if name not in STYLES]
+    spare = {name: OTHERS[index % len(OTHERS)] for index, name in enumerate(others)}
+    return {name: STYLES.get(name) or spare[name] for name in names}
+
+
+def swatch(style: Style, *, with_marker: bool = True) -> Line2D:
+    """A control's entry in a legend."""
+    marker = style.marker if with_marker else "none"
+    return Line2D(
+        [],
+        [],
+        color=style.color,
+        marker=marker,
+        linewidth=style.linewidth,
+        markersize=5,
+    )
+
+
+def count(fewest: int, most: int) -> str:
+    """The number of seeds behind the points of a line: one number or a range."""
+    return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+
+
+def legend_label(control: str, fewest: int, most: int) -> str:
+    """A control's name with its number of seeds."""
+    return f"{controls.label(control)} ({count(fewest, most)})"
+
+
+def grid(axes: Axes) -> None:
+    """Faint horizontal lines behind the data."""
+    axes.grid(axis="y", color="#E4E4E4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8.5)

@@ -1,0 +1,1 @@
+"""Tables: each module makes a tidy table of numbers, and the same in words for a page."""

@@ -1,0 +1,79 @@
+"""The table of coverage: of the planned cells of each stage, control and depth, how many have which status."""
+
+import pandas as pd
+
+from analysis import controls
+from analysis.tables.wording import DASH
+from subind.results import STATUSES
+
+KEY = ["stage", "control", "num_layers"]
+STAGES = ("donor", "mask", "transfer")
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per stage, control and depth: stage, control (absent for donors and masks), num_layers, planned, statuses.
+
+    The statuses are those of `subind.results.STATUSES`, each a column of counts; they sum to `planned`.
+    """
+    marks = pd.DataFrame(
+        {status: (rows["status"] == status).astype("int64") for status in STATUSES}
+    )
+    counted = pd.concat([rows[KEY], marks], axis=1).groupby(
+        KEY, dropna=False, as_index=False
+    )
+    counts = counted.agg(
+        planned=("finished", "size"), **{status: (status, "sum") for status in STATUSES}
+    )
+    return counts.sort_values(KEY, key=_rank, kind="stable", ignore_index=True)
+
+
+def shown(coverage: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    counts = {name: coverage[name].astype("string") for name in ("planned", *STATUSES)}
+    return pd.DataFrame(
+        {
+            "stage": coverage["stage"],
+            "control": coverage["control"]
+            .map(controls.label, na_action="ignore")
+            .fillna(DASH),
+            "depth": coverage["num_layers"].astype("string"),
+            **counts,
+        }
+    )
+
+
+def sentences(coverage: pd.DataFrame) -> list[str]:
+    """For each stage one sentence that says how many of its cells finished and what became of the others."""
+    stages = [stage for stage in STAGES if (coverage["stage"] == stage).any()]
+    return [_sentence(stage, coverage[coverage["stage"] == stage]) for stage in stages]
+
+
+def _sentence(stage: str, of_stage: pd.DataFrame) -> str:
+    planned, finished = int(of_stage["planned"].sum()), int(of_stage["finished"].sum())
+    noun = stage if planned == 1 else f"{stage}s"
+    if finished == planned:
+        return (
+            f"All {planned:,} planned {noun} finished."
+            if planned > 1
+            else f"The one planned {noun} finished."
+        )
+    others = {
+        status: int(of_stage[status].sum())
+        for status in STATUSES
+        if status != "finished"
+    }
+    rest = ", ".join(f"{num:,} {status}" for status, num in others.items() if num)
+    return f"{finished:,} of {planned:,} planned {noun} finished; the others: {rest}."
+
+
+def _rank(column: pd.Series) -> pd.Series:
+    match column.name:
+        case "stage":
+            return column.map(STAGES.index)
+        case "control":
+            order = controls.ordered(column.dropna())
+            return (
+                column.map(order.index, na_action="ignore").fillna(-1).astype("int64")
+            )
+        case _:
+            return column

@@ -1,0 +1,86 @@
+"""The table of masks: density and subtask accuracy of each mask, beside the accuracy of the donor it was found in."""
+
+import pandas as pd
+
+from analysis.load import donors, masks
+from analysis.tables.wording import DASH, MISSING, decimal
+
+COLUMNS = {
+    "num_layers": "Int64",
+    "donor_seed": "Int64",
+    "donor_status": pd.StringDtype(),
+    "donor_validation_accuracy": "Float64",
+    "mask_seed": "Int64",
+    "penalty": "Float64",
+    "mask_status": pd.StringDtype(),
+    "density": "Float64",
+    "subtask_accuracy": "Float64",
+}
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per mask, and per donor without one, with the columns and types of COLUMNS.
+
+    Accuracies and density are shares; they are absent unless the run finished. The donor of a mask is its parent.
+    """
+    of_donors, of_masks = donors(rows), masks(rows)
+    left = pd.DataFrame(
+        {
+            "donor_id": of_donors["run_id"],
+            "donor_layers": of_donors["num_layers"],
+            "donor_seed": of_donors["seed"],
+            "donor_status": of_donors["status"],
+            "donor_validation_accuracy": of_donors["validation_accuracy"].where(
+                of_donors["status"] == "finished"
+            ),
+        }
+    )
+    finished = of_masks["status"] == "finished"
+    right = pd.DataFrame(
+        {
+            "donor_id": of_masks["parent_id"],
+            "mask_layers": of_masks["num_layers"],
+            "mask_seed": of_masks["seed"],
+            "penalty": of_masks["penalty"],
+            "mask_status": of_masks["status"],
+            "density": of_masks["density"].where(finished),
+            "subtask_accuracy": of_masks["subtask_accuracy"].where(finished),
+        }
+    )
+    joined = left.merge(right, on="donor_id", how="outer")
+    joined["num_layers"] = joined["mask_layers"].fillna(joined["donor_layers"])
+    typed = joined.reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
+    return typed.sort_values(
+        ["num_layers", "donor_seed", "penalty", "mask_seed"], ignore_index=True
+    )
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    return pd.DataFrame(
+        {
+            "depth": found["num_layers"].astype("string"),
+            "donor seed": found["donor_seed"].astype("string").fillna(DASH),
+            "donor": found["donor_status"].fillna(DASH),
+            "donor validation accuracy": _measured(
+                found["donor_validation_accuracy"], found["donor_status"]
+            ),
+            "mask seed": found["mask_seed"].astype("string").fillna(DASH),
+            "penalty": [
+                DASH if pd.isna(value) else f"{value:g}" for value in found["penalty"]
+            ],
+            "mask": found["mask_status"].fillna(DASH),
+            "density": _measured(found["density"], found["mask_status"]),
+            "subtask accuracy": _measured(
+                found["subtask_accuracy"], found["mask_status"]
+            ),
+        }
+    )
+
+
+def _measured(values: pd.Series, statuses: pd.Series) -> list[str]:
+    """The numbers; `missing` where the run is planned and gave none, a dash where there is no such run."""
+    absent = [DASH if pd.isna(status) else MISSING for status in statuses]
+    return [
+        decimal(value, absent=word) for value, word in zip(values, absent, strict=True)
+    ]

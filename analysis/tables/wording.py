@@ -1,0 +1,41 @@
+"""Numbers in words for a page: fixed decimals, thin intervals, and a dash for what there is not."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+DASH = "–"
+MISSING = "missing"
+
+
+def decimal(value: object, *, digits: int = 3, absent: str = DASH) -> str:
+    """The number with so many decimals, or `absent` for none."""
+    return absent if pd.isna(value) else f"{value:.{digits}f}"  # type: ignore[call-overload]
+
+
+def signed(value: object, *, digits: int = 3) -> str:
+    """The number with its sign, a true minus, or a dash for none."""
+    return DASH if pd.isna(value) else f"{value:+.{digits}f}".replace("-", "−")  # type: ignore[call-overload]
+
+
+def interval(low: object, high: object, *, digits: int = 3) -> str:
+    """[low, high], or a dash where there is no interval."""
+    return (
+        DASH
+        if pd.isna(low)
+        else f"[{decimal(low, digits=digits)}, {decimal(high, digits=digits)}]".replace(
+            "-", "−"
+        )
+    )  # type: ignore[call-overload]
+
+
+def probability(value: object) -> str:
+    """A p value with four decimals, or a dash for none."""
+    if pd.isna(value):  # type: ignore[call-overload]
+        return DASH
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"  # type: ignore[operator]
+
+
+def listed(items: Sequence[str]) -> str:
+    """a, b and c."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
