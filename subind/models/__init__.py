@@ -1,0 +1,1 @@
+"""The networks, each on packs of replicas."""

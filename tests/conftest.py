@@ -1,0 +1,39 @@
+"""What all tests share: tensor axes checked in subind, a deterministic torch on two threads, the reference folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+from tests import axes
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+CHECK_THEIR_OWN_INPUT = frozenset({"spec", "rules", "fingerprint", "results", "store"})
+"""Modules of subind without tensors. They refuse wrong types with errors of their own, which the tests have to reach."""
+
+_HOOKED = sorted({f"subind.{path.stem}" for path in (REPOSITORY / "subind").iterdir() if path.stem[0] not in "_."})
+install_import_hook(
+    [name for name in _HOOKED if name.removeprefix("subind.") not in CHECK_THEIR_OWN_INPUT],
+    f"{axes.__name__}.{axes.axes_checked.__name__}",
+)
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def pytest_configure() -> None:
+    """Set torch up before any test module is imported."""
+    import torch
+
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; a test that needs it is skipped where there is none."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the reference data stand in a folder 'shared' beside the repository, and there is none")
+    return folder
