@@ -6,12 +6,4 @@
 from analysis.load import curves, donors, load, masks, row_fingerprint, transfers
 from analysis.report import write_report
 
-__all__ = [
-    "curves",
-    "donors",
-    "load",
-    "masks",
-    "row_fingerprint",
-    "transfers",
-    "write_report",
-]
+__all__ = ["curves", "donors", "load", "masks", "row_fingerprint", "transfers", "write_report"]

@@ -1,8 +1,8 @@
 """Writing tables and figures, each with the fingerprint of the rows that it was made from.
 
-The fingerprint stands in a column `rows_fingerprint` of a CSV (so that any reader takes the file as it is), in the schema
-metadata of a Parquet file, in a comment of Markdown and LaTeX, and in the metadata of a PNG ("Source") and an SVG
-(dc:source).
+The fingerprint stands in a column `rows_fingerprint` of a CSV (so that any reader takes the file as it is), in the
+schema metadata of a Parquet file, in a comment of Markdown and LaTeX, and in the metadata of a PNG ("Source") and an
+SVG (dc:source).
 """
 
 from pathlib import Path
@@ -29,57 +29,29 @@ _LATEX = {
 _MARKDOWN = {"\\": r"\\", "|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "}
 
 
-def write_table(
-    table: pd.DataFrame, shown: pd.DataFrame, *, stem: Path, fingerprint: str
-) -> None:
+def write_table(table: pd.DataFrame, shown: pd.DataFrame, *, stem: Path, fingerprint: str) -> None:
     """Write the numbers as .csv and .parquet and the worded table as .md and .tex (booktabs) beside `stem`."""
-    table.assign(**{FINGERPRINT: fingerprint}).to_csv(
-        stem.with_suffix(".csv"), index=False
-    )
+    table.assign(**{FINGERPRINT: fingerprint}).to_csv(stem.with_suffix(".csv"), index=False)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {
-        **(arrow.schema.metadata or {}),
-        FINGERPRINT.encode(): fingerprint.encode(),
-    }
-    pq.write_table(
-        arrow.replace_schema_metadata(metadata), stem.with_suffix(".parquet")
-    )
-    stem.with_suffix(".md").write_text(
-        markdown(shown, fingerprint=fingerprint), encoding="utf-8"
-    )
-    stem.with_suffix(".tex").write_text(
-        latex(shown, fingerprint=fingerprint), encoding="utf-8"
-    )
+    metadata = {**(arrow.schema.metadata or {}), FINGERPRINT.encode(): fingerprint.encode()}
+    pq.write_table(arrow.replace_schema_metadata(metadata), stem.with_suffix(".parquet"))
+    stem.with_suffix(".md").write_text(markdown(shown, fingerprint=fingerprint), encoding="utf-8")
+    stem.with_suffix(".tex").write_text(latex(shown, fingerprint=fingerprint), encoding="utf-8")
 
 
 def write_figure(figure: Figure, *, stem: Path, title: str, fingerprint: str) -> None:
     """Write the figure as .png (200 dots per inch) and .svg beside `stem`; the same figure gives the same bytes."""
     source = f"rows {fingerprint}"
     with mpl.rc_context({"svg.hashsalt": fingerprint}):
-        figure.savefig(
-            stem.with_suffix(".svg"),
-            metadata={"Title": title, "Source": source, "Date": None},
-        )
-    figure.savefig(
-        stem.with_suffix(".png"),
-        dpi=DOTS_PER_INCH,
-        metadata={"Title": title, "Source": source},
-    )
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Title": title, "Source": source, "Date": None})
+    figure.savefig(stem.with_suffix(".png"), dpi=DOTS_PER_INCH, metadata={"Title": title, "Source": source})
 
 
 def markdown(shown: pd.DataFrame, *, fingerprint: str) -> str:
     """A pipe table after a comment with the fingerprint."""
     headings = [_escaped(name, _MARKDOWN) for name in shown.columns]
-    lines = [
-        f"<!-- {FINGERPRINT}: {fingerprint} -->",
-        "",
-        _piped(headings),
-        _piped(["---"] * len(headings)),
-    ]
-    lines += [
-        _piped([_escaped(cell, _MARKDOWN) for cell in row])
-        for row in shown.itertuples(index=False, name=None)
-    ]
+    lines = [f"<!-- {FINGERPRINT}: {fingerprint} -->", "", _piped(headings), _piped(["---"] * len(headings))]
+    lines += [_piped([_escaped(cell, _MARKDOWN) for cell in row]) for row in shown.itertuples(index=False, name=None)]
     return "\n".join(lines) + "\n"
 
 

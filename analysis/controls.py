@@ -17,10 +17,7 @@ ORDER = (
 
 def ordered(controls: Iterable[str]) -> list[str]:
     """The distinct controls in the order of listing; others come last, by name."""
-    return sorted(
-        set(controls),
-        key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name),
-    )
+    return sorted(set(controls), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def label(control: str) -> str:

@@ -19,9 +19,7 @@ from subind.results import ROW_SCHEMA, STATUSES
 FINGERPRINT_LENGTH = 16
 """Hexadecimal digits of a row fingerprint (64 bits)."""
 
-SCALAR_COLUMNS = tuple(
-    field.name for field in ROW_SCHEMA if not pa.types.is_nested(field.type)
-)
+SCALAR_COLUMNS = tuple(field.name for field in ROW_SCHEMA if not pa.types.is_nested(field.type))
 """The columns with one value a row. Lists and curves are read only where they are drawn."""
 
 REMEDY = "write it again with `subind export`"
@@ -41,9 +39,7 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     another type in it, is empty, repeats a run, or has a status or a finished run that the schema does not allow.
     """
     _check_schema(Path(path))
-    rows = pq.read_table(path, columns=list(SCALAR_COLUMNS)).to_pandas(
-        types_mapper=_PANDAS_TYPES.get
-    )
+    rows: pd.DataFrame = pq.read_table(path, columns=list(SCALAR_COLUMNS)).to_pandas(types_mapper=_PANDAS_TYPES.get)
     _check_rows(rows, path)
     return rows
 
@@ -60,19 +56,11 @@ def curves(path: str | PathLike[str], *, num_layers: int) -> pd.DataFrame:
         columns=[*keys, "curve_epoch", "curve_validation_accuracy"],
         filters=chosen & (pc.field("num_layers") == num_layers),
     ).combine_chunks()
-    lists = [
-        table.column(name) for name in ("curve_epoch", "curve_validation_accuracy")
-    ]
+    lists = [table.column(name) for name in ("curve_epoch", "curve_validation_accuracy")]
     lengths, others = (pc.fill_null(pc.list_value_length(each), 0) for each in lists)
     if not lengths.equals(others):
-        raise ValueError(
-            f"{path} has curves of unequal length in curve_epoch and curve_validation_accuracy: {REMEDY}"
-        )
-    tidy = (
-        table.select(keys)
-        .to_pandas()
-        .iloc[np.repeat(np.arange(table.num_rows), lengths.to_numpy())]
-    )
+        raise ValueError(f"{path} has curves of unequal length in curve_epoch and curve_validation_accuracy: {REMEDY}")
+    tidy: pd.DataFrame = table.select(keys).to_pandas().iloc[np.repeat(np.arange(table.num_rows), lengths.to_numpy())]
     epoch, accuracy = (pc.list_flatten(each).to_numpy() for each in lists)
     return tidy.assign(epoch=epoch, validation_accuracy=accuracy).reset_index(drop=True)
 
@@ -129,45 +117,25 @@ def _check_schema(path: Path) -> None:
             raise ValueError(f"{path} lacks the column {field.name!r}: {REMEDY}")
         if found.field(field.name).type != field.type:
             given = found.field(field.name).type
-            raise ValueError(
-                f"{path} has {field.name!r} of type {given}, not {field.type}: {REMEDY}"
-            )
+            raise ValueError(f"{path} has {field.name!r} of type {given}, not {field.type}: {REMEDY}")
 
 
 def _check_rows(rows: pd.DataFrame, path: str | PathLike[str]) -> None:
     if rows.empty:
-        raise ValueError(
-            f"{path} has no rows, so nothing was planned: export a grid with cells"
-        )
+        raise ValueError(f"{path} has no rows, so nothing was planned: export a grid with cells")
     required = [field.name for field in ROW_SCHEMA if not field.nullable]
     planned = ["control", "num_disambiguation"]
     of_transfers = transfers(rows)
     finished = of_transfers[of_transfers["status"] == "finished"]
-    _refuse(
-        rows, rows[required].isna().any(axis=1), f"no value in one of {required}", path
-    )
-    _refuse(
-        rows,
-        ~rows["status"].isin(STATUSES),
-        f"a status that is none of {', '.join(STATUSES)}",
-        path,
-    )
+    _refuse(rows, rows[required].isna().any(axis=1), f"no value in one of {required}", path)
+    _refuse(rows, ~rows["status"].isin(STATUSES), f"a status that is none of {', '.join(STATUSES)}", path)
     _refuse(rows, rows["run_id"].duplicated(), "the run_id of another row", path)
-    _refuse(
-        of_transfers,
-        of_transfers[planned].isna().any(axis=1),
-        f"no value in one of {planned}",
-        path,
-    )
+    _refuse(of_transfers, of_transfers[planned].isna().any(axis=1), f"no value in one of {planned}", path)
     share = finished["test_accuracy"].between(0, 1).fillna(False).astype(bool)
-    _refuse(
-        finished, ~share, "the status finished and no test_accuracy from 0 to 1", path
-    )
+    _refuse(finished, ~share, "the status finished and no test_accuracy from 0 to 1", path)
 
 
-def _refuse(
-    rows: pd.DataFrame, wrong: pd.Series, what: str, path: str | PathLike[str]
-) -> None:
+def _refuse(rows: pd.DataFrame, wrong: pd.Series, what: str, path: str | PathLike[str]) -> None:
     if wrong.any():
         first = rows[wrong].iloc[0]
         raise ValueError(

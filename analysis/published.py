@@ -39,9 +39,7 @@ def accuracies() -> pd.DataFrame:
 
 def is_comparable(transfers: pd.DataFrame) -> bool:
     """Whether the rows have the published setting, so that published numbers may stand beside them."""
-    return all(
-        (transfers[name].dropna() == value).all() for name, value in PROTOCOL.items()
-    )
+    return all((transfers[name].dropna() == value).all() for name, value in PROTOCOL.items())
 
 
 @cache

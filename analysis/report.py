@@ -7,6 +7,7 @@ import base64
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -29,10 +30,11 @@ METHODS = (
     f"Intervals are Student's t intervals of the mean over seeds, {LEVEL:.0%} nominal, not clipped to 0 and 1.",
     "With so few seeds they cover less than they say, least of all where some have learned the rule and some have not.",
     "One seed gives no interval (–).",
-    "The mean over depths averages the depths of a seed first and then the seeds; a seed counts once all depths finished.",
-    f"The gap is a control's accuracy minus that of {figure_3.REFERENCE}, paired by seed; its p is two-sided, from flipping signs.",
-    f"Up to {MOST_EXACT_PAIRS} pairs every pattern of signs is counted; above that the normal approximation serves.",
-    "p cannot fall below the smallest possible p beside it, and is not corrected for the number of comparisons.",
+    "The mean over depths averages the depths of a seed first, then the seeds; a seed counts once all depths finished.",
+    f"The gap is a control's accuracy minus that of {figure_3.REFERENCE}, paired by seed.",
+    "The p of a gap is two-sided, from flipping the signs of the pairs; it cannot fall below the smallest possible p.",
+    f"Up to {MOST_EXACT_PAIRS} pairs every pattern of signs is counted; above, the normal approximation serves.",
+    "No p is corrected for the number of comparisons.",
 )
 
 
@@ -65,40 +67,20 @@ def write_report(rows: Path, output: Path) -> Path:
     sheets = _sheets(loaded)
     depth = _deepest(loaded)
     learning = training.table(curves(rows, num_layers=depth))
-    pictures = [
-        _figure_3(loaded, sheets["figure_3"].numbers),
-        _training(learning, depth),
-    ]
+    pictures = [_figure_3(loaded, sheets["figure_3"].numbers), _training(learning, depth)]
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     for sheet in sheets.values():
-        write_table(
-            sheet.numbers,
-            sheet.shown,
-            stem=folder / sheet.name,
-            fingerprint=fingerprint,
-        )
+        write_table(sheet.numbers, sheet.shown, stem=folder / sheet.name, fingerprint=fingerprint)
     for picture in pictures:
-        write_figure(
-            picture.figure,
-            stem=folder / picture.name,
-            title=picture.title,
-            fingerprint=fingerprint,
-        )
+        write_figure(picture.figure, stem=folder / picture.name, title=picture.title, fingerprint=fingerprint)
     page = folder / "index.html"
-    page.write_text(
-        _page(loaded, sheets, pictures, folder=folder, fingerprint=fingerprint),
-        encoding="utf-8",
-    )
+    page.write_text(_page(loaded, sheets, pictures, folder=folder, fingerprint=fingerprint), encoding="utf-8")
     return page
 
 
 def _sheets(loaded: pd.DataFrame) -> dict[str, Sheet]:
-    covered, accuracies, masked = (
-        coverage.table(loaded),
-        figure_3.table(loaded),
-        masks.table(loaded),
-    )
+    covered, accuracies, masked = (coverage.table(loaded), figure_3.table(loaded), masks.table(loaded))
     sheets = (
         Sheet(name="coverage", numbers=covered, shown=coverage.shown(covered)),
         Sheet(name="figure_3", numbers=accuracies, shown=figure_3.shown(accuracies)),
@@ -122,47 +104,32 @@ def _figure_3(loaded: pd.DataFrame, table: pd.DataFrame) -> Picture:
     titles = listed([title for _, title in panels]) if panels else "no finished cell"
     return Picture(
         name="figure_3",
-        figure=figure_3_picture.draw(
-            table, panels=panels, published=points, source=published.SOURCE
-        ),
+        figure=figure_3_picture.draw(table, panels=panels, published=points, source=published.SOURCE),
         title=f"Test accuracy against disambiguation samples: {titles}",
         description="One line per control with its interval. The numbers are those of the table below.",
     )
 
 
 def _training(learning: pd.DataFrame, depth: int) -> Picture:
-    title = f"Training at depth {depth}"
+    title = f"Training at depth {depth}, mean over seeds"
     return Picture(
         name="training",
-        figure=training_picture.draw(
-            learning, num_seeds=training.num_seeds(learning), title=title
-        ),
+        figure=training_picture.draw(learning, num_seeds=training.num_seeds(learning), title=title),
         title=title,
-        description="Validation accuracy over epochs, the mean over seeds of each control, a panel per number of samples.",
+        description="Validation accuracy over epochs: each control's mean over seeds, a panel per number of samples.",
     )
 
 
 def _page(
-    loaded: pd.DataFrame,
-    sheets: dict[str, Sheet],
-    pictures: list[Picture],
-    *,
-    folder: Path,
-    fingerprint: str,
+    loaded: pd.DataFrame, sheets: dict[str, Sheet], pictures: list[Picture], *, folder: Path, fingerprint: str
 ) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
+        loader=jinja2.PackageLoader("analysis"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     return environment.get_template(TEMPLATE).render(
         grids=listed(sorted(set(loaded["grid"]))),
         experiment=_experiment(transfers(loaded)),
-        sentences=[
-            *coverage.sentences(sheets["coverage"].numbers),
-            *figure_3.gaps(sheets["figure_3"].numbers),
-        ],
+        sentences=[*coverage.sentences(sheets["coverage"].numbers), *figure_3.gaps(sheets["figure_3"].numbers)],
         coverage=_columns_and_rows(sheets["coverage"]),
         figure_3=_columns_and_rows(sheets["figure_3"]),
         masks=_columns_and_rows(sheets["masks"]),
@@ -176,9 +143,7 @@ def _page(
 
 
 def _columns_and_rows(sheet: Sheet) -> tuple[list[str], list[tuple[str, ...]]]:
-    return list(sheet.shown.columns), list(
-        sheet.shown.itertuples(index=False, name=None)
-    )
+    return list(sheet.shown.columns), list(sheet.shown.itertuples(index=False, name=None))
 
 
 def _experiment(given: pd.DataFrame) -> str:
@@ -199,25 +164,22 @@ def _published_note(loaded: pd.DataFrame) -> str:
         return "No published numbers stand here, for these rows have another setting than the published one."
     return (
         f"Published numbers ({published.SOURCE}) were read off its vector figures; the figure and the number of runs "
-        "are named beside each. Its random and complement controls are those of its released code, so they stand beside "
-        "random as released and complement as released. Published means over depths are one run per depth."
+        "are named beside each. Its random and complement controls are those of its released code, so they "
+        "stand beside random as released and complement as released. Published means over depths are one run per depth."
     )
 
 
 def _commits(loaded: pd.DataFrame) -> list[str]:
     """The commits that computed the finished rows, with the number of rows of each."""
     finished = loaded[loaded["status"] == "finished"]
-    counts = finished.groupby(["commit", "dirty", "device"], dropna=False).size()
-    return [
-        _commit(commit, dirty, device, int(num))
-        for (commit, dirty, device), num in counts.items()
-    ]
+    counts = finished.groupby(["commit", "dirty", "device"], dropna=False, as_index=False).size()
+    return [_commit(*each) for each in counts.itertuples(index=False, name=None)]
 
 
-def _commit(commit: object, dirty: object, device: object, num: int) -> str:
-    name = "no commit recorded" if pd.isna(commit) or not commit else f"commit {commit}"  # type: ignore[call-overload]
-    state = "" if pd.isna(dirty) or not dirty else ", with uncommitted changes"  # type: ignore[call-overload]
-    place = "" if pd.isna(device) else f", on {device}"  # type: ignore[call-overload]
+def _commit(commit: Any, dirty: Any, device: Any, num: int) -> str:
+    name = "no commit recorded" if pd.isna(commit) or not commit else f"commit {commit}"
+    state = "" if pd.isna(dirty) or not dirty else ", with uncommitted changes"
+    place = "" if pd.isna(device) else f", on {device}"
     return f"{num:,} finished rows: {name}{state}{place}"
 
 

@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """The mean difference of pairs, its t interval, the two-sided sign-flip p and the smallest p these pairs can give."""
+    """The mean difference of pairs, its t interval, the sign-flip p and the smallest p so many pairs can give."""
 
     num_pairs: int
     mean: float
@@ -51,19 +51,13 @@ def t_interval(values: Values, *, level: float = LEVEL) -> Interval | None:
     given = _finite(values)
     if given.size < 2:
         return None
-    half = (
-        _t_quantile(given.size - 1, level) * float(given.std(ddof=1)) / sqrt(given.size)
-    )
+    half = _t_quantile(given.size - 1, level) * float(given.std(ddof=1)) / sqrt(given.size)
     mean = float(given.mean())
     return Interval(low=mean - half, high=mean + half, method=f"t, {level:.0%}")
 
 
 def bca_interval(
-    values: Values,
-    *,
-    generator: np.random.Generator,
-    level: float = LEVEL,
-    num_resamples: int = 10_000,
+    values: Values, *, generator: np.random.Generator, level: float = LEVEL, num_resamples: int = 10_000
 ) -> Interval | None:
     """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987); None for fewer than two values."""
     given = _finite(values)
@@ -72,30 +66,20 @@ def bca_interval(
     method = f"BCa bootstrap, {level:.0%}"
     if np.ptp(given) == 0:
         return Interval(low=float(given[0]), high=float(given[0]), method=method)
-    means = given[generator.integers(0, given.size, (num_resamples, given.size))].mean(
-        axis=1
-    )
-    bias = stats.norm.ppf(
-        ((means < given.mean()).mean() + (means <= given.mean()).mean()) / 2
-    )
+    means = given[generator.integers(0, given.size, (num_resamples, given.size))].mean(axis=1)
+    bias = stats.norm.ppf(((means < given.mean()).mean() + (means <= given.mean()).mean()) / 2)
     left_out = (given.sum() - given) / (given.size - 1)
     deviations = left_out.mean() - left_out
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
     normal = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(
-        means, stats.norm.cdf(bias + normal / (1 - acceleration * normal))
-    )
+    low, high = np.quantile(means, stats.norm.cdf(bias + normal / (1 - acceleration * normal)))
     return Interval(low=float(low), high=float(high), method=method)
 
 
-def wilson_interval(
-    num_successes: int, num_trials: int, *, level: float = LEVEL
-) -> Interval | None:
+def wilson_interval(num_successes: int, num_trials: int, *, level: float = LEVEL) -> Interval | None:
     """Wilson's score interval of a share; None without trials. Raises ValueError unless 0 ≤ successes ≤ trials."""
     if not 0 <= num_successes <= num_trials:
-        raise ValueError(
-            f"num_successes is {num_successes}: give 0 to num_trials = {num_trials}"
-        )
+        raise ValueError(f"num_successes is {num_successes}: give 0 to num_trials = {num_trials}")
     if num_trials == 0:
         return None
     quantile = float(stats.norm.ppf((1 + level) / 2))
@@ -107,9 +91,7 @@ def wilson_interval(
     return Interval(low=low, high=high, method=f"Wilson, {level:.0%}")
 
 
-def paired_difference(
-    differences: Values, *, level: float = LEVEL
-) -> PairedDifference | None:
+def paired_difference(differences: Values, *, level: float = LEVEL) -> PairedDifference | None:
     """What the differences of pairs tell about their mean; None without pairs."""
     given = _finite(differences)
     if given.size == 0:
@@ -127,8 +109,8 @@ def paired_difference(
 def sign_flip_p(differences: Values) -> float:
     """Two-sided p of the mean difference when every sign is a fair coin: the share of sign patterns as extreme.
 
-    All 2^n patterns are counted, by pairing the sums of two halves; above MOST_EXACT_PAIRS the sum of signed differences
-    is taken as normal, with mean 0 and variance Σd². Raises ValueError without differences.
+    All 2^n patterns are counted, by pairing the sums of two halves; above MOST_EXACT_PAIRS the sum of signed
+    differences is taken as normal, with mean 0 and variance Σd². Raises ValueError without differences.
     """
     given = _finite(differences)
     if given.size == 0:
@@ -160,9 +142,7 @@ def _signed_sums(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @cache
 def _signs(num: int) -> npt.NDArray[np.float64]:
-    return np.array(list(product((-1.0, 1.0), repeat=num)), dtype=np.float64).reshape(
-        2**num, num
-    )
+    return np.array(list(product((-1.0, 1.0), repeat=num)), dtype=np.float64).reshape(2**num, num)
 
 
 @cache
@@ -173,7 +153,5 @@ def _t_quantile(degrees: int, level: float) -> float:
 def _finite(values: Values) -> npt.NDArray[np.float64]:
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 1 or not np.isfinite(given).all():
-        raise ValueError(
-            f"values are {given!r}: give one row of finite numbers, missing ones left out"
-        )
+        raise ValueError(f"values are {given!r}: give one row of finite numbers, missing ones left out")
     return given

@@ -4,8 +4,10 @@ Colours are those of Okabe and Ito, with the yellow darkened and a grey added; c
 Paul Tol's "muted" set.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -40,17 +42,21 @@ OTHERS = (
     Style(color="#AA4499", marker="d"),
 )
 
-PARAMETERS = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "text.parse_math": False,
-    "svg.fonttype": "path",
-}
-"""Names come from data, so that no text is read as mathematics."""
+
+def look() -> AbstractContextManager[None]:
+    """The settings under which every figure is drawn. Names come from data, so no text is read as mathematics."""
+    return rc_context(
+        {
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.titleweight": "bold",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "text.parse_math": False,
+            "svg.fonttype": "path",
+        }
+    )
 
 
 def styles(names: list[str]) -> dict[str, Style]:
@@ -63,14 +69,7 @@ def styles(names: list[str]) -> dict[str, Style]:
 def swatch(style: Style, *, with_marker: bool = True) -> Line2D:
     """A control's entry in a legend."""
     marker = style.marker if with_marker else "none"
-    return Line2D(
-        [],
-        [],
-        color=style.color,
-        marker=marker,
-        linewidth=style.linewidth,
-        markersize=5,
-    )
+    return Line2D([], [], color=style.color, marker=marker, linewidth=style.linewidth, markersize=5)
 
 
 def count(fewest: int, most: int) -> str:

@@ -11,19 +11,14 @@ STAGES = ("donor", "mask", "transfer")
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per stage, control and depth: stage, control (absent for donors and masks), num_layers, planned, statuses.
+    """One row per stage, control (absent for donors and masks) and depth, with the counts of its planned cells.
 
-    The statuses are those of `subind.results.STATUSES`, each a column of counts; they sum to `planned`.
+    Columns: stage, control, num_layers, planned and the statuses. The statuses are those of `subind.results.STATUSES`
+    and sum to `planned`.
     """
-    marks = pd.DataFrame(
-        {status: (rows["status"] == status).astype("int64") for status in STATUSES}
-    )
-    counted = pd.concat([rows[KEY], marks], axis=1).groupby(
-        KEY, dropna=False, as_index=False
-    )
-    counts = counted.agg(
-        planned=("finished", "size"), **{status: (status, "sum") for status in STATUSES}
-    )
+    marks = pd.DataFrame({status: (rows["status"] == status).astype("int64") for status in STATUSES})
+    counted = pd.concat([rows[KEY], marks], axis=1).groupby(KEY, dropna=False, as_index=False)
+    counts = counted.agg(planned=("finished", "size"), **{status: (status, "sum") for status in STATUSES})
     return counts.sort_values(KEY, key=_rank, kind="stable", ignore_index=True)
 
 
@@ -33,9 +28,7 @@ def shown(coverage: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "stage": coverage["stage"],
-            "control": coverage["control"]
-            .map(controls.label, na_action="ignore")
-            .fillna(DASH),
+            "control": coverage["control"].map(controls.label, na_action="ignore").fillna(DASH),
             "depth": coverage["num_layers"].astype("string"),
             **counts,
         }
@@ -52,16 +45,8 @@ def _sentence(stage: str, of_stage: pd.DataFrame) -> str:
     planned, finished = int(of_stage["planned"].sum()), int(of_stage["finished"].sum())
     noun = stage if planned == 1 else f"{stage}s"
     if finished == planned:
-        return (
-            f"All {planned:,} planned {noun} finished."
-            if planned > 1
-            else f"The one planned {noun} finished."
-        )
-    others = {
-        status: int(of_stage[status].sum())
-        for status in STATUSES
-        if status != "finished"
-    }
+        return f"All {planned:,} planned {noun} finished." if planned > 1 else f"The one planned {noun} finished."
+    others = {status: int(of_stage[status].sum()) for status in STATUSES if status != "finished"}
     rest = ", ".join(f"{num:,} {status}" for status, num in others.items() if num)
     return f"{finished:,} of {planned:,} planned {noun} finished; the others: {rest}."
 
@@ -72,8 +57,6 @@ def _rank(column: pd.Series) -> pd.Series:
             return column.map(STAGES.index)
         case "control":
             order = controls.ordered(column.dropna())
-            return (
-                column.map(order.index, na_action="ignore").fillna(-1).astype("int64")
-            )
+            return column.map(order.index, na_action="ignore").fillna(-1).astype("int64")
         case _:
             return column

@@ -1,8 +1,8 @@
 """The table of figure 3: test accuracy of each control against the number of disambiguation samples.
 
-Scopes: every depth by itself, and the mean over depths. For the mean over depths the accuracies of one seed are averaged
-over all planned depths first, and the mean, its interval and the paired gaps are then taken over seeds; a seed counts
-only once all its depths have finished, so that every seed's number is a mean over the same depths.
+Scopes: every depth by itself, and the mean over depths. For the mean over depths the accuracies of one seed are
+averaged over all planned depths first, and the mean, its interval and the paired gaps are then taken over seeds; a seed
+counts only once all its depths have finished, so that every seed's number is a mean over the same depths.
 
 The gap of a control is its accuracy minus that of `subnetwork` under the same seed, scope and number of samples.
 """
@@ -12,14 +12,7 @@ import pandas as pd
 from analysis import controls, published
 from analysis.load import transfers
 from analysis.statistics import PairedDifference, paired_difference, t_interval
-from analysis.tables.wording import (
-    DASH,
-    MISSING,
-    decimal,
-    interval,
-    probability,
-    signed,
-)
+from analysis.tables.wording import DASH, MISSING, decimal, interval, probability, signed
 
 REFERENCE = "subnetwork"
 """The control that the others are compared with."""
@@ -27,15 +20,7 @@ REFERENCE = "subnetwork"
 MEAN_OVER_DEPTHS = "mean over depths"
 
 CELL = ["depths", "control", "num_disambiguation"]
-SETTING = [
-    "rule",
-    "modulus",
-    "num_integers",
-    "d_model",
-    "subtask",
-    "num_ambiguous",
-    "penalty",
-]
+SETTING = ["rule", "modulus", "num_integers", "d_model", "subtask", "num_ambiguous", "penalty"]
 SETTING += ["temperature_schedule", "final_temperature"]
 """What a row may say of the experiment beyond its cell and seed; one figure shows one setting."""
 
@@ -69,22 +54,17 @@ COLUMNS = {
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per scope, control and number of samples that is planned, with the columns and types of COLUMNS.
 
-    `num_planned` and `num_finished` count seeds; a cell without a finished seed has num_finished 0 and no mean. Published
-    columns are filled where the rows have the published setting. Raises ValueError if the transfers mix settings or
-    plan one cell twice under one seed.
+    `num_planned` and `num_finished` count seeds; a cell without a finished seed has num_finished 0 and no mean.
+    Published columns are filled where the rows have the published setting. Raises ValueError if the transfers mix
+    settings or plan one cell twice under one seed.
     """
     given = transfers(rows)
     _check_one_setting(given)
     accuracies = seed_accuracies(given)
     cells = (
-        _means(accuracies)
-        .merge(_gaps(accuracies), on=CELL, how="left")
-        .merge(_published(given), on=CELL, how="left")
+        _means(accuracies).merge(_gaps(accuracies), on=CELL, how="left").merge(_published(given), on=CELL, how="left")
     )
-    cells["scope"] = [
-        MEAN_OVER_DEPTHS if "," in depths else f"depth {depths}"
-        for depths in cells["depths"]
-    ]
+    cells["scope"] = [MEAN_OVER_DEPTHS if "," in depths else f"depth {depths}" for depths in cells["depths"]]
     cells["difference_from_published"] = cells["mean"] - cells["published_accuracy"]
     typed = cells.reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
     return typed.sort_values(CELL, key=_rank, kind="stable", ignore_index=True)
@@ -93,37 +73,23 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 def seed_accuracies(given: pd.DataFrame) -> pd.DataFrame:
     """One row per scope, control, number of samples and seed: depths, …, seed, finished, test_accuracy.
 
-    The scope of the mean over depths is there if more than one depth is planned; its `finished` says that all depths are.
+    The scope of the mean over depths is there if several depths are planned; its `finished` says that all of them are.
     """
-    of_depth = given[
-        ["control", "num_layers", "num_disambiguation", "seed", "test_accuracy"]
-    ].assign(
-        depths=given["num_layers"].astype("string"),
-        finished=given["status"] == "finished",
+    of_depth = given[["control", "num_layers", "num_disambiguation", "seed", "test_accuracy"]].assign(
+        depths=given["num_layers"].astype("string"), finished=given["status"] == "finished"
     )
     of_depth["test_accuracy"] = of_depth["test_accuracy"].where(of_depth["finished"])
     depths = sorted(set(of_depth["num_layers"]))
     if len(depths) < 2:
         return of_depth.drop(columns="num_layers")
-    grouped = of_depth.groupby(
-        ["control", "num_disambiguation", "seed"], as_index=False
-    )
+    grouped = of_depth.groupby(["control", "num_disambiguation", "seed"], as_index=False)
     over_depths = grouped.agg(
-        planned=("num_layers", "nunique"),
-        finished=("finished", "sum"),
-        test_accuracy=("test_accuracy", "mean"),
+        planned=("num_layers", "nunique"), finished=("finished", "sum"), test_accuracy=("test_accuracy", "mean")
     )
-    over_depths = over_depths[over_depths["planned"] == len(depths)].assign(
-        depths=",".join(map(str, depths))
-    )
+    over_depths = over_depths[over_depths["planned"] == len(depths)].assign(depths=",".join(map(str, depths)))
     over_depths["finished"] = over_depths["finished"] == len(depths)
-    over_depths["test_accuracy"] = over_depths["test_accuracy"].where(
-        over_depths["finished"]
-    )
-    return pd.concat(
-        [over_depths.drop(columns="planned"), of_depth.drop(columns="num_layers")],
-        ignore_index=True,
-    )
+    over_depths["test_accuracy"] = over_depths["test_accuracy"].where(over_depths["finished"])
+    return pd.concat([over_depths.drop(columns="planned"), of_depth.drop(columns="num_layers")], ignore_index=True)
 
 
 def shown(cells: pd.DataFrame) -> pd.DataFrame:
@@ -138,16 +104,11 @@ def shown(cells: pd.DataFrame) -> pd.DataFrame:
             + " / "
             + cells["num_planned"].astype("string"),
             "test accuracy": [
-                decimal(value) if finished else MISSING
-                for value, finished in zip(cells["mean"], has_mean, strict=True)
+                decimal(value) if finished else MISSING for value, finished in zip(cells["mean"], has_mean, strict=True)
             ],
-            "95% interval": list(
-                map(interval, cells["interval_low"], cells["interval_high"])
-            ),
+            "95% interval": list(map(interval, cells["interval_low"], cells["interval_high"])),
             f"gap to {REFERENCE}": list(map(signed, cells["gap_mean"])),
-            "gap's 95% interval": list(
-                map(interval, cells["gap_low"], cells["gap_high"])
-            ),
+            "gap's 95% interval": list(map(interval, cells["gap_low"], cells["gap_high"])),
             "pairs": cells["gap_num_pairs"].astype("string").fillna(DASH),
             "p": list(map(probability, cells["gap_p"])),
             "smallest possible p": list(map(probability, cells["gap_smallest_p"])),
@@ -160,16 +121,9 @@ def shown(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def panels(cells: pd.DataFrame) -> list[tuple[str, str]]:
-    """The panels of the figure as (depths, title): the mean over depths and the deepest depth, where a cell finished."""
-    depths = sorted(
-        set(cells.loc[cells["num_finished"] > 0, "depths"]),
-        key=lambda each: each.split(",")[-1].zfill(9),
-    )
-    means = [
-        (each, f"Mean over depths {each.replace(',', ', ')}")
-        for each in depths
-        if "," in each
-    ]
+    """The figure's panels as (depths, title): the mean over depths and the deepest depth, where a cell has finished."""
+    depths = sorted(set(cells.loc[cells["num_finished"] > 0, "depths"]), key=lambda each: each.split(",")[-1].zfill(9))
+    means = [(each, f"Mean over depths {each.replace(',', ', ')}") for each in depths if "," in each]
     single = [(each, f"Depth {each}") for each in depths if "," not in each]
     return [*means, *single[-1:]]
 
@@ -177,19 +131,13 @@ def panels(cells: pd.DataFrame) -> list[tuple[str, str]]:
 def gaps(cells: pd.DataFrame) -> list[str]:
     """Sentences that say where the means over seeds stand on fewer seeds than planned, or on one."""
     single = cells[cells["scope"] != MEAN_OVER_DEPTHS]
-    partial = single[
-        (single["num_finished"] < single["num_planned"]) & (single["num_finished"] > 0)
-    ]
+    partial = single[(single["num_finished"] < single["num_planned"]) & (single["num_finished"] > 0)]
     absent = single[single["num_finished"] == 0]
     said = []
     if len(absent):
-        said.append(
-            f"{len(absent):,} of {len(single):,} cells of the table have no finished seed and show as missing."
-        )
+        said.append(f"{len(absent):,} of {len(single):,} cells of the table have no finished seed and show as missing.")
     if len(partial):
-        said.append(
-            f"{len(partial):,} of {len(single):,} cells stand on fewer seeds than planned: n tells for each."
-        )
+        said.append(f"{len(partial):,} of {len(single):,} cells stand on fewer seeds than planned: n tells for each.")
     if (single["num_finished"] == 1).any():
         said.append("Cells of one seed have no interval.")
     return said
@@ -210,8 +158,7 @@ def replication(rows: pd.DataFrame) -> str:
 
 def _means(accuracies: pd.DataFrame) -> pd.DataFrame:
     means = [
-        {**dict(zip(CELL, key, strict=True)), **_mean(cell)}
-        for key, cell in accuracies.groupby(CELL)["test_accuracy"]
+        {**dict(zip(CELL, key, strict=True)), **_mean(cell)} for key, cell in accuracies.groupby(CELL)["test_accuracy"]
     ]
     return pd.DataFrame(means, columns=[*CELL, "num_planned", *MEAN])
 
@@ -234,21 +181,14 @@ def _gaps(accuracies: pd.DataFrame) -> pd.DataFrame:
     is_reference = accuracies["control"] == REFERENCE
     shared = ["depths", "num_disambiguation", "seed"]
     reference = accuracies.loc[is_reference, [*shared, "test_accuracy"]]
-    pairs = accuracies[~is_reference].merge(
-        reference, on=shared, suffixes=("", "_reference")
-    )
+    pairs = accuracies[~is_reference].merge(reference, on=shared, suffixes=("", "_reference"))
     pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_reference"]
     pairs = pairs[pairs["difference"].notna()]
     gaps = [
-        {
-            **dict(zip(CELL, key, strict=True)),
-            **_gap(paired_difference(cell.to_numpy(float))),
-        }
+        {**dict(zip(CELL, key, strict=True)), **_gap(paired_difference(cell.to_numpy(float)))}
         for key, cell in pairs.groupby(CELL)["difference"]
     ]
-    return pd.DataFrame(
-        gaps, columns=[*CELL, *(name for name in COLUMNS if name.startswith("gap_"))]
-    )
+    return pd.DataFrame(gaps, columns=[*CELL, *(name for name in COLUMNS if name.startswith("gap_"))])
 
 
 def _gap(found: PairedDifference | None) -> dict[str, object]:
@@ -292,11 +232,7 @@ def _check_one_setting(given: pd.DataFrame) -> None:
     twice = given[given.duplicated(key, keep=False)]
     if not twice.empty:
         first = twice[(twice[key] == twice[key].iloc[0]).all(axis=1)]
-        differing = [
-            name
-            for name in ("donor_seed", "mask_seed", "grid", "run_id")
-            if first[name].nunique() > 1
-        ]
+        differing = [name for name in ("donor_seed", "mask_seed", "grid", "run_id") if first[name].nunique() > 1]
         cell = ", ".join(f"{name} = {first[name].iloc[0]}" for name in key)
         raise ValueError(
             f"{differing[0]} differs between rows of {cell}: figure 3 takes one run of each, so export one alone"

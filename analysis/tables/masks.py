@@ -30,9 +30,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             "donor_layers": of_donors["num_layers"],
             "donor_seed": of_donors["seed"],
             "donor_status": of_donors["status"],
-            "donor_validation_accuracy": of_donors["validation_accuracy"].where(
-                of_donors["status"] == "finished"
-            ),
+            "donor_validation_accuracy": of_donors["validation_accuracy"].where(of_donors["status"] == "finished"),
         }
     )
     finished = of_masks["status"] == "finished"
@@ -50,9 +48,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     joined = left.merge(right, on="donor_id", how="outer")
     joined["num_layers"] = joined["mask_layers"].fillna(joined["donor_layers"])
     typed = joined.reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
-    return typed.sort_values(
-        ["num_layers", "donor_seed", "penalty", "mask_seed"], ignore_index=True
-    )
+    return typed.sort_values(["num_layers", "donor_seed", "penalty", "mask_seed"], ignore_index=True)
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
@@ -62,18 +58,12 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "depth": found["num_layers"].astype("string"),
             "donor seed": found["donor_seed"].astype("string").fillna(DASH),
             "donor": found["donor_status"].fillna(DASH),
-            "donor validation accuracy": _measured(
-                found["donor_validation_accuracy"], found["donor_status"]
-            ),
+            "donor validation accuracy": _measured(found["donor_validation_accuracy"], found["donor_status"]),
             "mask seed": found["mask_seed"].astype("string").fillna(DASH),
-            "penalty": [
-                DASH if pd.isna(value) else f"{value:g}" for value in found["penalty"]
-            ],
+            "penalty": [DASH if pd.isna(value) else f"{value:g}" for value in found["penalty"]],
             "mask": found["mask_status"].fillna(DASH),
             "density": _measured(found["density"], found["mask_status"]),
-            "subtask accuracy": _measured(
-                found["subtask_accuracy"], found["mask_status"]
-            ),
+            "subtask accuracy": _measured(found["subtask_accuracy"], found["mask_status"]),
         }
     )
 
@@ -81,6 +71,4 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
 def _measured(values: pd.Series, statuses: pd.Series) -> list[str]:
     """The numbers; `missing` where the run is planned and gave none, a dash where there is no such run."""
     absent = [DASH if pd.isna(status) else MISSING for status in statuses]
-    return [
-        decimal(value, absent=word) for value, word in zip(values, absent, strict=True)
-    ]
+    return [decimal(value, absent=word) for value, word in zip(values, absent, strict=True)]

@@ -1,6 +1,7 @@
 """Numbers in words for a page: fixed decimals, thin intervals, and a dash for what there is not."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -8,32 +9,28 @@ DASH = "–"
 MISSING = "missing"
 
 
-def decimal(value: object, *, digits: int = 3, absent: str = DASH) -> str:
+def decimal(value: Any, *, digits: int = 3, absent: str = DASH) -> str:
     """The number with so many decimals, or `absent` for none."""
-    return absent if pd.isna(value) else f"{value:.{digits}f}"  # type: ignore[call-overload]
+    return absent if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def signed(value: object, *, digits: int = 3) -> str:
+def signed(value: Any, *, digits: int = 3) -> str:
     """The number with its sign, a true minus, or a dash for none."""
-    return DASH if pd.isna(value) else f"{value:+.{digits}f}".replace("-", "−")  # type: ignore[call-overload]
+    return DASH if pd.isna(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def interval(low: object, high: object, *, digits: int = 3) -> str:
+def interval(low: Any, high: Any, *, digits: int = 3) -> str:
     """[low, high], or a dash where there is no interval."""
     return (
-        DASH
-        if pd.isna(low)
-        else f"[{decimal(low, digits=digits)}, {decimal(high, digits=digits)}]".replace(
-            "-", "−"
-        )
-    )  # type: ignore[call-overload]
+        DASH if pd.isna(low) else f"[{decimal(low, digits=digits)}, {decimal(high, digits=digits)}]".replace("-", "−")
+    )
 
 
-def probability(value: object) -> str:
+def probability(value: Any) -> str:
     """A p value with four decimals, or a dash for none."""
-    if pd.isna(value):  # type: ignore[call-overload]
+    if pd.isna(value):
         return DASH
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"  # type: ignore[operator]
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def listed(items: Sequence[str]) -> str:
