@@ -6,6 +6,7 @@ these carry a leading replica axis.
 
 import json
 from collections.abc import Mapping
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -89,13 +90,24 @@ def unpacked_bits(content: bytes) -> HardMask:
         packed = load(content)
         layout = json.loads(_metadata(content)["shapes"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"this is no file of packed mask bits ({error}): run the mask again") from None
-    found = {}
-    for name, shape in layout.items():
-        count = int(np.prod(shape))
-        bits = np.unpackbits(packed[name].numpy(), count=count).astype(bool)
-        found[name] = torch.from_numpy(bits).view(shape)
-    return found
+        raise _no_mask(str(error)) from None
+    if not isinstance(layout, dict) or layout.keys() != packed.keys():
+        raise _no_mask(f"it has the matrices {sorted(packed)} and the shapes {layout}")
+    return {name: _unpacked(name, packed[name], layout[name]) for name in layout}
+
+
+def _unpacked(name: str, packed: Tensor, shape: object) -> Bool[Tensor, "*shape"]:
+    if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise _no_mask(f"the shape of {name} is {shape}")
+    count = prod(shape)
+    if packed.dtype != torch.uint8 or packed.shape != (ceil(count / 8),):
+        raise _no_mask(f"{name} has {packed.numel()} elements of {packed.dtype} for {count} bits")
+    bits = np.unpackbits(packed.numpy(), count=count).astype(bool)
+    return torch.from_numpy(bits).view(shape)
+
+
+def _no_mask(reason: str) -> ValueError:
+    return ValueError(f"this is no file of packed mask bits ({reason}): run the mask again")
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,7 @@ class Replica:
     failure: str = ""
 
 
+@runtime_checkable
 class Method(Protocol):
     """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`."""
 
