@@ -63,6 +63,10 @@ class PackSearcher(Searcher):
         """How many packs are not yet handed out."""
         return len(self._waiting)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher for Tuner.restore, which is never used."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store is the only truth, and resume is planning again."""
 

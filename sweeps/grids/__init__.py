@@ -1,4 +1,10 @@
-"""The experiments, one module each with `grid()`, a tuple of transfer specs; by the names the command line gives them."""
+"""The experiments, one module each with `grid()`, a tuple of transfer specs; by the names the command line gives them.
+
+A user's own grid is a Python file with the same function, given by its path.
+"""
+
+import importlib.util
+from pathlib import Path
 
 from subind.spec import Transfer
 from sweeps.grids import figure_3_depth_2, paper_arithmetic, quickstart
@@ -7,7 +13,7 @@ NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic")
 
 
 def grid(name: str) -> tuple[Transfer, ...]:
-    """The transfers of a grid. Raises ValueError if there is no grid of that name."""
+    """The transfers of a grid, by its name or the path of its file. Raises ValueError if there is none or it is empty."""
     match name:
         case "quickstart":
             return quickstart.grid()
@@ -15,5 +21,27 @@ def grid(name: str) -> tuple[Transfer, ...]:
             return figure_3_depth_2.grid()
         case "paper-arithmetic":
             return paper_arithmetic.grid()
+        case _ if name.endswith(".py"):
+            return _from_file(Path(name))
         case _:
-            raise ValueError(f"grid is {name!r}: give one of {', '.join(NAMES)}")
+            raise ValueError(f"grid is {name!r}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()")
+
+
+def label(name: str) -> str:
+    """What a grid is called in files and columns: its name, or that of its file."""
+    return Path(name).stem if name.endswith(".py") else name
+
+
+def _from_file(path: Path) -> tuple[Transfer, ...]:
+    if not path.is_file():
+        raise ValueError(f"grid is {str(path)!r}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"subind_grid_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "grid", None)):
+        raise ValueError(f"grid {str(path)!r} has no function grid(): define one that gives a tuple of Transfer specs")
+    cells = tuple(module.grid())
+    if not cells or not all(isinstance(cell, Transfer) for cell in cells):
+        raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
+    return cells

@@ -1,0 +1,294 @@
+"""The command `subind`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from subind.spec import STAGES
+from subind.store import Store
+from sweeps import commands, grids
+from sweeps.commands import Request
+from sweeps.display import duration
+from sweeps.plan import Plan
+
+app = typer.Typer(
+    help="Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+bench = typer.Typer(help="Measure how fast this machine trains.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+GridName = Annotated[str, typer.Argument(help=f"A grid: {', '.join(grids.NAMES)}, or the path of a Python file with a function grid().")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="Take only the cells for which this holds, such as num_layers=2 or 'seed<3'. May be repeated."),
+]
+StorePath = Annotated[str, typer.Option("--store", help="The folder or fsspec URL that holds the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Device = Annotated[str, typer.Option("--device", help="What to train on: auto, cpu or cuda.")]
+Tracking = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="The MLflow tracking server. The default is MLFLOW_TRACKING_URI, else SQLite in the store."),
+]
+Rows = Annotated[Path | None, typer.Option("--rows", help="The Parquet file of result rows. The default is results/GRID.parquet.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C stopped, as shells have it."""
+
+
+def main() -> None:
+    """Run the command; what the user can mend is told in a line, without a traceback."""
+    try:
+        app()
+    except (ValueError, FileNotFoundError, PermissionError) as error:
+        err.print(f"subind: {error}", style="red", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("subind: stopped; the same command goes on with what is missing")
+        sys.exit(INTERRUPTED)
+
+
+@app.command("plan")
+def plan_command(
+    grid: GridName, where: Where = None, store: StorePath = "store", device: Device = "auto", as_json: AsJson = False
+) -> None:
+    """Say what a run would do: how many runs are missing, in how many packs, and how long they take at most."""
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened, workers = request.opened(), _cpu_workers(device)
+    found = commands.planned(request, opened, device=workers[0], num_workers=workers[1])
+    seconds = commands.forecast_seconds(found, opened, device=workers[0], num_workers=workers[1])
+    data = commands.plan_data(found, seconds=seconds)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_plan(found, data)
+
+
+def _cpu_workers(device: str) -> tuple[str, int]:
+    from sweeps.workers import available_workers
+
+    workers = available_workers(device)
+    return workers.device, workers.num_workers
+
+
+def _print_plan(found: Plan, data: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "planned", "finished", "failed", "blocked", "to run"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for stage in STAGES:
+        numbers = [_count(found, stage, runs) for runs in (found.runs, found.finished, found.failed, found.blocked, found.missing)]
+        table.add_row(stage, *map(str, numbers))
+    out.print(table)
+    forecast = "unknown: no run of this store was computed on such a device" if data["forecast_seconds"] is None else f"at most {duration(data['forecast_seconds'])}"
+    out.print(f"{found.grid}: {data['missing']} runs in {data['packs']} packs; forecast {forecast}")
+    for reason in sorted(set(found.stale.values())):
+        number = sum(each == reason for each in found.stale.values())
+        out.print(f"{number} runs are stale and run again, because {reason}")
+
+
+def _count(found: Plan, stage: str, runs: Any) -> int:
+    from subind import spec as specs
+
+    return sum(specs.stage(found.runs[run]) == stage for run in runs)
+
+
+@app.command("run")
+def run_command(
+    grid: GridName,
+    where: Where = None,
+    store: StorePath = "store",
+    device: Device = "auto",
+    tracking_uri: Tracking = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)] = 120,
+) -> None:
+    """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened, (kind, number) = request.opened(), _cpu_workers(device)
+    found = commands.planned(request, opened, device=kind, num_workers=number)
+    if retry_failed and commands.retry_failed(found, opened):
+        found = commands.planned(request, opened, device=kind, num_workers=number)
+    commands.check_disk(opened, found)
+    seconds = commands.forecast_seconds(found, opened, device=kind, num_workers=number)
+    _print_plan(found, commands.plan_data(found, seconds=seconds))
+    if found.missing:
+        from sweeps.driver import drive
+        from sweeps.workers import Workers
+
+        workers = Workers(device=kind, num_workers=number)
+        drive(found, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds, console=out)
+        found = commands.planned(request, opened, device=kind, num_workers=number)
+    _conclude(request, found, opened)
+
+
+def _conclude(request: Request, found: Plan, store: Store) -> None:
+    """Write rows and report, say how it went, and exit with the status that tells it."""
+    _write_rows_and_report(found, store, rows=None, output=None)
+    data = commands.status_data(found, store)
+    out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
+    _print_failures(data)
+    if data["failed"] or data["blocked"]:
+        err.print("some runs failed; `--retry-failed` tries them again", style="red")
+        raise typer.Exit(1)
+    if data["missing"]:
+        err.print("stopped; the same command goes on with what is missing")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _print_failures(data: dict[str, Any], most: int = 10) -> None:
+    for failure in data["failures"][:most]:
+        out.print(
+            f"{failure['stage']} {failure['run_id']} failed: {failure['error']}: {failure['message']} "
+            f"(traceback in {failure['traceback']})",
+            markup=False,
+            soft_wrap=True,
+        )
+    if len(data["failures"]) > most:
+        out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
+
+
+def _write_rows_and_report(found: Plan, store: Store, *, rows: Path | None, output: Path | None) -> None:
+    from sweeps.export import export
+
+    path = export(found, store, rows or Path("results") / f"{found.grid}.parquet")
+    out.print(f"rows: {path}")
+    _report(path, output or Path("reports") / found.grid)
+
+
+def _report(rows: Path, output: Path) -> None:
+    from analysis.report import write_report
+
+    out.print(f"report: {write_report(rows, output)}")
+
+
+@app.command("status")
+def status_command(grid: GridName, where: Where = None, store: StorePath = "store", as_json: AsJson = False) -> None:
+    """Say how far a grid is: finished, running, failed, blocked and missing runs, and why the failed ones failed."""
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened = request.opened()
+    data = commands.status_data(commands.planned(request, opened, device="cpu", num_workers=1), opened)
+    if as_json:
+        print(json.dumps(data))
+        return
+    table = Table(box=None, pad_edge=False)
+    states = ("finished", "running", "failed", "blocked", "missing")
+    for name in ("stage", *states):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for stage in STAGES:
+        table.add_row(stage, *(str(data["stages"][stage][state]) for state in states))
+    table.add_row("all", *(str(data[state]) for state in states))
+    out.print(table)
+    for pack in data["packs"]:
+        out.print(f"{pack['pack']} on {pack['host']} (process {pack['process']}): step {pack['step']} of {pack['num_steps']}")
+    _print_failures(data)
+
+
+@app.command("export")
+def export_command(grid: GridName, where: Where = None, store: StorePath = "store", rows: Rows = None) -> None:
+    """Write one Parquet row per planned cell, the missing and failed ones included."""
+    from sweeps.export import export
+
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened = request.opened()
+    found = commands.planned(request, opened, device="cpu", num_workers=1)
+    path = export(found, opened, rows or Path("results") / f"{found.grid}.parquet")
+    out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
+
+
+@app.command("report")
+def report_command(
+    grid: GridName,
+    where: Where = None,
+    store: StorePath = "store",
+    rows: Annotated[Path | None, typer.Option("--rows", help="Report on these rows; the store is not read.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="The folder to write to. The default is reports/GRID.")] = None,
+) -> None:
+    """Write the figures, tables and the page index.html of a grid."""
+    if rows is not None:
+        _report(rows, output or Path("reports") / grids.label(grid))
+        return
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened = request.opened()
+    found = commands.planned(request, opened, device="cpu", num_workers=1)
+    _write_rows_and_report(found, opened, rows=None, output=output)
+
+
+@app.command("sync")
+def sync_command(grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None) -> None:
+    """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
+    from sweeps.tracking import Mirror
+
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened = request.opened()
+    found = commands.planned(request, opened, device="cpu", num_workers=1)
+    outcome = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri).mirror(list(found.runs.values()))
+    out.print(f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there, {outcome.num_delayed} delayed")
+    if outcome.num_delayed:
+        err.print(outcome.error, style="red", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command("ui")
+def ui_command(
+    store: StorePath = "store",
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1.", min=1, max=65535)] = 5000,
+) -> None:
+    """Open the MLflow UI on the store, on loopback only, until Ctrl-C."""
+    from sweeps.ui import serve_ui
+
+    serve_ui(Request(grid="", where=(), store=store).opened(), port=port)
+
+
+@app.command("doctor")
+def doctor_command(store: StorePath = "store") -> None:
+    """Check that this machine can run a sweep, and say what to do where it cannot."""
+    from sweeps.doctor import checks
+
+    wrong = 0
+    for check in checks(Request(grid="", where=(), store=store).opened()):
+        mark, style = ("ok", "green") if check.holds else ("WRONG", "red")
+        wrong += not check.holds
+        out.print(f"[{style}]{mark:>5}[/] {check.subject}: ", end="")
+        out.print(check.finding, markup=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@bench.command("training")
+def bench_training_command(as_json: AsJson = False) -> None:
+    """Time the packed trainer against a plain loop over transformers' GPT-2, and against this machine's limit."""
+    from sweeps.bench.training import training_benchmark
+
+    with _quiet(as_json) as progress:
+        data = training_benchmark(progress=progress)
+    if as_json:
+        print(json.dumps(data))
+        return
+    table = Table(title=str(data["machine"]), box=None, pad_edge=False)
+    for name in data["rows"][0]:
+        table.add_column(name)
+    for row in data["rows"]:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    out.print(table)
+
+
+@contextmanager
+def _quiet(as_json: bool) -> Iterator[Callable[[str], None]]:
+    """How a benchmark tells its progress: on standard error, so that JSON stays alone on standard output."""
+    yield lambda text: err.print(text, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What the commands do, without how they are typed: one function a command, over a request that names a part of a grid."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from subind import spec as specs
+from subind.spec import STAGES
+from subind.store import Store
+from sweeps import cost, grids
+from sweeps.cells import chosen, condition
+from sweeps.export import status
+from sweeps.plan import Plan, plan
+
+PACK_SIZES = {"cpu": 10, "cuda": 64}
+"""Replicas of a pack at most: on a CPU more than ten leave the caches, on a GPU they fill it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A part of a grid and the store that holds its runs."""
+
+    grid: str
+    where: tuple[str, ...]
+    store: str
+
+    def opened(self) -> Store:
+        """The store; a local folder by its absolute path."""
+        return Store(self.store if "://" in self.store else os.path.abspath(self.store))
+
+
+def planned(request: Request, store: Store, *, device: str, num_workers: int) -> Plan:
+    """The plan for a request. Raises ValueError for an unknown grid, a bad condition or a bad spec."""
+    cells = chosen(grids.grid(request.grid), [condition(text) for text in request.where])
+    return plan(
+        grids.label(request.grid),
+        cells,
+        finished=store.finished(),
+        failed=store.failed(),
+        checkpoints=store.checkpoints(),
+        num_workers=num_workers,
+        pack_size=PACK_SIZES[device],
+    )
+
+
+def plan_data(found: Plan, *, seconds: float | None) -> dict[str, Any]:
+    """A plan as JSON data; `seconds` is the forecast, None where there is no ground for one."""
+    return {
+        "grid": found.grid,
+        "cells": len(found.runs),
+        "finished": len(found.finished),
+        "failed": len(found.failed),
+        "blocked": len(found.blocked),
+        "missing": len(found.missing),
+        "stale": len(found.stale),
+        "packs": len(found.packs),
+        "stages": {stage: found.num_runs(stage) for stage in STAGES},
+        "forecast_seconds": seconds,
+    }
+
+
+def forecast_seconds(found: Plan, store: Store, *, device: str, num_workers: int) -> float | None:
+    """How long the missing runs take at most: from the speed of finished runs, on a CPU else from a matrix product timed now.
+
+    The workers share the packs, but no chain of donor, mask and transfer is shorter than its longest packs in sequence.
+    """
+    finished = [found.runs[run] for run in sorted(found.finished)[:200]]
+    speed = cost.measured_speed((spec, store.record(spec)) for spec in finished)
+    if speed is None and device == "cpu":
+        speed = cost.assumed_cpu_speed(len(os.sched_getaffinity(0)))
+    if speed is None:
+        return None
+    costs = {stage: [0.0] for stage in STAGES}
+    for pack in found.packs:
+        costs[pack.stage].append(sum(cost.operations(spec) for spec in pack.specs))
+    shared = sum(sum(each) for each in costs.values()) / num_workers
+    return max(shared, sum(max(each) for each in costs.values())) / speed
+
+
+def status_data(found: Plan, store: Store) -> dict[str, Any]:
+    """The state of every run of a plan as JSON data, with the packs under way and why the failed ones failed."""
+    beats = store.heartbeats()
+    running = {run for beat in beats for run in beat.runs}
+    states = {run: status(found, run, running) for run in found.runs}
+    counts = {each: sum(state == each for state in states.values()) for each in _STATES}
+    failures = []
+    for run, state in states.items():
+        if state == "failed":
+            spec = found.runs[run]
+            failure = store.failure(spec)
+            failures.append(
+                {
+                    "run_id": run,
+                    "stage": specs.stage(spec),
+                    "error": failure.error,
+                    "message": failure.message,
+                    "traceback": store.failure_path(spec),
+                }
+            )
+    packs = [
+        {"pack": beat.pack, "host": beat.host, "process": beat.process, "step": beat.step, "num_steps": beat.num_steps}
+        for beat in beats
+        if not found.runs.keys().isdisjoint(beat.runs)
+    ]
+    by_stage = {
+        stage: {
+            each: sum(
+                state == each and specs.stage(found.runs[run]) == stage for run, state in states.items()
+            )
+            for each in _STATES
+        }
+        for stage in STAGES
+    }
+    return {"grid": found.grid, **counts, "stages": by_stage, "packs": packs, "failures": failures}
+
+
+_STATES = ("finished", "running", "failed", "blocked", "missing")
+
+
+def retry_failed(found: Plan, store: Store) -> int:
+    """Forget the failures of a plan's runs, so that they are tried again; how many there were."""
+    for run in found.failed:
+        store.forgive(found.runs[run])
+    return len(found.failed)
+
+
+def check_disk(store: Store, found: Plan) -> None:
+    """Refuse a sweep for which the store's disk has no room. Raises ValueError with what is needed."""
+    if not store.is_local:
+        return
+    folder = Path(store.url)
+    while not folder.exists():
+        folder = folder.parent
+    needed = sum(_artifact_bytes(found, run) for run in found.missing) + CHECKPOINT_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ValueError(
+            f"--store is {store.url!r}: its disk has {free / 1e9:.1f} GB free and the sweep needs about "
+            f"{needed / 1e9:.1f} GB; free some, or choose another store"
+        )
+
+
+CHECKPOINT_BYTES = 500_000_000
+"""Room for the checkpoints of the packs under way."""
+
+
+def _artifact_bytes(found: Plan, run: str) -> int:
+    spec = found.runs[run]
+    model = specs.model(spec)
+    weights = 4 * (12 * model.num_layers * model.d_model**2 + 2 * specs.task(spec).num_integers * model.d_model)
+    return 50_000 + (weights if specs.stage(spec) == "donor" else weights // 32)
+
+
+def failed_paths(found: Plan, store: Store) -> Sequence[str]:
+    """Where the failures of a plan's runs are written."""
+    return [store.failure_path(spec) for run, spec in found.runs.items() if run in found.failed]
+
+

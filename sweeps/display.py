@@ -1,0 +1,163 @@
+"""What a person sees of a running sweep: a live table on a terminal, one line a minute elsewhere."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from subind import spec as specs
+from subind.spec import STAGES, Stage
+from sweeps.cost import operations
+from sweeps.plan import Pack, Plan
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class PackState:
+    """A pack under way: how far it is, and the last accuracy of each of its replicas."""
+
+    pack: Pack
+    epoch: int = 0
+    step: int = 0
+    num_steps: int = 1
+    accuracies: Sequence[float] = ()
+
+    @property
+    def share(self) -> float:
+        """The part of the planned steps that is done."""
+        return min(1.0, self.step / max(1, self.num_steps))
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """The state of a sweep as the driver knows it."""
+
+    plan: Plan
+    packs: dict[str, PackState] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    blocked: set[str] = field(default_factory=set)
+    note: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def num_done(self, stage: Stage) -> int:
+        """How many runs of the stage are finished."""
+        return sum(specs.stage(self.plan.runs[run]) == stage for run in self.finished)
+
+    def seconds_left(self) -> float | None:
+        """The forecast from the speed of this sweep so far, as if nothing stopped early; None before it is known."""
+        elapsed = time.monotonic() - self.started
+        under_way = sum(_cost(state.pack) * state.share for state in self.packs.values())
+        runs = self.plan.runs
+        done = sum(operations(runs[run]) for run in self.finished - self.plan.finished) + under_way
+        left = sum(operations(runs[run]) for run in runs.keys() - self.finished - self.failed - self.blocked)
+        return (left - under_way) * elapsed / done if done > 0 and elapsed > 5 else None
+
+
+class Display:
+    """Shows a board while the block runs; `refresh` is called whenever something may have changed."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self.board = board
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+        self._shown = 0.0
+
+    def __enter__(self) -> "Display":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown = 0.0
+        self.refresh()
+        if self._live is not None:
+            self._live.stop()
+
+    def refresh(self) -> None:
+        """Show the board, if it is time to."""
+        now = time.monotonic()
+        if self._live is not None:
+            if now - self._shown > 0.5:
+                self._live.update(_picture(self.board), refresh=True)
+                self._shown = now
+        elif now - self._shown > SECONDS_BETWEEN_LINES:
+            self._console.print(line(self.board), highlight=False, soft_wrap=True)
+            self._shown = now
+
+
+def line(board: Board) -> str:
+    """The board in one line."""
+    stages = [f"{stage}s {board.num_done(stage)}/{board.plan.num_runs(stage)}" for stage in STAGES]
+    packs = [_pack_line(state) for state in board.packs.values()]
+    parts = [
+        time.strftime("%H:%M:%S"),
+        *stages,
+        f"failed {len(board.failed)}",
+        f"blocked {len(board.blocked)}",
+        f"ETA {duration(board.seconds_left())}",
+        *packs,
+    ]
+    return " · ".join([*parts, board.note] if board.note else parts)
+
+
+def duration(seconds: float | None) -> str:
+    """A time span as a person says it."""
+    if seconds is None:
+        return "unknown yet"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _pack_line(state: PackState) -> str:
+    pack = state.pack
+    return f"{pack.name} ({len(pack.specs)} runs, epoch {state.epoch}, step {state.step}/{state.num_steps}{_accuracy(state)})"
+
+
+def _accuracy(state: PackState) -> str:
+    if not state.accuracies:
+        return ""
+    low, high = min(state.accuracies), max(state.accuracies)
+    return f", accuracy {fmean(state.accuracies):.3f}" + (f" [{low:.3f}–{high:.3f}]" if low < high else "")
+
+
+def _cost(pack: Pack) -> float:
+    return sum(operations(spec) for spec in pack.specs)
+
+
+def _picture(board: Board) -> RenderableType:
+    stages = Table(box=None, pad_edge=False)
+    for name in ("stage", "finished", "", "failed", "blocked"):
+        stages.add_column(name, justify="left" if name in ("stage", "") else "right")
+    for stage in STAGES:
+        done, planned = board.num_done(stage), board.plan.num_runs(stage)
+        counts = [_num_of(board, stage, each) for each in (board.failed, board.blocked)]
+        bar = ProgressBar(total=max(1, planned), completed=done, width=30)
+        stages.add_row(stage, f"{done}/{planned}", bar, *(Text(str(each), style="red" if each else "dim") for each in counts))
+    packs = Table(box=None, pad_edge=False)
+    for name in ("running pack", "runs", "epoch", "step", "", "accuracy"):
+        packs.add_column(name, justify="right" if name in ("runs", "epoch", "step") else "left")
+    for state in board.packs.values():
+        bar = ProgressBar(total=1.0, completed=state.share, width=20)
+        step = f"{state.step}/{state.num_steps}"
+        accuracy = _accuracy(state).removeprefix(", accuracy ")
+        packs.add_row(state.pack.name, str(len(state.pack.specs)), str(state.epoch), step, bar, accuracy)
+    footer = f"{board.plan.grid} · elapsed {duration(time.monotonic() - board.started)} · ETA {duration(board.seconds_left())}"
+    return Group(stages, Text(), packs, Text(), Text(footer + (f" · {board.note}" if board.note else "")))
+
+
+def _num_of(board: Board, stage: Stage, runs: set[str]) -> int:
+    return sum(specs.stage(board.plan.runs[run]) == stage for run in runs)
+
+
+def stage_counts(plan: Plan) -> Mapping[Stage, int]:
+    """Planned runs per stage."""
+    return {stage: plan.num_runs(stage) for stage in STAGES}

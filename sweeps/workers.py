@@ -1,0 +1,37 @@
+"""How many packs train at once, and on what. Imports torch only where a GPU may be meant."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The device of a worker, and how many packs train at once."""
+
+    device: str
+    num_workers: int
+
+
+def available_workers(device: str) -> Workers:
+    """One worker a core on the CPU, one a GPU where there is one; `device` is auto, cpu or cuda.
+
+    Raises ValueError for another device, and if a GPU is asked for and there is none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"--device is {device!r}: give auto, cpu or cuda")
+    num_gpus = 0 if device == "cpu" else _num_gpus()
+    if device == "cuda" and num_gpus == 0:
+        raise ValueError("--device is 'cuda': PyTorch sees no CUDA device on this machine; use --device cpu")
+    if num_gpus == 0:
+        return Workers(device="cpu", num_workers=len(os.sched_getaffinity(0)))
+    return Workers(device="cuda", num_workers=num_gpus)
+
+
+def _num_gpus() -> int:
+    """The CUDA devices that PyTorch sees. A machine without NVIDIA's driver has none, and PyTorch is not asked."""
+    if shutil.which("nvidia-smi") is None and not os.path.exists("/proc/driver/nvidia"):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
