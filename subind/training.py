@@ -289,10 +289,11 @@ class Trainer:
         moments = {name.removeprefix(prefix): each for name, each in chosen.items() if name.startswith(prefix)}
         done = (self.epoch - 1) * self.steps_per_epoch + self.step
         self.optimiser.restore(moments, num_steps_done=done)
+        # clones, for set_state of torch 2.15 reads beyond a tensor that begins within its storage
         for each, found in zip(self.order, chosen["order"], strict=True):
-            each.set_state(found)
+            each.set_state(found.clone())
         for each, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
-            each.set_state(found)
+            each.set_state(found.clone())
 
 
 def at_best_epoch(replica: Replica) -> dict[str, float]:
