@@ -1,20 +1,19 @@
 """Identity: canonical JSON of a spec, its decoding, and the run id.
 
-The canonical form of a dataclass is its fields in sorted order with the class name under "class"; a stage's spec carries
-the version of its stage. The run id is a hash over that tree in which each parent is replaced by its own run id.
+The canonical form of a dataclass is its fields in sorted order with the class name under "class"; a stage's spec
+carries the version of its stage. The run id is a hash over that tree in which each parent is replaced by its own run
+id.
 """
 
 import hashlib
 import json
-import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from subind import spec as specs
+from subind.declared import Checked, check_types
 from subind.spec import STAGES, Donor, Mask, Spec, Stage, Transfer
 
 STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
@@ -33,7 +32,7 @@ ID_LENGTH = 16
 _CLASSES: dict[str, type] = {
     name: member for name, member in vars(specs).items() if isinstance(member, type) and is_dataclass(member)
 }
-_STAGE_CLASSES = {Donor: "donor", Mask: "mask", Transfer: "transfer"}
+_STAGE_CLASSES = (Donor, Mask, Transfer)
 
 
 def current_versions() -> tuple[int, ...]:
@@ -44,7 +43,7 @@ def current_versions() -> tuple[int, ...]:
 def run_id(spec: Spec) -> str:
     """The fingerprint of the spec at the current versions of the stages: 16 hexadecimal digits.
 
-    Raises ValueError if a field holds a value of another type than it declares.
+    Equal specs have equal ids. Raises ValueError if a field holds a value of another type than it declares.
     """
     return run_id_at(spec, current_versions())
 
@@ -52,7 +51,9 @@ def run_id(spec: Spec) -> str:
 @lru_cache(maxsize=200_000)
 def run_id_at(spec: Spec, versions: tuple[int, ...]) -> str:
     """The run id that the spec has at the given versions of donor, mask and transfer."""
-    return hashlib.sha256(_compact(_tree(spec, versions)).encode()).hexdigest()[:ID_LENGTH]
+    version = versions[STAGES.index(specs.stage(spec))]
+    tree = {**_encode_fields(spec, versions), "version": version}
+    return hashlib.sha256(_COMPACT.encode(tree).encode()).hexdigest()[:ID_LENGTH]
 
 
 def canonical_json(value: Any) -> str:
@@ -60,12 +61,12 @@ def canonical_json(value: Any) -> str:
 
     Raises ValueError for NaN, an infinity, an unknown type, and an int where a float is declared.
     """
-    return _compact(encoded(value))
+    return _COMPACT.encode(encoded(value))
 
 
 def encoded(value: Any) -> dict[str, Any]:
     """A spec, or a part of one, as JSON data; the exact inverse of `decode`."""
-    return _encode(value, type(value), "", None)
+    return _encode_fields(value, None)
 
 
 def decode(data: Any) -> Any:
@@ -73,75 +74,61 @@ def decode(data: Any) -> Any:
 
     Raises ValueError for unknown classes, unknown or absent fields, and values of another type than declared.
     """
-    return _decode(data, None, "spec")
+    try:
+        return _decode(data, "spec")
+    except RecursionError:
+        raise ValueError("spec is nested deeper than any spec is: it was not written by `encoded`") from None
 
 
-def _compact(tree: Any) -> str:
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _tree(spec: Spec, versions: tuple[int, ...]) -> dict[str, Any]:
-    return _encode(spec, type(spec), "", versions, root=True)
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _fields(cls: type) -> tuple[tuple[str, bool, Any], ...]:
+    """Of each field its name, whether it has a neutral value, and that. Raises ValueError if it is no dataclass."""
+    if not is_dataclass(cls):
+        raise ValueError(
+            f"a spec holds a value of type {cls.__name__}: give str, int, float, bool, tuples, dataclasses"
+        )
+    return tuple((field.name, NEUTRAL in field.metadata, field.metadata.get(NEUTRAL)) for field in fields(cls))
 
 
-def _encode(value: Any, declared: Any, path: str, versions: tuple[int, ...] | None, *, root: bool = False) -> Any:
-    origin = typing.get_origin(declared)
-    if origin in (typing.Union, types.UnionType):
-        _refuse_unless(type(value) in typing.get_args(declared), path, value, declared)
-        declared = type(value)
-    if origin is Literal:
-        _refuse_unless(value in typing.get_args(declared) and isinstance(value, str), path, value, declared)
+def _encode(value: Any, versions: tuple[int, ...] | None) -> Any:
+    """JSON data of the value; with versions, the run id in place of a donor or a mask."""
+    if isinstance(value, float):
+        return value + 0.0  # -0.0 equals 0.0 and so is spelled like it
+    if isinstance(value, str | int):
         return value
-    if origin is tuple:
-        _refuse_unless(isinstance(value, tuple), path, value, declared)
-        item = typing.get_args(declared)[0]
-        return [_encode(each, item, f"{path}[{index}]", versions) for index, each in enumerate(value)]
-    _refuse_unless(type(value) is declared, path, value, declared)
-    if is_dataclass(declared):
-        return _encode_fields(value, path, versions, root=root)
-    _refuse_unless(declared in (int, float, str, bool), path, value, declared)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path} is {value}: give a finite number")
-    return value
+    if isinstance(value, tuple):
+        return [_encode(each, versions) for each in value]
+    if versions is None:
+        return _encode_fields(value, None)
+    return run_id_at(value, versions) if type(value) in _STAGE_CLASSES else _part(value, versions)
 
 
-def _encode_fields(value: Any, path: str, versions: tuple[int, ...] | None, *, root: bool) -> Any:
-    cls = type(value)
-    if versions is not None and not root and cls in _STAGE_CLASSES:
-        return run_id_at(value, versions)
-    tree: dict[str, Any] = {"class": cls.__name__}
-    for field in fields(value):
-        found = getattr(value, field.name)
-        if NEUTRAL in field.metadata and found == field.metadata[NEUTRAL]:
-            continue
-        where = f"{path}.{field.name}" if path else f"{cls.__name__}.{field.name}"
-        tree[field.name] = _encode(found, _hints(cls)[field.name], where, versions)
-    if root:
-        assert versions is not None
-        tree["version"] = versions[STAGES.index(_STAGE_CLASSES[cls])]  # type: ignore[arg-type]
+@lru_cache(maxsize=10_000)
+def _part(value: Any, versions: tuple[int, ...]) -> dict[str, Any]:
+    """A task, model, optimiser or control within a run id's tree: a grid's thousands of specs share a few of each."""
+    return _encode_fields(value, versions)
+
+
+def _encode_fields(value: Any, versions: tuple[int, ...] | None) -> dict[str, Any]:
+    described = _fields(value.__class__)
+    if not isinstance(value, Checked):  # such a value was checked when it was made
+        check_types(value)
+    tree: dict[str, Any] = {"class": type(value).__name__}
+    for name, may_be_neutral, neutral in described:
+        found = getattr(value, name)
+        if not (may_be_neutral and found == neutral):
+            tree[name] = _encode(found, versions)
     return tree
 
 
-def _refuse_unless(holds: bool, path: str, value: Any, declared: Any) -> None:
-    if not holds:
-        wanted = getattr(declared, "__name__", str(declared))
-        raise ValueError(f"{path or 'value'} is {value!r} of type {type(value).__name__}: give a {wanted}")
-
-
-def _decode(data: Any, declared: Any, path: str) -> Any:
+def _decode(data: Any, path: str) -> Any:
     if isinstance(data, Mapping):
         return _decode_fields(data, path)
     if isinstance(data, list):
-        _refuse_unless(typing.get_origin(declared) is tuple, path, data, declared)
-        item = typing.get_args(declared)[0]
-        return tuple(_decode(each, item, f"{path}[{index}]") for index, each in enumerate(data))
-    if isinstance(data, int) and not isinstance(data, bool) and declared is float:
-        raise ValueError(f"{path} is {data!r} of type int: give a float")
+        return tuple(_decode(each, f"{path}[{index}]") for index, each in enumerate(data))
     return data
 
 
@@ -152,12 +139,13 @@ def _decode_fields(data: Mapping[str, Any], path: str) -> Any:
     declared = {field.name: field for field in fields(cls)}
     if unknown := set(data) - set(declared) - {"class"}:
         raise ValueError(f"{path} has unknown fields {sorted(unknown)}: {cls.__name__} has {sorted(declared)}")
-    given = {name: _decode(data[name], _hints(cls)[name], f"{path}.{name}") for name in declared if name in data}
+    given = {name: _decode(data[name], f"{path}.{name}") for name in declared if name in data}
     for name, field in declared.items():
         if name not in given and NEUTRAL in field.metadata:
             given[name] = field.metadata[NEUTRAL]
         if name not in given and field.default is MISSING:
             raise ValueError(f"{path} lacks the field {name!r} of {cls.__name__}")
-    made = cls(**given)
-    _encode(made, cls, path, None)
-    return made
+    try:
+        return cls(**given)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be: {error}") from None

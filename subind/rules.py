@@ -6,7 +6,7 @@ parsed into a syntax tree and walked; it is never executed.
 
 import ast
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Integers = TypeVar("Integers")
 """A Python int, a NumPy integer array or an int64 tensor."""
@@ -33,12 +33,15 @@ def evaluate(text: str, a: Integers, b: Integers, *, modulus: int) -> Integers:
 
     Every intermediate result is reduced, so that nothing overflows int64.
     """
-    return _value(_parsed(text).body, {"a": a, "b": b}, modulus)
+    if not 1 <= modulus <= LARGEST_MODULUS:
+        raise ValueError(f"modulus is {modulus}: give 1 to {LARGEST_MODULUS}")
+    result: Integers = _value(_parsed(text).body, {"a": a, "b": b}, modulus)
+    return result
 
 
 @cache
 def _parsed(text: str) -> ast.Expression:
-    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_RULE:
+    if not text.strip() or len(text) > LONGEST_RULE:
         raise ValueError(f"rule {text!r} is not a text of 1 to {LONGEST_RULE} characters: {ALLOWED}")
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -67,7 +70,7 @@ def _check(node: ast.expr, text: str) -> None:
             raise ValueError(f"rule {text!r} has the part {ast.unparse(node)!r}: {ALLOWED}")
 
 
-def _value(node: ast.expr, operands: dict, modulus: int):
+def _value(node: ast.expr, operands: dict[str, Any], modulus: int) -> Any:
     match node:
         case ast.Name(id=name):
             return operands[name] % modulus

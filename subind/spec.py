@@ -7,35 +7,19 @@ when it is made, so a grid with a bad value fails while it is planned.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, isfinite
+from math import ceil
 from typing import Literal, assert_never
 
 from subind import rules
+from subind.declared import Checked, not_negative, positive, require
 
 Stage = Literal["donor", "mask", "transfer"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
 Precision = Literal["float32"]
 
 
-def _require(holds: bool, field: str, value: object, remedy: str) -> None:
-    if not holds:
-        raise ValueError(f"{field} is {value!r}: {remedy}")
-
-
-def _positive(spec: object, *fields: str) -> None:
-    for field in fields:
-        value = getattr(spec, field)
-        _require(value > 0, f"{type(spec).__name__}.{field}", value, "give a number above 0")
-
-
-def _not_negative(spec: object, *fields: str) -> None:
-    for field in fields:
-        value = getattr(spec, field)
-        _require(value >= 0 and isfinite(value), f"{type(spec).__name__}.{field}", value, "give 0 or more")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArithmeticTask:
+class ArithmeticTask(Checked):
     """The sequence [a, b, =, c] with c = rule(a, b) mod modulus and operands in 0 … num_integers - 1.
 
     Every integer is one token; the token "=" is num_integers.
@@ -45,19 +29,15 @@ class ArithmeticTask:
     modulus: int
     num_integers: int
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         object.__setattr__(self, "rule", rules.canonical(self.rule))
-        _require(self.num_integers >= 2, "ArithmeticTask.num_integers", self.num_integers, "give 2 or more")
-        _require(
-            2 <= self.modulus <= self.num_integers,
-            "ArithmeticTask.modulus",
-            self.modulus,
-            f"give 2 to num_integers = {self.num_integers}, for an answer is one of the integer tokens",
-        )
+        require(2 <= self.num_integers <= rules.LARGEST_MODULUS, self, "num_integers", "give 2 to 2**31")
+        remedy = f"give 2 to num_integers = {self.num_integers}, for an answer is one of the integer tokens"
+        require(2 <= self.modulus <= self.num_integers, self, "modulus", remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GPT2:
+class GPT2(Checked):
     """GPT-2: pre-LN, gelu_new, MLP of four times the width, four positions, head tied to the token embedding."""
 
     num_layers: int
@@ -65,34 +45,29 @@ class GPT2:
     num_heads: int
     dropout: float
 
-    def __post_init__(self) -> None:
-        _positive(self, "num_layers", "d_model", "num_heads")
-        _require(
-            self.d_model % self.num_heads == 0,
-            "GPT2.num_heads",
-            self.num_heads,
-            f"give a divisor of d_model = {self.d_model}",
-        )
-        _require(0 <= self.dropout < 1, "GPT2.dropout", self.dropout, "give a probability from 0 to below 1")
+    def _check(self) -> None:
+        positive(self, "num_layers", "d_model", "num_heads")
+        require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
+        require(0 <= self.dropout < 1, self, "dropout", "give a probability from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoClip:
+class NoClip(Checked):
     """Gradients are used as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClipNorm:
+class ClipNorm(Checked):
     """Gradients of one model are scaled down to the L2 norm `max_norm` where they exceed it."""
 
     max_norm: float
 
-    def __post_init__(self) -> None:
-        _positive(self, "max_norm")
+    def _check(self) -> None:
+        positive(self, "max_norm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdamW:
+class AdamW(Checked):
     """AdamW with betas (0.9, 0.999) and epsilon 1e-8; the schedule is over all planned steps."""
 
     learning_rate: float
@@ -100,13 +75,13 @@ class AdamW:
     schedule: Literal["constant", "linear_decay"]
     clip: NoClip | ClipNorm
 
-    def __post_init__(self) -> None:
-        _positive(self, "learning_rate")
-        _not_negative(self, "weight_decay")
+    def _check(self) -> None:
+        positive(self, "learning_rate")
+        not_negative(self, "weight_decay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TemperatureSchedule:
+class TemperatureSchedule(Checked):
     """The temperature τ of the soft mask σ(τ·s), constant within an epoch; E = num_epochs, g = final^(1/E).
 
     `exponential`: τ = g^(e-1) in epoch e = 1 … E (it reaches `final` after the last).
@@ -116,12 +91,12 @@ class TemperatureSchedule:
     name: Literal["exponential", "as_released"]
     final: float
 
-    def __post_init__(self) -> None:
-        _require(self.final >= 1, "TemperatureSchedule.final", self.final, "give 1 or more")
+    def _check(self) -> None:
+        require(self.final >= 1, self, "final", "give 1 or more")
 
     def temperature(self, epoch: int, *, num_epochs: int) -> float:
         """τ in `epoch`, counted from 1."""
-        growth = self.final ** (1 / num_epochs)
+        growth: float = self.final ** (1 / num_epochs)
         match self.name:
             case "exponential":
                 return growth ** (epoch - 1)
@@ -132,7 +107,7 @@ class TemperatureSchedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Donor:
+class Donor(Checked):
     """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
 
     Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is a randomly
@@ -150,9 +125,9 @@ class Donor:
     seed: int
     precision: Precision
 
-    def __post_init__(self) -> None:
-        _positive(self, "batch_size", "patience")
-        _not_negative(self, "num_epochs", "seed")
+    def _check(self) -> None:
+        positive(self, "batch_size", "patience")
+        not_negative(self, "num_epochs", "seed")
         _at_least_every_integer(self, "num_samples", self.task)
         _at_least_every_integer(self, "num_evaluation_samples", self.task)
 
@@ -163,10 +138,11 @@ class Donor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mask:
+class Mask(Checked):
     """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
 
-    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are kept.
+    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are
+    kept.
     """
 
     donor: Donor
@@ -182,13 +158,12 @@ class Mask:
     seed: int
     precision: Precision
 
-    def __post_init__(self) -> None:
-        _positive(self, "batch_size", "num_epochs")
-        _not_negative(self, "penalty", "seed")
-        _require(isfinite(self.initial_logit), "Mask.initial_logit", self.initial_logit, "give a finite number")
+    def _check(self) -> None:
+        positive(self, "batch_size", "num_epochs")
+        not_negative(self, "penalty", "seed")
         _at_least_every_integer(self, "num_samples", self.subtask)
         _at_least_every_integer(self, "num_evaluation_samples", self.subtask)
-        _same_vocabulary("Mask.subtask", self.subtask, self.donor.task)
+        _same_vocabulary(self, "subtask", self.donor)
 
     @property
     def num_training_samples(self) -> int:
@@ -197,82 +172,77 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subnetwork:
+class Subnetwork(Checked):
     """Donor weights where the mask is 1, frozen; fresh weights elsewhere; the rest from the donor."""
 
     mask: Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubnetworkTrainable:
+class SubnetworkTrainable(Checked):
     """As Subnetwork, with nothing frozen."""
 
     mask: Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomSubnetwork:
+class RandomSubnetwork(Checked):
     """Donor weights, frozen, on a random mask of the subnetwork's density in every matrix."""
 
     mask: Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComplementSubnetwork:
+class ComplementSubnetwork(Checked):
     """Donor weights, frozen, on a random mask of the subnetwork's density, drawn from where the mask is 0."""
 
     mask: Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomAsReleased:
+class RandomAsReleased(Checked):
     """The released code's "sampled": the donor, frozen, everywhere but on a random set of the subnetwork's size."""
 
     mask: Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComplementAsReleased:
+class ComplementAsReleased(Checked):
     """The released code's "complement": as RandomAsReleased, the excepted set drawn from where the mask is 0."""
 
     mask: Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullTransfer:
+class FullTransfer(Checked):
     """The whole donor, nothing frozen."""
 
     donor: Donor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnmaskedOnly:
+class UnmaskedOnly(Checked):
     """Fresh projections; the rest (embeddings, positions, LayerNorm, biases) from the donor; nothing frozen."""
 
     donor: Donor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomInit:
+class RandomInit(Checked):
     """A fresh network. It has no parents."""
 
     model: GPT2
 
 
 MaskedControl = (
-    Subnetwork
-    | SubnetworkTrainable
-    | RandomSubnetwork
-    | ComplementSubnetwork
-    | RandomAsReleased
-    | ComplementAsReleased
+    Subnetwork | SubnetworkTrainable | RandomSubnetwork | ComplementSubnetwork | RandomAsReleased | ComplementAsReleased
 )
 Control = MaskedControl | FullTransfer | UnmaskedOnly | RandomInit
 """What a recipient starts from. A control contains just the parents that its numbers depend on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(Checked):
     """A recipient trained on ambiguous samples of a task and a few that disambiguate.
 
     `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded.
@@ -290,21 +260,16 @@ class Transfer:
     seed: int
     precision: Precision
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         object.__setattr__(self, "rivals", tuple(rules.canonical(rival) for rival in self.rivals))
-        _positive(self, "batch_size", "num_epochs")
-        _not_negative(self, "num_ambiguous", "num_disambiguation", "seed")
-        _positive(self, "num_training_samples")
-        _require(
-            self.num_ambiguous <= self.task.num_integers,
-            "Transfer.num_ambiguous",
-            self.num_ambiguous,
-            f"there are num_integers = {self.task.num_integers} pairs (a, a)",
-        )
+        positive(self, "batch_size", "num_epochs")
+        not_negative(self, "num_ambiguous", "num_disambiguation", "seed")
+        positive(self, "num_training_samples")
+        remedy = f"there are num_integers = {self.task.num_integers} pairs (a, a); give at most as many"
+        require(self.num_ambiguous <= self.task.num_integers, self, "num_ambiguous", remedy)
         _at_least_every_integer(self, "num_evaluation_samples", self.task)
         for parent in parents(self):
-            donor = parent if isinstance(parent, Donor) else parent.donor
-            _same_vocabulary("Transfer.task", self.task, donor.task)
+            _same_vocabulary(self, "task", parent if isinstance(parent, Donor) else parent.donor)
         for rival in self.rivals:
             _check_rival(rival, self.task)
 
@@ -338,6 +303,7 @@ def parents(spec: Spec) -> tuple[Donor | Mask, ...]:
         case Mask(donor=donor) | Transfer(control=FullTransfer(donor=donor) | UnmaskedOnly(donor=donor)):
             return (donor,)
         case Transfer(control=control):
+            assert isinstance(control, MaskedControl)
             return (control.mask,)
         case _:
             assert_never(spec)
@@ -382,7 +348,7 @@ def steps_per_epoch(spec: Spec) -> int:
 
 
 def pack_shape(spec: Spec) -> tuple[object, ...]:
-    """What replicas of one pack have in common; they may differ in seed, control, parents, rule, penalty and temperature."""
+    """What replicas of one pack share; they may differ in seed, control, parents, rule, penalty and temperature."""
     common = (
         stage(spec),
         model(spec),
@@ -398,31 +364,21 @@ def pack_shape(spec: Spec) -> tuple[object, ...]:
 
 
 def _at_least_every_integer(spec: Donor | Mask | Transfer, field: str, of: ArithmeticTask) -> None:
-    value = getattr(spec, field)
-    _require(
-        value >= of.num_integers,
-        f"{type(spec).__name__}.{field}",
-        value,
-        f"give at least num_integers = {of.num_integers}, for an unambiguous set covers every integer",
-    )
+    remedy = f"give at least num_integers = {of.num_integers}, for an unambiguous set covers every integer"
+    require(getattr(spec, field) >= of.num_integers, spec, field, remedy)
 
 
-def _same_vocabulary(field: str, found: ArithmeticTask, donors: ArithmeticTask) -> None:
-    _require(
-        found.num_integers == donors.num_integers,
-        f"{field}.num_integers",
-        found.num_integers,
-        f"the donor's vocabulary has {donors.num_integers} integers; both must be the same",
-    )
+def _same_vocabulary(spec: Mask | Transfer, field: str, donor: Donor) -> None:
+    remedy = f"the donor's vocabulary has {donor.task.num_integers} integers; both must be the same"
+    holds = task(spec).num_integers == donor.task.num_integers
+    require(holds, spec, f"{field}.num_integers", remedy)
 
 
 @cache
 def _check_rival(rival: str, of: ArithmeticTask) -> None:
     for a in range(min(of.num_integers, of.modulus)):
-        expected = rules.evaluate(of.rule, a, a, modulus=of.modulus)
-        _require(
-            rules.evaluate(rival, a, a, modulus=of.modulus) == expected,
-            "Transfer.rivals",
-            rival,
-            f"a rival agrees with {of.rule} on every pair (a, a), and this one does not at a = {a}; name the rivals of your rule",
-        )
+        if rules.evaluate(rival, a, a, modulus=of.modulus) != rules.evaluate(of.rule, a, a, modulus=of.modulus):
+            raise ValueError(
+                f"Transfer.rivals has {rival!r}: a rival agrees with {of.rule} on every pair (a, a), and this one does"
+                f" not at a = {a}; name the rivals of your rule"
+            )

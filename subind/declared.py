@@ -1,0 +1,109 @@
+"""Checks of a dataclass's values: each is exactly of the type that its field declares, and in its range."""
+
+import math
+import types
+import typing
+from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+Test = Callable[[Any], bool]
+
+LARGEST_INTEGER = 2**63 - 1
+"""A result row holds integers of 64 bits."""
+
+
+class Checked:
+    """A base of dataclasses whose values are checked when they are made: their types first, then what `_check` says."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ValueError for values of the right type that cannot be."""
+
+
+def check_types(made: Any) -> None:
+    """Raise ValueError, naming class, field and value, if one is of another type than declared, NaN or an infinity.
+
+    An int is no float and a bool is no int: equal specs then have one spelling.
+    """
+    cls = made.__class__
+    for name, holds in _tests(cls):
+        value = getattr(made, name)
+        if not holds(value):
+            wanted = _in_words(_hints(cls)[name])
+            raise ValueError(f"{cls.__name__}.{name} is {value!r} of type {type(value).__name__}: give {wanted}")
+
+
+def require(holds: bool, made: object, field: str, remedy: str) -> None:
+    """Raise ValueError, naming class, field and value, unless the condition on the field (or field.subfield) holds."""
+    if not holds:
+        raise ValueError(f"{type(made).__name__}.{field} is {attrgetter(field)(made)!r}: {remedy}")
+
+
+def positive(made: object, *names: str) -> None:
+    """Raise ValueError unless each of the fields is above 0."""
+    for name in names:
+        require(getattr(made, name) > 0, made, name, "give a number above 0")
+
+
+def not_negative(made: object, *names: str) -> None:
+    """Raise ValueError unless each of the fields is 0 or above."""
+    for name in names:
+        require(getattr(made, name) >= 0, made, name, "give 0 or more")
+
+
+@cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+@cache
+def _tests(cls: Hashable) -> tuple[tuple[str, Test], ...]:
+    assert is_dataclass(cls)
+    return tuple((field.name, _test(_hints(cls)[field.name])) for field in fields(cls))
+
+
+def _test(declared: Any) -> Test:
+    arguments = typing.get_args(declared)
+    match typing.get_origin(declared):
+        case typing.Union | types.UnionType:
+            return lambda value: type(value) in arguments
+        case typing.Literal:
+            return lambda value: type(value) is str and value in arguments
+        case builtin if builtin is tuple:
+            item = _test(arguments[0])
+            return lambda value: type(value) is tuple and all(map(item, value))
+        case _ if declared is float:
+            return lambda value: type(value) is float and math.isfinite(value)
+        case _ if declared is int:
+            return lambda value: type(value) is int and abs(value) <= LARGEST_INTEGER
+        case _ if declared in (str, bool) or is_dataclass(declared):
+            return lambda value: type(value) is declared
+        case _:
+            raise TypeError(
+                f"a field declares {declared}, and a spec holds str, bool, int, float, tuples and dataclasses"
+            )
+
+
+def _in_words(declared: Any) -> str:
+    arguments = typing.get_args(declared)
+    match typing.get_origin(declared):
+        case typing.Union | types.UnionType:
+            return "one of " + ", ".join(_in_words(each) for each in arguments)
+        case typing.Literal:
+            return "one of " + ", ".join(map(repr, arguments))
+        case builtin if builtin is tuple:
+            return f"a tuple, each item {_in_words(arguments[0])}"
+        case _ if declared is float:
+            return "a finite float"
+        case _ if declared is int:
+            return "an int of 64 bits"
+        case _:
+            return f"a {declared.__name__}"
