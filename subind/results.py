@@ -3,9 +3,15 @@
 A record is read from JSON and nothing in it is executed. A result row describes one planned cell, finished or not.
 """
 
-from collections.abc import Mapping
+import builtins
+import collections.abc
+import re
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from functools import cache
+from math import isfinite
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -26,8 +32,8 @@ class Artifact:
 class Provenance:
     """Which code computed a run, where, with what and for how long.
 
-    `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `seconds` is the wall
-    time of the whole pack, which held `pack_size` runs.
+    `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `seconds` is the
+    wall time of the whole pack, which held `pack_size` runs.
     """
 
     commit: str
@@ -62,12 +68,13 @@ class RunRecord:
 
     @staticmethod
     def from_data(data: Any, *, source: str) -> "RunRecord":
-        """The record that `data()` gave. Raises ValueError naming the source if a field is absent, unknown or of another type."""
-        given = _checked(RunRecord, data, source)
-        provenance = _checked(Provenance, given["provenance"], source)
-        artifacts = {
-            str(name): Artifact(**_checked(Artifact, value, source)) for name, value in given["artifacts"].items()
-        }
+        """The record that `data()` gave.
+
+        Raises ValueError naming the source if a field is absent, unknown or of another type.
+        """
+        given = checked_fields(RunRecord, data, source=source)
+        provenance = checked_fields(Provenance, given["provenance"], source=source)
+        artifacts = {name: _artifact(value, source) for name, value in given["artifacts"].items()}
         return RunRecord(
             **{
                 **given,
@@ -93,29 +100,58 @@ class Failure:
 
     @staticmethod
     def from_data(data: Any, *, source: str) -> "Failure":
-        """The failure that `asdict` gave. Raises ValueError naming the source if a field is absent or unknown."""
-        given = _checked(Failure, data, source)
+        """The failure that `asdict` gave.
+
+        Raises ValueError naming the source if a field is absent, unknown or of another type.
+        """
+        given = checked_fields(Failure, data, source=source)
         return Failure(**{**given, "pack": tuple(given["pack"])})
 
 
-def _checked(cls: type, data: Any, source: str) -> dict[str, Any]:
+def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
+    """The JSON object `data`, if it has just the fields of the dataclass, each of its type.
+
+    Raises ValueError naming the source, the field and the value if not.
+    """
     names = {each.name for each in fields(cls)}
     if not isinstance(data, dict) or set(data) != names:
-        found = sorted(data) if isinstance(data, dict) else type(data).__name__
+        found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
         raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(names)}")
-    for each in fields(cls):
-        value, wanted = data[each.name], str(each.type)
-        right = {
-            "str": isinstance(value, str),
-            "bool": isinstance(value, bool),
-            "int": isinstance(value, int) and not isinstance(value, bool),
-            "float": isinstance(value, int | float) and not isinstance(value, bool),
-        }.get(getattr(each.type, "__name__", wanted), True)
-        if wanted.startswith(("collections.abc.Mapping", "Mapping")) or each.name == "provenance":
-            right = isinstance(value, dict)
-        if not right:
-            raise ValueError(f"{source} has {each.name} = {value!r} of type {type(value).__name__}: {cls.__name__} wants {wanted}")
+    for name, declared in get_type_hints(cls).items():
+        if not _test(declared)(data[name]):
+            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {declared}")
     return dict(data)
+
+
+@cache
+def _test(declared: Any) -> Callable[[Any], bool]:
+    """Whether JSON data are what `asdict` gives for a value of the declared type."""
+    arguments = get_args(declared)
+    match get_origin(declared) or declared:
+        case collections.abc.Mapping:
+            holds = _test(arguments[1])
+            return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
+        case builtins.list | builtins.tuple:
+            holds = _test(arguments[0])
+            return lambda value: isinstance(value, list | tuple) and all(map(holds, value))
+        case builtins.float:
+            return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
+        case builtins.int | builtins.str | builtins.bool:
+            return lambda value: type(value) is declared
+        case _:
+            return lambda value: declared is Any or isinstance(value, dict)
+
+
+def _is_small_int(value: Any) -> bool:
+    """An int that a float can hold: JSON writes 1.0 and 1 alike in other languages."""
+    return type(value) is int and abs(value) <= 2**53
+
+
+def _artifact(data: Any, source: str) -> Artifact:
+    made = Artifact(**checked_fields(Artifact, data, source=source))
+    if not re.fullmatch(r"[\w-][\w.-]*", made.file):
+        raise ValueError(f"{source} names the file {made.file!r}, which is no plain name: remove its folder")
+    return made
 
 
 ROW_SCHEMA = pa.schema(
@@ -171,13 +207,13 @@ ROW_SCHEMA = pa.schema(
         "run_id": "fingerprint of the run's spec and of all that it descends from",
         "status": "finished, running, failed, blocked (a parent failed) or missing",
         "num_disambiguation": "samples in the training set that tell the rule from its rivals",
-        "test_accuracy": "argmax at '=' equals the answer, at the epoch of best validation accuracy; null unless finished",
+        "test_accuracy": "argmax at '=' equals the answer, at the epoch of best validation; null unless finished",
         "validation_accuracy": "the best over epochs",
-        "density": "share of ones in the discovered mask (of the mask itself, or of the mask that the control is made from)",
+        "density": "share of ones in the discovered mask: the run's own, or the one that its control is made from",
         "kept_fraction": "share of the recipient's projection weights that start from the donor",
         "frozen_fraction": "share of the recipient's projection weights that are frozen at the donor's",
         "subtask_accuracy": "accuracy on the subtask under the hard mask",
-        "rival_agreement": "share of validation samples answered as the rival reading, at the best epoch, in the order of rivals",
+        "rival_agreement": "share of validation samples answered as each of the rivals, at the best epoch",
         "seconds": "wall time of the pack that computed the run; pack_size runs shared it",
     },
 )

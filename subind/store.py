@@ -11,7 +11,6 @@ Two writers of the same run: the first commit wins, the second is told so. Nothi
 import hashlib
 import json
 import os
-import re
 import socket
 import time
 import uuid
@@ -24,11 +23,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 from subind import spec as specs
 from subind.fingerprint import run_id
-from subind.results import Artifact, Failure, RunRecord
+from subind.results import Artifact, Failure, RunRecord, checked_fields
 from subind.spec import STAGES, Spec, Stage
 
 HEARTBEAT_SECONDS = 10.0
-"""How often a worker says that it lives; a heartbeat older than six of these is dead, as is one of an ended process."""
+"""How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +52,16 @@ class Checkpoint:
     runs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CheckpointFile:
+    """What `checkpoints/<pack>.json` says: the file beside it that holds the state."""
+
+    pack: str
+    runs: tuple[str, ...]
+    file: str
+    sha256: str
+
+
 def slug(spec: Spec) -> str:
     """The readable part of a run's folder, from the spec's leading fields."""
     layers = f"layers{specs.model(spec).num_layers}"
@@ -75,6 +84,16 @@ class Store:
         """Whether the store is a folder of this machine (or mounted on it)."""
         return isinstance(self._fs, LocalFileSystem)
 
+    def check_writable(self, token: str) -> str:
+        """Write, read and remove a file; says where. Raises ValueError if what comes back is not what was written."""
+        path = self._path(f".check-{token}")
+        self._replace(path, token.encode())
+        found = self._fs.cat_file(path)
+        self._remove(path)
+        if found != token.encode():
+            raise ValueError(f"{self.url} gave back other bytes than were written: choose another --store")
+        return f"{self.url} can be written"
+
     # ---- runs
 
     def folder(self, spec: Spec) -> str:
@@ -87,10 +106,10 @@ class Store:
 
     def is_finished(self, spec: Spec) -> bool:
         """Whether the run is committed."""
-        return self._fs.exists(self._join(self.folder(spec), "record.json"))
+        return bool(self._fs.exists(self._join(self.folder(spec), "record.json")))
 
     def record(self, spec: Spec) -> RunRecord:
-        """The run's record. Raises FileNotFoundError if it is not committed, ValueError if the file is no record of it."""
+        """The run's record. Raises FileNotFoundError if there is none, ValueError if the file is not its record."""
         path = self._join(self.folder(spec), "record.json")
         record = RunRecord.from_data(self._read_json(path), source=path)
         if record.run_id != run_id(spec):
@@ -100,8 +119,10 @@ class Store:
     def commit(self, spec: Spec, record: RunRecord, files: Mapping[str, bytes]) -> bool:
         """Write the artifacts, then the record; the run is finished from then on. False if another writer was first.
 
-        Artifacts are named by their content, so that two writers never mix.
+        Artifacts are named by their content, so that two writers never mix. Raises ValueError, before anything is
+        written, if the record holds NaN or a value of another type than declared; OSError if it cannot be written.
         """
+        RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
         folder = self.folder(spec)
         artifacts = {name: self._write_artifact(folder, name, content) for name, content in files.items()}
         data = {**record.data(), "artifacts": {name: asdict(artifact) for name, artifact in artifacts.items()}}
@@ -116,10 +137,8 @@ class Store:
         if name not in artifacts:
             raise ValueError(f"run {run_id(spec)} has no artifact {name!r}: it has {sorted(artifacts)}")
         found = artifacts[name]
-        if not re.fullmatch(r"[\w.-]+", found.file) or found.file.startswith("."):
-            raise ValueError(f"run {run_id(spec)} names the file {found.file!r}, which is no plain name: remove its folder")
         path = self._join(self.folder(spec), found.file)
-        content = self._fs.cat_file(path)
+        content: bytes = self._fs.cat_file(path)
         if hashlib.sha256(content).hexdigest() != found.sha256:
             raise ValueError(f"{path} is damaged (its checksum differs): remove its folder and run the sweep again")
         return content
@@ -154,33 +173,28 @@ class Store:
         """Replace the pack's checkpoint; a reader sees the old one or the new one, whole."""
         file = f"{checkpoint.pack}-{uuid.uuid4().hex[:8]}.safetensors"
         self._replace(self._path("checkpoints", file), content)
-        described = {
-            "pack": checkpoint.pack,
-            "runs": list(checkpoint.runs),
-            "file": file,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        self._replace(self._path("checkpoints", f"{checkpoint.pack}.json"), json.dumps(described).encode())
+        digest = hashlib.sha256(content).hexdigest()
+        described = _CheckpointFile(pack=checkpoint.pack, runs=checkpoint.runs, file=file, sha256=digest)
+        self._replace(self._path("checkpoints", f"{checkpoint.pack}.json"), json.dumps(asdict(described)).encode())
         self._sweep_checkpoint_files(checkpoint.pack, keep=file)
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """All packs under way that have a checkpoint."""
-        found = []
-        for path in self._list("checkpoints"):
-            if path.endswith(".json") and (data := self._read_json_or_none(path)) is not None:
-                found.append(Checkpoint(pack=str(data["pack"]), runs=tuple(map(str, data["runs"]))))
-        return tuple(sorted(found, key=lambda each: each.pack))
+        paths = (path for path in self._list("checkpoints") if path.endswith(".json"))
+        found = (described for path in paths if (described := self._checkpoint_file(path)) is not None)
+        checkpoints = (Checkpoint(pack=each.pack, runs=each.runs) for each in found)
+        return tuple(sorted(checkpoints, key=lambda each: each.pack))
 
     def checkpoint_content(self, pack: str) -> bytes | None:
         """The pack's checkpoint, or None if there is none or it is not whole."""
-        data = self._read_json_or_none(self._path("checkpoints", f"{pack}.json"))
-        if data is None:
+        described = self._checkpoint_file(self._path("checkpoints", f"{pack}.json"))
+        if described is None:
             return None
         try:
-            content = self._fs.cat_file(self._path("checkpoints", os.path.basename(str(data["file"]))))
+            content: bytes = self._fs.cat_file(self._path("checkpoints", described.file))
         except FileNotFoundError:
             return None
-        return content if hashlib.sha256(content).hexdigest() == data["sha256"] else None
+        return content if hashlib.sha256(content).hexdigest() == described.sha256 else None
 
     def remove_checkpoint(self, pack: str) -> None:
         """Remove the pack's checkpoint, if there is one."""
@@ -194,8 +208,9 @@ class Store:
     def heartbeats(self) -> tuple[Heartbeat, ...]:
         """The packs whose worker has been heard of lately."""
         oldest = time.time() - 6 * HEARTBEAT_SECONDS
-        data = (self._read_json_or_none(path) for path in self._list("running") if path.endswith(".json"))
-        beats = (Heartbeat(**{**each, "runs": tuple(each["runs"])}) for each in data if each is not None)
+        data = ((path, self._read_json_or_none(path)) for path in self._list("running") if path.endswith(".json"))
+        given = (checked_fields(Heartbeat, each, source=path) for path, each in data if each is not None)
+        beats = (Heartbeat(**{**each, "runs": tuple(each["runs"])}) for each in given)
         return tuple(beat for beat in beats if beat.time > oldest and not _is_gone(beat))
 
     def stop_beating(self, pack: str) -> None:
@@ -236,13 +251,22 @@ class Store:
         try:
             return json.loads(self._fs.cat_file(path))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"{path} is no JSON ({error}): remove its folder and run the sweep again") from None
+            raise ValueError(f"{path} is no JSON ({error}): remove it and run the sweep again") from None
 
     def _read_json_or_none(self, path: str) -> Any:
         try:
             return self._read_json(path)
         except FileNotFoundError:
             return None
+
+    def _checkpoint_file(self, path: str) -> _CheckpointFile | None:
+        data = self._read_json_or_none(path)
+        if data is None:
+            return None
+        given = checked_fields(_CheckpointFile, data, source=path)
+        if "/" in given["file"]:
+            raise ValueError(f"{path} names the file {given['file']!r}, which is not beside it: remove {path}")
+        return _CheckpointFile(**{**given, "runs": tuple(given["runs"])})
 
     def _write_artifact(self, folder: str, name: str, content: bytes) -> Artifact:
         digest = hashlib.sha256(content).hexdigest()
