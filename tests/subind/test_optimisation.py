@@ -1,0 +1,133 @@
+"""The packed optimiser against torch.optim on single models."""
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from subind.models.gpt2 import Parameters
+from subind.optimisation import PackedAdamW
+from subind.spec import AdamW, ClipNorm, NoClip
+
+SHAPES = {"matrix": (4, 16), "bias": (16,)}
+"""Multiples of 16, as in any model of such a width: torch's fused AdamW rounds the odd elements at the end differently."""
+REPLICAS, STEPS = 3, 20
+EXACT = {"atol": 1e-6, "rtol": 1e-6}
+
+
+def draws(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def start() -> Parameters:
+    generator = draws(0)
+    return {name: torch.randn(REPLICAS, *shape, generator=generator) for name, shape in SHAPES.items()}
+
+
+def gradients() -> list[list[Tensor]]:
+    """Of very different size per replica, so that a norm of 1 clips some of them, some of the time."""
+    generator, scale = draws(1), torch.tensor([0.05, 0.2, 5.0])
+    return [
+        [torch.randn(REPLICAS, *shape, generator=generator) * scale.view(-1, *[1] * len(shape)) for shape in SHAPES.values()]
+        for _ in range(STEPS)
+    ]
+
+
+def packed(optimizer: AdamW) -> Parameters:
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    optimiser = PackedAdamW(parameters, optimizer, num_steps=STEPS)
+    for each in gradients():
+        optimiser.step(each)
+    return parameters
+
+
+def alone(optimizer: AdamW, index: int) -> list[Tensor]:
+    """One replica through torch's AdamW, clip_grad_norm_ and LambdaLR."""
+    parameters = [nn.Parameter(tensor[index].clone()) for tensor in start().values()]
+    adamw = torch.optim.AdamW(
+        parameters, lr=optimizer.learning_rate, weight_decay=optimizer.weight_decay, fused=False, foreach=False
+    )
+    decay = optimizer.schedule == "linear_decay"
+    schedule = torch.optim.lr_scheduler.LambdaLR(adamw, lambda step: 1 - step / STEPS if decay else 1.0)
+    for each in gradients():
+        for parameter, gradient in zip(parameters, each, strict=True):
+            parameter.grad = gradient[index].clone()
+        if isinstance(optimizer.clip, ClipNorm):
+            nn.utils.clip_grad_norm_(parameters, optimizer.clip.max_norm)
+        adamw.step()
+        schedule.step()
+    return [parameter.detach() for parameter in parameters]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
+@pytest.mark.parametrize("clip", [NoClip(), ClipNorm(max_norm=1.0)], ids=["as_is", "clipped"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_packed_adamw_per_replica_equals_torch_on_one_model(
+    schedule: Literal["constant", "linear_decay"], clip: NoClip | ClipNorm, weight_decay: float
+) -> None:
+    optimizer = AdamW(learning_rate=1e-2, weight_decay=weight_decay, schedule=schedule, clip=clip)
+    pack = packed(optimizer)
+    for index in range(REPLICAS):
+        for found, expected in zip(pack.values(), alone(optimizer, index), strict=True):
+            torch.testing.assert_close(found[index].detach(), expected, **EXACT)
+
+
+def plain(**changes: object) -> AdamW:
+    fields = {"learning_rate": 1e-2, "weight_decay": 0.01, "schedule": "linear_decay", "clip": ClipNorm(max_norm=1.0)}
+    return AdamW(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_packed_adamw_linear_decay_ends_at_zero() -> None:
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    for each in gradients():
+        optimiser.step(each)
+    before = {name: tensor.detach().clone() for name, tensor in parameters.items()}
+    optimiser.step(gradients()[0])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in parameters.items())
+
+
+def test_packed_adamw_restored_at_any_step_goes_on_with_the_same_bits() -> None:
+    expected = packed(plain())
+    for cut in range(STEPS):
+        parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+        first = PackedAdamW(parameters, plain(), num_steps=STEPS)
+        for each in gradients()[:cut]:
+            first.step(each)
+        moments = {name: tensor.clone() for name, tensor in first.state().items()}
+        second = PackedAdamW(parameters, plain(), num_steps=STEPS)
+        second.restore(moments, num_steps_done=cut)
+        for each in gradients()[cut:]:
+            second.step(each)
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in parameters.items())
+
+
+def test_packed_adamw_selected_goes_on_with_the_same_bits() -> None:
+    expected, staying = packed(plain()), torch.tensor([2, 0])
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    for each in gradients()[:7]:
+        optimiser.step(each)
+    rest = {name: tensor.detach()[staying].requires_grad_() for name, tensor in parameters.items()}
+    optimiser.select(rest, staying)
+    for each in gradients()[7:]:
+        optimiser.step([gradient[staying] for gradient in each])
+    assert all(torch.equal(tensor, expected[name][staying]) for name, tensor in rest.items())
+
+
+def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
+    expected = packed(plain())
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    for each in gradients():
+        each[0][1] = float("nan")
+        optimiser.step(each)
+    for name, tensor in parameters.items():
+        assert torch.equal(tensor[[0, 2]], expected[name][[0, 2]])
+        assert bool(tensor[1].isnan().all())
+
+
+def test_packed_adamw_before_the_first_step_has_no_state() -> None:
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    assert PackedAdamW(parameters, plain(), num_steps=STEPS).state() == {}
