@@ -1,0 +1,129 @@
+"""Rules against Python's integers."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from subind import rules
+
+RULES = {
+    "a + a*b": lambda a, b: a + a * b,
+    "a*b": lambda a, b: a * b,
+    "a**2 + a*b": lambda a, b: a**2 + a * b,
+    "2*b**2": lambda a, b: 2 * b**2,
+    "a**2 + a*b + b**2": lambda a, b: a**2 + a * b + b**2,
+    "a**3 + a*b + b": lambda a, b: a**3 + a * b + b,
+    "a**2 - b**2": lambda a, b: a**2 - b**2,
+    "-a - +b - 7": lambda a, b: -a - b - 7,
+    "(a - 3*b)**5": lambda a, b: (a - 3 * b) ** 5,
+    "a**0 + b**64": lambda a, b: 1 + b**64,
+    "12": lambda a, b: 12,
+}
+OPERANDS = list(itertools.product([0, 1, 2, 5, 6, 11, 998, 999], repeat=2))
+
+
+@pytest.mark.parametrize("text", RULES)
+@pytest.mark.parametrize("modulus", [1, 2, 7, 1000])
+def test_evaluate_of_integers_equals_python_arithmetic(text: str, modulus: int) -> None:
+    for a, b in OPERANDS:
+        assert rules.evaluate(text, a, b, modulus=modulus) == RULES[text](a, b) % modulus
+
+
+@pytest.mark.parametrize("text", RULES)
+@pytest.mark.parametrize("modulus", [7, 2**31 - 1, 2**31])
+def test_evaluate_of_tensors_near_the_largest_modulus_equals_python_integers(text: str, modulus: int) -> None:
+    pairs = [(a, b) for a in (0, 3, modulus - 2, modulus - 1) for b in (1, modulus // 2, modulus - 1)]
+    a, b = torch.tensor(pairs, dtype=torch.int64).T
+    found = rules.evaluate(text, a, b, modulus=modulus)
+    expected = [RULES[text](a, b) % modulus for a, b in pairs]
+    assert (found + 0 * a).tolist() == expected
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_evaluate_of_numpy_arrays_equals_python_integers(text: str) -> None:
+    a, b = np.array(OPERANDS, dtype=np.int64).T
+    found = rules.evaluate(text, a, b, modulus=7)
+    assert (found + 0 * a).tolist() == [RULES[text](a, b) % 7 for a, b in OPERANDS]
+
+
+@pytest.mark.parametrize("modulus", [0, -7, 2**31 + 1])
+def test_evaluate_with_a_modulus_out_of_range_names_it(modulus: int) -> None:
+    with pytest.raises(ValueError, match=rf"modulus is {modulus}: give 1 to 2147483648"):
+        rules.evaluate("a", 1, 1, modulus=modulus)
+
+
+def test_canonical_of_other_spellings_is_one_text() -> None:
+    spellings = ["a**2+a*b", "a ** 2 + (a * b)", "  (a**2) + a*b ", "((a)**2 + ((a)*(b)))"]
+    assert {rules.canonical(text) for text in spellings} == {"a ** 2 + a * b"}
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_canonical_of_a_canonical_rule_is_itself(text: str) -> None:
+    assert rules.canonical(rules.canonical(text)) == rules.canonical(text)
+
+
+HOSTILE = [
+    "",
+    "   ",
+    "__import__('os').system('true')",
+    "a.__class__",
+    "lambda: a",
+    "[a for a in b]",
+    "a if b else a",
+    "a := b",
+    "a = b",
+    "a; b",
+    "a\nb",
+    "a +",
+    "c",
+    "a*x",
+    "a**b",
+    "2**a",
+    "a**10**9",
+    "a**65",
+    "a**-1",
+    "a**True",
+    "a/b",
+    "a//b",
+    "a%b",
+    "a@b",
+    "~a",
+    "not a",
+    "a and b",
+    "a == b",
+    "1.5*a",
+    "1j*a",
+    "True",
+    "None",
+    "'a'",
+    "f'{a}'",
+    "a(b)",
+    "a[b]",
+    "a, b",
+    "4294967296*a",
+    "9" * 100,
+    "(" * 99 + "a" + ")" * 99 + "**b",
+    "-" * 150 + "c",
+    "a+" * 99 + "c",
+    "a\0b",
+    "α",
+    "a" * 201,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_canonical_of_what_is_no_rule_says_what_a_rule_may_use(text: str) -> None:
+    with pytest.raises(ValueError, match=r"rule .* use a, b, integers, \+, -, \* and \*\*"):
+        rules.canonical(text)
+
+
+def test_canonical_of_a_wrong_part_names_the_part() -> None:
+    with pytest.raises(ValueError, match=r"has the part 'a / b'"):
+        rules.canonical("a**2 + a/b")
+
+
+def test_canonical_of_a_deep_rule_within_the_length_is_accepted() -> None:
+    assert rules.canonical("(" * 50 + "a" + ")" * 50) == "a"
+    assert rules.evaluate("-" * 150 + "a", 5, 0, modulus=7) == 5
