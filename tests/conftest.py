@@ -10,8 +10,8 @@ from tests import axes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-CHECK_THEIR_OWN_INPUT = frozenset({"spec", "rules", "fingerprint", "results", "store"})
-"""Modules of subind without tensors. They refuse wrong types with errors of their own, which the tests have to reach."""
+CHECK_THEIR_OWN_INPUT = frozenset({"declared", "spec", "rules", "fingerprint", "results", "store"})
+"""Modules without tensors. They refuse wrong types with errors of their own, which the tests are to reach."""
 
 _HOOKED = sorted({f"subind.{path.stem}" for path in (REPOSITORY / "subind").iterdir() if path.stem[0] not in "_."})
 install_import_hook(
