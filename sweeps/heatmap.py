@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 PREFIX = "density."
 """Measurements of this prefix name a matrix."""
@@ -50,7 +51,7 @@ def _drawn(table: np.ndarray, rows: list[str], columns: list[str], title: str) -
         if np.isfinite(value):
             dark = value < 0.6 * highest
             axes.text(column, row, f"{value:.1%}", ha="center", va="center", color="white" if dark else "black")
-    figure.colorbar(image, label="density (share of ones)", format=lambda share, _: f"{share:.0%}")
+    figure.colorbar(image, label="density (share of ones)", format=PercentFormatter(xmax=1.0))
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120, metadata={"Software": None})
     return content.getvalue()

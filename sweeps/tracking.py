@@ -1,13 +1,12 @@
 """The MLflow mirror of a store: one experiment per grid, one run per finished cell, keyed by the tag `subind.run_id`.
 
-The store is the truth. A run is logged in full and its status becomes FINISHED last, so one that was cut short is found again and
-completed; everything that is logged follows from the record, so logging it again changes nothing. Drivers that mirror at once take
-turns by a lock file.
+The store is the truth. A run is logged in full and its status becomes FINISHED last, so one that was cut short is found
+again and completed; everything that is logged follows from the record, so logging it again changes nothing. Drivers
+that mirror at once take turns by a lock file.
 """
 
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +21,7 @@ from subind.spec import Mask, Spec
 from subind.store import Store, slug
 from sweeps import tracking_content, tracking_uri
 from sweeps.heatmap import heat_map, matrix_densities
-from sweeps.tracking_experiment import Content, Experiment, RefusedError
+from sweeps.tracking_experiment import Content, Experiment, RefusedError, load_mlflow
 from sweeps.tracking_uri import chosen_tracking_uri, default_tracking_uri
 
 __all__ = ["Mirror", "MirrorOutcome", "default_tracking_uri"]
@@ -31,8 +30,8 @@ LOCK_SECONDS = 10.0
 """How long a mirror waits for its turn."""
 
 REST_FACTOR = 10
-"""After an error the mirror rests for so many times as long as the failed attempt took: a tracker that is down costs a driver a tenth
-of its time at most."""
+"""After an error the mirror rests for so many times as long as the failed attempt took: a tracker that is down costs a
+driver a tenth of its time at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +45,11 @@ class MirrorOutcome:
 
 
 class Mirror:
-    """Mirrors a store's runs into the MLflow experiment of a grid. It connects when it is first used, and serves one thread.
+    """Mirrors a store's runs into the MLflow experiment of a grid.
 
-    `tracking_uri` goes before MLFLOW_TRACKING_URI, and that before the SQLite database in the store's folder. Raises ValueError if
-    none of the three can be or the URI has an unknown scheme.
+    It connects when it is first used, and serves one thread. `tracking_uri` goes before MLFLOW_TRACKING_URI, and that
+    before the SQLite database in the store's folder. Raises ValueError if none of the three can be or the URI has an
+    unknown scheme.
     """
 
     def __init__(self, store: Store, *, grid: str, tracking_uri: str | None = None) -> None:
@@ -64,7 +64,8 @@ class Mirror:
     def mirror(self, specs: Sequence[Spec], *, within_seconds: float = math.inf) -> MirrorOutcome:
         """Mirror those of the specs that are finished in the store and not complete in MLflow yet.
 
-        No run is begun after `within_seconds`. Errors of the tracker are not raised: what they delay, a later call mirrors.
+        No run is begun after `within_seconds`. Errors of the tracker are not raised: what they delay, a later call
+        mirrors. Raises OSError if the store cannot be listed.
         """
         by_id = {run_id(spec): spec for spec in specs}
         finished = self._store.finished() if by_id.keys() - self._complete else self._complete
@@ -83,6 +84,7 @@ class Mirror:
 
     def _attempt(self, pending: Sequence[Spec], *, until: float) -> int:
         """Mirror the specs up to the first error of the tracker; how many were mirrored."""
+        load_mlflow()
         num_mirrored, last_success = 0, time.monotonic()
         self._error = ""
         try:
@@ -110,7 +112,7 @@ class Mirror:
         return self._experiment
 
     def _mirror_one(self, spec: Spec, experiment: Experiment) -> bool:
-        """Whether the run was logged now. One that cannot be read, or that the tracker refuses, does not hold up the others."""
+        """Whether the run was logged now. One that cannot be read or that is refused does not hold up the others."""
         try:
             content = _content(self._store, spec, self._grid)
         except (ValueError, FileNotFoundError) as error:
@@ -128,12 +130,12 @@ class Mirror:
     def _turn(self) -> AbstractContextManager[object]:
         """The lock that all drivers of the database or the store share; none if they share no local folder."""
         if tracking_uri.scheme(self._uri) == "sqlite":
-            path = tracking_uri.sqlite_path(self._uri) + ".lock"
+            path = tracking_uri.sqlite_path(self._uri).with_suffix(".lock")
         elif self._store.is_local:
-            path = os.path.join(tracking_uri.store_root(self._store), "mlflow.lock")
+            path = Path(tracking_uri.store_root(self._store), "mlflow.lock")
         else:
             return nullcontext()
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, timeout=LOCK_SECONDS)
 
     def _message(self, error: Exception) -> str:
@@ -155,7 +157,7 @@ def _content(store: Store, spec: Spec, grid: str) -> Content:
     record = store.record(spec)
     return Content(
         run_id=record.run_id,
-        name=f"{slug(spec)}-{record.run_id}",
+        name=tracking_content.name(spec),
         started=tracking_content.started(record),
         ended=tracking_content.ended(record),
         params=tracking_content.params(spec),

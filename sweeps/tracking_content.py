@@ -1,9 +1,10 @@
 """What a run of the mirror holds: params, tags and metrics, from a spec and its record.
 
-Params are flat. A run's own fields keep their names; a field of the mask or donor that it descends from has the prefix `mask_` or
-`donor_`, except for what rows are commonly grouped by. Metrics: `curve/…` over epochs; single values without that prefix. A name of
-the record such as `density.h.0.attn.c_attn.weight` becomes `density/h.0.attn.c_attn.weight`, for the UI makes a section of each
-prefix. Everything here is a function of the record, timestamps included: logging it a second time changes nothing.
+Params are flat. A run's own fields keep their names; a field of the mask or donor that it descends from has the prefix
+`mask_` or `donor_`, except for what rows are commonly grouped by. Metrics: `curve/…` over epochs; single values without
+that prefix. A name of the record such as `density.h.0.attn.c_attn.weight` becomes `density/h.0.attn.c_attn.weight`, for
+the UI makes a section of each prefix. Everything here is a function of the record, timestamps included: logging it a
+second time changes nothing.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ LONGEST_NAME = 250
 LONGEST_VALUE = 6000
 """Characters that MLflow takes in the name of a metric and in the value of a param."""
 
-PLOTTED_PARAMS = ("num_disambiguation", "num_ambiguous", "num_layers", "seed")
+PLOTTED_PARAMS = ("num_disambiguation", "num_layers")
 """Params that are logged as metrics too: a param is a text, and a chart puts texts on no numeric axis."""
 
 _RENAMED = {
@@ -64,6 +65,11 @@ def params(spec: Spec) -> dict[str, str]:
     return {name: _clipped(value, LONGEST_VALUE) for name, value in found.items()}
 
 
+def name(spec: Spec) -> str:
+    """What the UI calls the run; the tag of its id tells it from another of the same name."""
+    return slug(spec) if isinstance(spec, specs.Transfer) else f"{specs.stage(spec)}-{slug(spec)}"
+
+
 def tags(spec: Spec, record: RunRecord) -> dict[str, str]:
     """The key of the run and where its numbers come from."""
     provenance = record.provenance
@@ -89,10 +95,10 @@ def points(spec: Spec, record: RunRecord) -> list[Point]:
     start, end = started(record), ended(record)
     singles = {**record.measurements, "seconds": record.provenance.seconds}
     known = params(spec)
-    singles.update({name: float(known[name]) for name in PLOTTED_PARAMS if name in known})
+    singles.update({axis: float(known[axis]) for axis in PLOTTED_PARAMS if axis in known})
     return [
         *_curve_points(record, start, end),
-        *(Point(name=metric_name(name), value=float(value), timestamp=end, step=0) for name, value in singles.items()),
+        *(Point(name=metric_name(key), value=float(value), timestamp=end, step=0) for key, value in singles.items()),
     ]
 
 
@@ -102,7 +108,9 @@ def started(record: RunRecord) -> int:
         time = datetime.fromisoformat(record.provenance.started)
     except ValueError:
         given = record.provenance.started
-        raise ValueError(f"provenance.started of run {record.run_id} is {given!r}: it must be a time in ISO 8601") from None
+        raise ValueError(
+            f"provenance.started of run {record.run_id} is {given!r}: it must be a time in ISO 8601"
+        ) from None
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
@@ -112,8 +120,10 @@ def ended(record: RunRecord) -> int:
 
 
 def metric_name(name: str) -> str:
-    """The name of a measurement as MLflow allows it, at most 250 characters: `rival_agreement.2 * a ** 2` becomes
-    `rival_agreement/2 times a pow 2`."""
+    """The name of a measurement as MLflow allows it, at most 250 characters.
+
+    `rival_agreement.2 * a ** 2` becomes `rival_agreement/2 times a pow 2`.
+    """
     prefix, dot, rest = name.partition(".")
     words = re.sub(r"\*\*|[*+()]", lambda found: _WORDS[found[0]], rest)
     legal = re.sub(r"[^\w\-. :/]", lambda found: f"u{ord(found[0]):x}", " ".join(words.split()), flags=re.ASCII)

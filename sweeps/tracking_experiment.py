@@ -5,8 +5,8 @@ MLflow is imported when a tracker is connected: its settings must stand before, 
 
 from __future__ import annotations
 
-import os
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ NUM_METRICS_A_BATCH = 900
 
 NUM_RUNS_A_PAGE = 1000
 
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets the UI open on the table of runs instead of on traces."""
+
 
 class RefusedError(Exception):
     """The tracker answers and refuses this one run."""
@@ -48,6 +51,14 @@ class Content:
     artifacts: Mapping[str, bytes]
 
 
+def load_mlflow() -> None:
+    """Import MLflow under the settings of the mirror; it takes seconds, once."""
+    tracking_uri.apply_settings()
+    import mlflow  # noqa: F401
+
+    tracking_uri.silence()
+
+
 class Experiment:
     """The runs of one grid. Every method may raise whatever MLflow, its database or the network raises."""
 
@@ -58,24 +69,23 @@ class Experiment:
     @staticmethod
     def connected(uri: str, *, grid: str, artifact_location: str | None) -> Experiment:
         """The grid's experiment, made unless there is one. `artifact_location` None leaves the place to the server."""
-        tracking_uri.apply_settings()
+        load_mlflow()
         tracking_uri.check_database(uri)
-        from mlflow import MlflowClient
-
-        tracking_uri.silence()
-        client = MlflowClient(tracking_uri=uri)
+        client = _client(uri)
         found = client.get_experiment_by_name(grid)
         if found is None:
-            return Experiment(client, client.create_experiment(grid, artifact_location=artifact_location))
+            made = client.create_experiment(grid, artifact_location=artifact_location, tags=EXPERIMENT_TAGS)
+            return Experiment(client, made)
         if found.lifecycle_stage == "deleted":
             raise ValueError(
                 f"the experiment {grid!r} was deleted in MLflow: restore it with "
                 f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
             )
-        if artifact_location is not None and found.artifact_location != artifact_location:
+        if artifact_location not in {None, found.artifact_location}:
             raise ValueError(
-                f"the experiment {grid!r} keeps its artifacts in {found.artifact_location}, not in {artifact_location}: a store that "
-                "was moved needs a new mirror, so remove its mlflow.db and mlartifacts and mirror it again"
+                f"the experiment {grid!r} keeps its artifacts in {found.artifact_location}, not {artifact_location}: "
+                "remove mlflow.db and mlartifacts of a store that was moved and mirror it again, and give two stores "
+                "that hold the same grid a database each"
             )
         return Experiment(client, found.experiment_id)
 
@@ -128,7 +138,7 @@ class Experiment:
             self._client.log_batch(run.info.run_id, metrics=some_metrics, params=some_params)
         with tempfile.TemporaryDirectory(prefix="subind-mirror-") as folder:
             for name, artifact in content.artifacts.items():
-                Path(folder, os.path.basename(name)).write_bytes(artifact)
+                Path(folder, Path(name).name).write_bytes(artifact)
             self._client.log_artifacts(run.info.run_id, folder)
         self._client.set_terminated(run.info.run_id, status="FINISHED", end_time=content.ended)
 
@@ -141,6 +151,16 @@ class Experiment:
             yield from page
             if not (token := page.token):
                 return
+
+
+def _client(uri: str) -> MlflowClient:
+    """A client whose database, if it has one, has its tables."""
+    from mlflow import MlflowClient
+
+    with warnings.catch_warnings():
+        # MLflow uses a loader of SQLAlchemy that is deprecated there; it says so when its tables are first mapped.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return MlflowClient(tracking_uri=uri)
 
 
 def _is_complete(run: Run) -> bool:

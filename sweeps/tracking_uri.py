@@ -6,6 +6,7 @@ import re
 import socket
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -33,10 +34,11 @@ def default_tracking_uri(store: Store) -> str:
     """The SQLite database in the store's folder. Raises ValueError if the store is no local folder."""
     if not store.is_local:
         raise ValueError(
-            f"tracking_uri is unset and the store {redacted(store.url, store.url)} is no local folder, so it can hold no SQLite "
-            "database: give a tracking URI or set MLFLOW_TRACKING_URI to that of an MLflow server"
+            f"tracking_uri is unset and the store {redacted(store.url, store.url)} is no local folder, so it holds no "
+            "SQLite database: give a tracking URI or set MLFLOW_TRACKING_URI to that of an MLflow server"
         )
-    return f"sqlite:///{store_root(store)}/mlflow.db"
+    folder = store_root(store).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{folder}/mlflow.db"
 
 
 def chosen_tracking_uri(store: Store, given: str | None) -> str:
@@ -46,7 +48,9 @@ def chosen_tracking_uri(store: Store, given: str | None) -> str:
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(store)
     if scheme(uri) not in SCHEMES:
-        raise ValueError(f"tracking_uri is {redacted(uri, uri)!r}: give a URI that begins with one of {', '.join(SCHEMES)}")
+        raise ValueError(
+            f"tracking_uri is {redacted(uri, uri)!r}: give a URI that begins with one of {', '.join(SCHEMES)}"
+        )
     return uri
 
 
@@ -56,13 +60,13 @@ def store_root(store: Store) -> str:
 
 
 def scheme(uri: str) -> str:
-    """`postgresql` of postgresql+psycopg://…"""
+    """The URI's scheme without its driver: `postgresql` of postgresql+psycopg://host."""
     return uri.partition(":")[0].partition("+")[0].lower()
 
 
-def sqlite_path(uri: str) -> str:
+def sqlite_path(uri: str) -> Path:
     """The file of a SQLite URI."""
-    return os.path.abspath(uri.partition(":///")[2].partition("?")[0])
+    return Path(unquote(uri.partition(":///")[2].partition("?")[0])).absolute()
 
 
 def apply_settings() -> None:
@@ -90,7 +94,7 @@ def check_database(uri: str) -> None:
     """
     if scheme(uri) == "sqlite":
         path = sqlite_path(uri)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=PROBE_SECONDS)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()

@@ -13,7 +13,11 @@ KINDS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 
 
 def fabricated_record(
-    spec: Spec, *, measurements: Mapping[str, float] | None = None, num_epochs: int = 3, started: str = "2026-01-02T03:04:05+00:00"
+    spec: Spec,
+    *,
+    measurements: Mapping[str, float] | None = None,
+    num_epochs: int = 3,
+    started: str = "2026-01-02T03:04:05+00:00",
 ) -> RunRecord:
     """A record of the spec with rising accuracies over the epochs."""
     return RunRecord(
@@ -22,7 +26,14 @@ def fabricated_record(
         spec=encoded(spec),
         parents=tuple(run_id(parent) for parent in specs.parents(spec)),
         provenance=Provenance(
-            commit="c0ffee", dirty=False, versions={}, device="cpu", host="here", started=started, seconds=6.0, pack_size=4
+            commit="c0ffee",
+            dirty=False,
+            versions={},
+            device="cpu",
+            host="here",
+            started=started,
+            seconds=6.0,
+            pack_size=4,
         ),
         measurements=fabricated_measurements(spec) if measurements is None else measurements,
         curves={
