@@ -1,0 +1,239 @@
+"""The loop: a replica's result depends on its own spec alone, a checkpoint resumes it exactly, and failures stay its own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from subind.evaluation import losses_and_predictions
+from subind.spec import ClipNorm, Spec
+from subind.training import Finished, Progress, Saved
+from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_model, tiny_optimizer, tiny_task, tiny_transfer
+from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, ignored, resumed_at, trainer_of
+
+DROPPED = tiny_donor(model=tiny_model(dropout=0.1), num_epochs=3)
+STILL = tiny_optimizer(learning_rate=1e-30)
+DECAYED = tiny_optimizer(weight_decay=0.01, schedule="linear_decay", clip=ClipNorm(max_norm=1.0))
+
+
+def donors() -> list[Spec]:
+    return [replace(DROPPED, seed=seed, optimizer=DECAYED) for seed in range(3)]
+
+
+def masks() -> list[Spec]:
+    return [tiny_mask(donor=DROPPED, seed=seed, penalty=10.0**-seed) for seed in range(3)]
+
+
+def transfers() -> list[Spec]:
+    mask = tiny_mask(donor=DROPPED)
+    return [tiny_transfer(name, mask=mask, optimizer=DECAYED) for name in ("subnetwork", "full_transfer", "random_init")]
+
+
+PACKS = pytest.mark.parametrize("pack", [donors(), masks(), transfers()], ids=["donors", "masks", "transfers"])
+
+
+def assert_same_bits(found: Finished, expected: Finished) -> None:
+    assert found.replica == expected.replica
+    assert found.measurements == expected.measurements
+    assert found.files == expected.files
+
+
+# ---- the same spec, alone and in a pack
+
+
+FIFTY_STEPS = {"num_samples": 80, "num_evaluation_samples": 100, "batch_size": 8, "num_epochs": 5}
+WIDE = tiny_donor(model=tiny_model(d_model=128, num_heads=4, dropout=0.1), optimizer=DECAYED, **FIFTY_STEPS)
+
+
+def five_donors() -> list[Spec]:
+    rules = ("a + a*b", "a*b", "a**2 + a*b", "a + b", "a - b")
+    return [replace(WIDE, seed=seed, task=tiny_task(rule)) for seed, rule in enumerate(rules)]
+
+
+def five_masks() -> list[Spec]:
+    rules = ("a*b", "a*b", "a**2", "a + b", "a*b")
+    return [
+        tiny_mask(donor=WIDE, seed=seed, subtask=tiny_task(rule), penalty=10.0**-seed, **FIFTY_STEPS)
+        for seed, rule in enumerate(rules)
+    ]
+
+
+def five_transfers() -> list[Spec]:
+    mask = tiny_mask(donor=WIDE)
+    names = ("subnetwork", "subnetwork_trainable", "full_transfer", "random_as_released", "random_init")
+    shape = {"num_disambiguation": 68, "num_evaluation_samples": 100, "batch_size": 8, "num_epochs": 5}
+    return [
+        tiny_transfer(name, mask=mask, seed=seed // 2, optimizer=DECAYED, **shape) for seed, name in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize("pack", [five_donors(), five_masks(), five_transfers()], ids=["donors", "masks", "transfers"])
+def test_curves_of_fifty_steps_alone_equal_those_in_a_pack_of_five(pack: Sequence[Spec]) -> None:
+    packed = finished(pack)
+    for spec in (pack[0], pack[3]):
+        alone, found = finished([spec])[spec].replica.curves, packed[spec].replica.curves
+        assert found.keys() == alone.keys()
+        for name, curve in alone.items():
+            assert found[name] == pytest.approx(curve, abs=1e-5), name
+
+
+@PACKS
+def test_pack_in_another_order_gives_every_run_the_same_curves(pack: Sequence[Spec]) -> None:
+    found, turned = finished(pack), finished(pack[::-1])
+    for spec in pack:
+        for name, curve in found[spec].replica.curves.items():
+            assert turned[spec].replica.curves[name] == pytest.approx(curve, abs=1e-5), name
+
+
+# ---- the same bits
+
+
+@PACKS
+def test_same_pack_twice_gives_the_same_bits(pack: Sequence[Spec]) -> None:
+    first, second = finished(pack), finished(pack)
+    for spec in pack:
+        assert_same_bits(first[spec], second[spec])
+
+
+@pytest.mark.parametrize("made", [tiny_donor, tiny_mask, tiny_transfer], ids=["donor", "mask", "transfer"])
+def test_other_seed_gives_another_training_loss(made) -> None:
+    first, second = made(seed=1), made(seed=2)
+    done = finished([first, second])
+    assert done[first].replica.curves["train_loss"] != done[second].replica.curves["train_loss"]
+
+
+def test_dropout_changes_the_training_loss_and_only_with_a_rate() -> None:
+    plain, dropped = tiny_transfer("random_init"), tiny_transfer("random_init", mask=tiny_mask(donor=DROPPED))
+    losses = [finished([spec])[spec].replica.curves["train_loss"] for spec in (plain, dropped)]
+    assert losses[0] != losses[1]
+
+
+def test_dropout_factors_keep_the_expectation_and_drop_the_rate() -> None:
+    factors = trainer_of(donors())._dropout(400)
+    assert factors is not None
+    dropped, count = factors.factors == 0, factors.factors[0].numel()
+    assert dropped.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=5 * (0.09 / count) ** 0.5)
+    assert factors.factors[~dropped].unique().tolist() == pytest.approx([1 / 0.9])
+    assert not torch.equal(dropped[0], dropped[1])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [tiny_donor(batch_size=7, optimizer=STILL), tiny_transfer(batch_size=4, optimizer=STILL)],
+    ids=["donor", "transfer"],
+)
+def test_train_loss_of_a_network_that_stands_still_is_that_of_every_row_once(spec: Spec) -> None:
+    trainer = trainer_of([spec])
+    parameters, _ = trainer.method.effective(1)
+    expected, _ = losses_and_predictions(parameters, trainer.method.tokens, trainer.model)
+    (done,) = trainer.run(save=unused, report=ignored)
+    assert done.replica.curves["train_loss"] == pytest.approx([expected.item()] * spec.num_epochs, abs=1e-6)
+
+
+def unused(saved: Saved) -> None:
+    raise AssertionError("no checkpoint was due")
+
+
+# ---- checkpoints
+
+
+@PACKS
+def test_checkpoint_at_any_step_resumes_to_the_same_bits(pack: Sequence[Spec]) -> None:
+    checkpoints: list[Saved] = []
+    expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
+    assert len(checkpoints) >= 6
+    for saved in checkpoints:
+        found = finished(pack, resumed=resumed_at(saved, pack))
+        for spec in pack:
+            assert_same_bits(found[spec], expected[spec])
+
+
+@PACKS
+def test_checkpoint_of_which_a_part_resumes_gives_the_same_bits(pack: Sequence[Spec]) -> None:
+    checkpoints: list[Saved] = []
+    expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
+    part = [pack[2], pack[0]]
+    found = finished(part, resumed=resumed_at(checkpoints[len(checkpoints) // 2], part))
+    for spec in part:
+        assert_same_bits(found[spec], expected[spec])
+
+
+def test_checkpoints_are_written_only_when_they_are_due() -> None:
+    checkpoints: list[Saved] = []
+    finished(donors(), runtime=ONE_THREAD, checkpoints=checkpoints)
+    assert checkpoints == []
+
+
+# ---- replicas that leave
+
+
+def test_donor_without_a_lower_loss_stops_after_its_patience() -> None:
+    hopeless = tiny_optimizer(learning_rate=0.3)
+    pack = [tiny_donor(optimizer=hopeless, num_epochs=12, patience=patience) for patience in (2, 3, 12)]
+    done = finished(pack)
+    whole = done[pack[2]].replica.curves["validation_loss"]
+    lengths = [len(done[spec].replica.curves["epoch"]) for spec in pack]
+    for spec, length in zip(pack[:2], lengths[:2], strict=True):
+        waits = [epoch - min(range(epoch + 1), key=whole.__getitem__) for epoch in range(12)]
+        assert length == 1 + waits.index(spec.patience)
+    assert lengths[0] < lengths[1] < lengths[2] == 12
+
+
+def test_replica_that_stops_early_leaves_the_others_bits_alone() -> None:
+    pack = [tiny_donor(optimizer=tiny_optimizer(learning_rate=0.3), num_epochs=12, patience=12, seed=seed) for seed in range(3)]
+    early = replace(pack[1], patience=1)
+    expected, found = finished(pack), finished([pack[0], early, pack[2]])
+    assert len(found[early].replica.curves["epoch"]) < 12
+    for spec in (pack[0], pack[2]):
+        assert_same_bits(found[spec], expected[spec])
+
+
+def test_replica_that_stops_early_resumes_without_it_to_the_same_bits() -> None:
+    hopeless = tiny_optimizer(learning_rate=0.3)
+    pack = [tiny_donor(optimizer=hopeless, num_epochs=12, patience=patience, seed=patience) for patience in (12, 1, 11)]
+    checkpoints: list[Saved] = []
+    expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
+    saved = next(each for each in checkpoints if len(each.specs) == 2)
+    found = finished(saved.specs, resumed=resumed_at(saved, saved.specs))
+    for spec in saved.specs:
+        assert_same_bits(found[spec], expected[spec])
+
+
+@PACKS
+def test_poisoned_replica_fails_and_leaves_the_others_bits_alone(pack: Sequence[Spec]) -> None:
+    expected, trainer = finished(pack), trainer_of(pack)
+    with torch.no_grad():
+        next(iter(trainer.method.trainable.values()))[1] = float("nan")
+    found = {each.replica.spec: each for each in trainer.run(save=unused, report=ignored)}
+    failed = found[pack[1]]
+    assert "train_loss" in failed.replica.failure
+    assert "not finite in epoch 1: lower the learning rate" in failed.replica.failure
+    assert not failed.measurements
+    assert not failed.files
+    for spec in (pack[0], pack[2]):
+        assert_same_bits(found[spec], expected[spec])
+
+
+def test_pack_of_which_all_fail_ends() -> None:
+    pack = donors()
+    trainer = trainer_of(pack)
+    with torch.no_grad():
+        trainer.method.trainable["wte.weight"].fill_(float("nan"))
+    done = list(trainer.run(save=unused, report=ignored))
+    assert [bool(each.replica.failure) for each in done] == [True] * 3
+    assert trainer.epoch == 2
+
+
+# ---- progress
+
+
+def test_progress_counts_the_steps_of_one_replica_and_ends_at_all() -> None:
+    pack = [tiny_transfer(name, num_epochs=12) for name in CONTROL_NAMES]
+    seen: list[Progress] = []
+    list(trainer_of(pack).run(save=unused, report=seen.append))
+    steps = [each.step for each in seen]
+    assert {each.num_steps for each in seen} == {12 * 3}
+    assert steps == sorted(steps)
+    assert steps[-1] == 36
+    assert len(seen[-2].accuracies) == 9
