@@ -31,7 +31,7 @@ class PackedAdamW:
             case _:
                 assert_never(self._optimizer.clip)
         for parameter, gradient in zip(parameters, clipped, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # torch's fused AdamW reads another layout as if it were the parameter's
         self._adamw.param_groups[0]["lr"] = self._learning_rate()
         self._adamw.step()
         for parameter in parameters:
