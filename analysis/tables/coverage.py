@@ -28,7 +28,7 @@ def shown(coverage: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "stage": coverage["stage"],
-            "control": coverage["control"].map(controls.label, na_action="ignore").fillna(DASH),
+            "control": [DASH if pd.isna(name) else controls.label(name) for name in coverage["control"]],
             "depth": coverage["num_layers"].astype("string"),
             **counts,
         }
@@ -43,12 +43,11 @@ def sentences(coverage: pd.DataFrame) -> list[str]:
 
 def _sentence(stage: str, of_stage: pd.DataFrame) -> str:
     planned, finished = int(of_stage["planned"].sum()), int(of_stage["finished"].sum())
-    noun = stage if planned == 1 else f"{stage}s"
     if finished == planned:
-        return f"All {planned:,} planned {noun} finished." if planned > 1 else f"The one planned {noun} finished."
+        return f"All {planned:,} planned {stage}s finished." if planned > 1 else f"The one planned {stage} finished."
     others = {status: int(of_stage[status].sum()) for status in STATUSES if status != "finished"}
     rest = ", ".join(f"{num:,} {status}" for status, num in others.items() if num)
-    return f"{finished:,} of {planned:,} planned {noun} finished; the others: {rest}."
+    return f"{finished:,} of {planned:,} planned {stage}s finished; the others: {rest}."
 
 
 def _rank(column: pd.Series) -> pd.Series:
@@ -57,6 +56,6 @@ def _rank(column: pd.Series) -> pd.Series:
             return column.map(STAGES.index)
         case "control":
             order = controls.ordered(column.dropna())
-            return column.map(order.index, na_action="ignore").fillna(-1).astype("int64")
+            return pd.Series([-1 if pd.isna(name) else order.index(name) for name in column], index=column.index)
         case _:
             return column

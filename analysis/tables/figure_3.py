@@ -223,7 +223,7 @@ def _rank(column: pd.Series) -> pd.Series:
 
 def _check_one_setting(given: pd.DataFrame) -> None:
     for name in SETTING:
-        values = sorted(set(given[name].dropna()))
+        values = sorted(given[name].dropna().unique().tolist())
         if len(values) > 1:
             raise ValueError(
                 f"{name} has the values {values[:5]}: figure 3 shows one setting, so export one of them alone"

@@ -1,0 +1,164 @@
+"""Against closed forms, SciPy and plain enumeration."""
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.statistics import (
+    APPROXIMATE,
+    EXACT,
+    MOST_EXACT_PAIRS,
+    bca_interval,
+    paired_difference,
+    sign_flip_p,
+    smallest_sign_flip_p,
+    t_interval,
+    wilson_interval,
+)
+
+FIVE = [0.52, 0.61, 0.58, 0.66, 0.49]
+
+
+def enumerated_p(differences: list[int]) -> Fraction:
+    """The share of sign patterns whose sum is as far from 0, counted in integers."""
+    observed = abs(sum(differences))
+    sums = [
+        sum(sign * each for sign, each in zip(signs, differences, strict=True))
+        for signs in product((-1, 1), repeat=len(differences))
+    ]
+    return Fraction(sum(abs(each) >= observed for each in sums), len(sums))
+
+
+def test_t_interval_of_three_values_equals_closed_form():
+    found = t_interval([0.5, 0.6, 0.7])
+    half = 4.302652729749464 * 0.1 / np.sqrt(3)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-12)
+    assert found.method == "t, 95%"
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_t_interval_at_any_level_equals_scipy(level: float):
+    found = t_interval(FIVE, level=level)
+    expected = stats.ttest_1samp(FIVE, 0).confidence_interval(level)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("values", [[], [0.5]])
+def test_intervals_of_fewer_than_two_values_are_none(values: list[float]):
+    assert t_interval(values) is None
+    assert bca_interval(values, generator=np.random.default_rng(0)) is None
+
+
+def test_t_interval_with_nan_is_refused():
+    with pytest.raises(ValueError, match="finite numbers, missing ones left out"):
+        t_interval([0.5, float("nan")])
+
+
+def test_bca_interval_from_the_same_generator_equals_scipy():
+    found = bca_interval(FIVE, generator=np.random.default_rng(3), num_resamples=2000)
+    expected = stats.bootstrap((FIVE,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(3))
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval), abs=1e-12)
+
+
+def test_bca_interval_from_the_same_state_has_the_same_bits():
+    assert bca_interval(FIVE, generator=np.random.default_rng(1)) == bca_interval(
+        FIVE, generator=np.random.default_rng(1)
+    )
+
+
+def test_bca_interval_from_another_state_differs():
+    first, second = (bca_interval(FIVE, generator=np.random.default_rng(seed), num_resamples=500) for seed in (1, 2))
+    assert first != second
+
+
+def test_bca_interval_of_equal_values_is_that_value():
+    found = bca_interval([1.0, 1.0, 1.0], generator=np.random.default_rng(0))
+    assert found is not None
+    assert (found.low, found.high) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (1, 5), (3, 7), (5, 5), (997, 1000)])
+def test_wilson_interval_equals_scipy(successes: int, trials: int):
+    found = wilson_interval(successes, trials)
+    expected = stats.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_interval_without_trials_is_none():
+    assert wilson_interval(0, 0) is None
+
+
+def test_wilson_interval_with_more_successes_than_trials_is_refused():
+    with pytest.raises(ValueError, match="num_successes is 6: give 0 to num_trials = 5"):
+        wilson_interval(6, 5)
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [[3], [1, 1], [5, -2, 1], [0, 0, 4], [7, 3, -1, 2, 2], [1, 2, 3, 4, 5, 6], [9, -9, 4, -4, 1, 0, 3], [0, 0, 0]],
+)
+def test_sign_flip_p_equals_enumeration_in_integers(differences: list[int]):
+    thousandths = [each / 1000 for each in differences]
+    assert sign_flip_p(thousandths) == pytest.approx(float(enumerated_p(differences)), abs=1e-15)
+
+
+def test_sign_flip_p_of_fourteen_pairs_equals_scipy():
+    differences = np.random.default_rng(0).normal(0.3, 1, 14)
+    expected = stats.permutation_test(
+        (differences,), np.mean, vectorized=True, permutation_type="samples", n_resamples=np.inf
+    )
+    assert sign_flip_p(differences) == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def test_sign_flip_p_above_the_exact_limit_is_near_the_exact_one():
+    differences = np.random.default_rng(0).normal(0.4, 1, MOST_EXACT_PAIRS)
+    approximate = sign_flip_p(np.append(differences, 0.0))
+    assert approximate == pytest.approx(sign_flip_p(differences), abs=0.01)
+
+
+def test_sign_flip_p_of_many_zeros_is_one():
+    assert sign_flip_p([0.0] * (MOST_EXACT_PAIRS + 1)) == 1.0
+
+
+def test_sign_flip_p_without_pairs_is_refused():
+    with pytest.raises(ValueError, match="give at least one pair"):
+        sign_flip_p([])
+
+
+@pytest.mark.parametrize(("num_pairs", "floor"), [(1, 1.0), (3, 0.25), (4, 0.125), (5, 0.0625), (6, 0.03125)])
+def test_smallest_sign_flip_p_is_reached_by_pairs_of_one_sign(num_pairs: int, floor: float):
+    assert smallest_sign_flip_p(num_pairs) == floor
+    assert sign_flip_p([0.1 * (index + 1) for index in range(num_pairs)]) == floor
+
+
+def test_paired_difference_of_one_pair_has_no_interval():
+    found = paired_difference([0.2])
+    assert found is not None
+    assert (found.num_pairs, found.mean, found.interval, found.p, found.smallest_p) == (1, 0.2, None, 1.0, 1.0)
+
+
+def test_paired_difference_of_five_pairs_has_the_interval_of_the_paired_t_test():
+    first, second = np.array(FIVE), np.array([0.5, 0.5, 0.55, 0.5, 0.52])
+    found = paired_difference(first - second)
+    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert found is not None
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize(("num_pairs", "method"), [(MOST_EXACT_PAIRS, EXACT), (MOST_EXACT_PAIRS + 1, APPROXIMATE)])
+def test_paired_difference_names_how_p_was_found(num_pairs: int, method: str):
+    found = paired_difference(np.linspace(-0.1, 0.3, num_pairs))
+    assert found is not None
+    assert found.p_method == method
+
+
+def test_paired_difference_without_pairs_is_none():
+    assert paired_difference([]) is None
