@@ -11,6 +11,7 @@ Two writers of the same run: the first commit wins, the second is told so. Nothi
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -311,7 +312,7 @@ class Store:
     def _sweep_checkpoint_files(self, pack: str, *, keep: str) -> None:
         for path in self._list("checkpoints"):
             name = path.rsplit("/", 1)[1]
-            if name.startswith(f"{pack}-") and name != keep:
+            if re.fullmatch(rf"{re.escape(pack)}-[0-9a-f]{{8}}\.safetensors", name) and name != keep:
                 self._remove(path)
 
 
