@@ -1,0 +1,235 @@
+"""How fast packs train here: per replica and step, against a plain loop and against the machine's limit.
+
+The limit is a large float32 matrix product: a step would take no less if all its products of parameters ran at that speed.
+All three are timed in turn, round by round, so that a disturbance of the machine meets all of them.
+"""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from statistics import median
+from typing import Any, assert_never
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from subind import masks
+from subind import spec as specs
+from subind.models import gpt2
+from subind.randomness import generator
+from subind.spec import Donor, Mask, Spec, Stage, Subnetwork
+from subind.stages import MASK_FILE, WEIGHTS_FILE, method_of
+from subind.tasks.arithmetic import vocabulary_size
+from subind.training import INPUT_LENGTH, Runtime, Trainer
+from sweeps.bench.plain_loop import Step, plain_step
+from sweeps.grids import protocol
+
+BATCH_SIZE = 50
+"""Rows of a step, in every stage; the protocol's masks train with 500, with which 25 replicas take seconds a step."""
+NUM_SAMPLES = 10_000
+DENSITY = 0.08
+"""The share of frozen weights in the recipients, as measured at depth 2."""
+PRODUCT_SIZE = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of the benchmark: a pack of `replicas` runs of a stage at a depth."""
+
+    stage: Stage
+    num_layers: int
+    replicas: int
+
+
+CASES = tuple(
+    Case(stage=stage, num_layers=num_layers, replicas=replicas)
+    for stage in specs.STAGES
+    for num_layers in (2, 12)
+    for replicas in (5, 25)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Seconds per replica and step of the packed trainer and of the plain loop, and of one large matrix product."""
+
+    packed: float
+    plain: float
+    product: float
+
+
+def training_benchmark(
+    *,
+    progress: Callable[[str], None],
+    device: str = "cpu",
+    cases: Sequence[Case] = CASES,
+    num_rounds: int = 5,
+    seconds: float = 0.5,
+) -> dict[str, Any]:
+    """The machine, and a row per case: medians over rounds in which each side runs for about `seconds`.
+
+    Raises ValueError if transformers is not installed.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(num_cores())
+    try:
+        rows = []
+        for case in cases:
+            progress(f"{case.stage}, {case.num_layers} layers, {case.replicas} replicas")
+            rows.append(_row(case, _rounds(case, device=device, num_rounds=num_rounds, seconds=seconds), device))
+        return {"machine": machine(device), "rows": rows}
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the numbers were measured on."""
+    names = {"device": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
+    return {"cpu": _cpu(), "num_cores": num_cores(), "torch": torch.__version__, **names}
+
+
+def operations_per_step(spec: Spec) -> float:
+    """Floating-point operations of one replica's step in products of parameters: 2 forward, 2 for each gradient.
+
+    The head of a mask's donor is frozen and has no gradient of its own.
+    """
+    model, size = specs.model(spec), vocabulary_size(specs.task(spec))
+    body, head = 12 * model.num_layers * model.d_model**2, size * model.d_model
+    return float(spec.batch_size * INPUT_LENGTH * (6 * body + (4 if isinstance(spec, Mask) else 6) * head))
+
+
+def pack(case: Case) -> list[Spec]:
+    """The protocol's runs with this benchmark's batch and fewer samples; recipients are frozen on a subnetwork."""
+    sizes = {"batch_size": BATCH_SIZE, "num_samples": NUM_SAMPLES}
+    donors = [replace(protocol.donor(case.num_layers, seed=seed), **sizes) for seed in range(case.replicas)]
+    mask = replace(protocol.mask(case.num_layers, seed=0), donor=donors[0], **sizes)
+    match case.stage:
+        case "donor":
+            return list(donors)
+        case "mask":
+            return [replace(mask, donor=donor, seed=donor.seed) for donor in donors]
+        case "transfer":
+            start = Subnetwork(mask=mask)
+            cells = [protocol.transfer(start, num_disambiguation=1000, seed=each.seed) for each in donors]
+            return [replace(cell, batch_size=BATCH_SIZE) for cell in cells]
+        case _:
+            assert_never(case.stage)
+
+
+def untrained(parent: Donor | Mask, file: str) -> bytes:
+    """The file of a parent that nobody trained: fresh weights, random bits; the speed is the same."""
+    match parent, file:
+        case Donor(), _ if file == WEIGHTS_FILE:
+            draws = generator("donor/initial", parent.seed)
+            return save(gpt2.to_transformers(gpt2.initial(parent.model, vocabulary_size(parent.task), draws)))
+        case Mask(donor=donor), _ if file == MASK_FILE:
+            shapes, draws = gpt2.shapes(donor.model, vocabulary_size(donor.task)), generator("mask/order", parent.seed)
+            names = gpt2.matrices(donor.model)
+            return masks.packed_bits({name: torch.rand(shapes[name], generator=draws) < DENSITY for name in names})
+        case _:
+            raise AssertionError(f"{file} is no file of {parent}")
+
+
+def packed_step(runs: Sequence[Spec], *, device: str) -> Step:
+    """One training step of the whole pack: order, rows, dropout, loss, gradients, optimiser."""
+    runtime = Runtime(device=device, num_threads=torch.get_num_threads())
+    method, failed = method_of(runs, untrained, runtime)
+    assert method is not None
+    assert not failed
+    trainer = Trainer(method, runtime)
+    rows = _shuffled_rows(trainer)
+
+    def step() -> None:
+        trainer.advance(next(rows))
+
+    return step
+
+
+def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
+    count = trainer.method.tokens.shape[1]
+    while True:
+        order = torch.stack([torch.randperm(count, generator=each) for each in trainer.order])
+        yield from order.to(trainer.runtime.device).split(trainer.batch_size, dim=1)
+
+
+def _rounds(case: Case, *, device: str, num_rounds: int, seconds: float) -> list[Round]:
+    runs = pack(case)
+    plain, packed = plain_step(runs[0], read=untrained, device=device), packed_step(runs, device=device)
+    product = _product_step(device)
+    counts = [_num_steps(step, seconds, device) for step in (packed, plain, product)]
+    return [
+        Round(
+            packed=_seconds_per_step(packed, counts[0], device) / case.replicas,
+            plain=_seconds_per_step(plain, counts[1], device),
+            product=_seconds_per_step(product, counts[2], device),
+        )
+        for _ in range(num_rounds)
+    ]
+
+
+def _product_step(device: str) -> Step:
+    left, right, out = (torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, device=device) for _ in range(3))
+
+    def step() -> None:
+        torch.mm(left, right, out=out)
+
+    return step
+
+
+def _num_steps(step: Step, seconds: float, device: str) -> int:
+    """How many steps take about so long, at least two; warms up first."""
+    _seconds_per_step(step, 2, device)
+    return max(2, ceil(seconds / _seconds_per_step(step, 1, device)))
+
+
+def _seconds_per_step(step: Step, num_steps: int, device: str) -> float:
+    _finish(device)
+    start = time.perf_counter()
+    for _ in range(num_steps):
+        step()
+    _finish(device)
+    return (time.perf_counter() - start) / num_steps
+
+
+def _finish(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def _row(case: Case, rounds: Sequence[Round], device: str) -> dict[str, Any]:
+    operations, product = operations_per_step(pack(case)[0]), 2 * PRODUCT_SIZE**3
+    limits = [operations / (product / each.product) for each in rounds]
+    return {
+        "stage": case.stage,
+        "num_layers": case.num_layers,
+        "replicas": case.replicas,
+        "batch_size": BATCH_SIZE,
+        "precision": "float32",
+        "device": device,
+        "ratio_to_plain_loop": median(each.plain / each.packed for each in rounds),
+        "share_of_limit": median(limit / each.packed for limit, each in zip(limits, rounds, strict=True)),
+        "packed_seconds": median(each.packed for each in rounds),
+        "plain_seconds": median(each.plain for each in rounds),
+        "limit_seconds": median(limits),
+        "num_rounds": len(rounds),
+    }
+
+
+def _cpu() -> str:
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
