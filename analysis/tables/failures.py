@@ -1,4 +1,7 @@
-"""The table of failures: each distinct text, how many cells have it, and which."""
+"""The table of failures: each distinct text, how many cells have it, and which.
+
+Texts that differ only in a closing parenthesis, where an export names the file of the traceback, count as one.
+"""
 
 from typing import Any
 
@@ -13,12 +16,16 @@ COLUMNS = ["stage", "num_cells", "cells", "failure"]
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per text and stage: stage, num_cells, cells (the first few, named), failure; most frequent first."""
+    """One row per text and stage: stage, num_cells, cells (the first few, named), failure; most frequent first.
+
+    `failure` is the whole text of the first of the cells.
+    """
     failed = rows[rows["status"] == "failed"]
     texts = failed["failure"].fillna("no text was recorded")
+    kinds = texts.str.replace(r" \([^()]*\)$", "", regex=True)
     found = [
-        (stage, len(cells), _first_few(cells), text)
-        for (stage, text), cells in failed.groupby([failed["stage"], texts])
+        (stage, len(cells), _first_few(cells), texts[cells.index[0]])
+        for (stage, _), cells in failed.groupby([failed["stage"], kinds])
     ]
     table = pd.DataFrame(found, columns=COLUMNS)
     return table.sort_values("num_cells", ascending=False, kind="stable", ignore_index=True)

@@ -254,3 +254,9 @@ def test_failures_are_grouped_by_text(rows_frame: RowsFrame):
     ]
     assert table["cells"][0].startswith("subnetwork, depth 2, 100 samples, seed 0 (subnetwork-2-100-0); ")
     assert table["cells"][0].endswith("; …")
+
+
+def test_failures_that_differ_in_the_file_of_their_traceback_are_one(rows_frame: RowsFrame):
+    texts = [f"ValueError: density is 0 (runs/{seed}/failure.json)" for seed in range(2)]
+    rows = [transfer("subnetwork", None, seed=seed, status="failed", failure=text) for seed, text in enumerate(texts)]
+    assert failures.table(rows_frame(rows))[["num_cells", "failure"]].to_numpy().tolist() == [[2, texts[0]]]
