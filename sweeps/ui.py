@@ -27,7 +27,7 @@ SERVER_SETTINGS = {
 }
 """The UI only reads: no job workers, no artifact proxy, no line per request."""
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 
 

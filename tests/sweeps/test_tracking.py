@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,18 @@ def test_mirror_of_doubled_runs_keeps_one(store: Store) -> None:
     assert _run(store, tiny_transfer()).info.run_id == complete.info.run_id
 
 
+def test_mirrors_at_once_make_no_double(store: Store) -> None:
+    planned = [tiny_transfer(seed=seed) for seed in range(8)]
+    commit_fabricated(store, planned)
+    mirrors = [Mirror(store, grid="grid") for _ in range(2)]
+    with ThreadPoolExecutor(len(mirrors)) as pool:
+        outcomes = list(pool.map(lambda mirror: mirror.mirror(planned), mirrors))
+    after = Mirror(store, grid="grid").mirror(planned)
+    assert len(_runs(store)) == 8
+    assert sum(each.num_mirrored for each in (*outcomes, after)) == 8
+
+
+@pytest.mark.slow
 def test_mirrors_of_two_processes_at_once_make_no_double(store: Store) -> None:
     planned = [tiny_transfer(seed=seed) for seed in range(8)]
     commit_fabricated(store, planned)
