@@ -5,7 +5,7 @@ when it is made, so a grid with a bad value fails while it is planned.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from math import ceil
 from typing import Literal, assert_never
@@ -107,11 +107,30 @@ class TemperatureSchedule(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FreshWeights(Checked):
+    """Training starts from weights drawn with the run's seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedWeights(Checked):
+    """Training starts from a safetensors file of transformers' GPT2LMHeadModel, named by its SHA-256.
+
+    `subind import FILE` puts it into the store and prints the checksum.
+    """
+
+    sha256: str
+
+    def _check(self) -> None:
+        right = len(self.sha256) == 64 and set(self.sha256) <= set("0123456789abcdef")
+        require(right, self, "sha256", "give the 64 hexadecimal digits that `subind import FILE` prints")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Donor(Checked):
     """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
 
-    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is a randomly
-    initialised network.
+    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what training
+    would start from: a randomly initialised network, or imported weights as they are.
     """
 
     task: ArithmeticTask
@@ -124,6 +143,7 @@ class Donor(Checked):
     patience: int
     seed: int
     precision: Precision
+    weights: FreshWeights | ImportedWeights = field(default=FreshWeights(), metadata={"neutral": FreshWeights()})
 
     def _check(self) -> None:
         positive(self, "batch_size", "patience")

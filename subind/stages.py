@@ -31,6 +31,9 @@ WEIGHTS_FILE = "weights.safetensors"
 MASK_FILE = "mask.safetensors"
 """A mask's packed bits."""
 
+IMPORTED_FILE = "imported.safetensors"
+"""The weights from which a donor with imported weights starts."""
+
 ReadFile = Callable[[Donor | Mask, str], bytes]
 
 
@@ -52,9 +55,10 @@ def run(
     report: ReportProgress,
     resumed: Resumed | None = None,
 ) -> Iterator[Finished]:
-    """Compute a pack of runs, handing out each as it is done; one that cannot be computed is handed out with its failure.
+    """Compute a pack of runs, handing out each as it is done; one that cannot be is handed out with its failure.
 
-    The specs must be of one shape (`specs.pack_shape`). `read(parent, file)` gives a parent's file.
+    The specs must be of one shape (`specs.pack_shape`). `read(parent, file)` gives a parent's file, or the weights that a
+    donor starts from.
     """
     assert len({specs.pack_shape(spec) for spec in pack}) == 1, "the specs of a pack are of one shape"
     torch.set_num_threads(runtime.num_threads)
@@ -76,7 +80,7 @@ def method_of(
     """What the loop trains for a pack of one shape, None if nothing is left to train, and the runs that cannot be."""
     match specs.stage(pack[0]):
         case "donor":
-            return DonorMethod([spec for spec in pack if isinstance(spec, Donor)], runtime), []
+            return DonorMethod([spec for spec in pack if isinstance(spec, Donor)], read, runtime), []
         case "mask":
             return MaskMethod([spec for spec in pack if isinstance(spec, Mask)], read, runtime), []
         case "transfer":
@@ -86,7 +90,7 @@ def method_of(
 
 
 def donor_parameters(content: bytes, donor: Donor) -> Parameters:
-    """A donor's parameters from its weights file, or from any GPT2LMHeadModel safetensors file of the same architecture."""
+    """A donor's parameters from its weights file, or from any safetensors file of such a GPT2LMHeadModel."""
     return gpt2.from_transformers(load_tensors(content), donor.model, arithmetic.vocabulary_size(donor.task))
 
 
@@ -102,17 +106,26 @@ def _rows(device: str, rows: Sequence[Int[Tensor, "sample position"]]) -> Int[Te
     return torch.stack(list(rows)).to(device)
 
 
+def _initial(donor: Donor, read: ReadFile) -> Parameters:
+    match donor.weights:
+        case specs.FreshWeights():
+            size = arithmetic.vocabulary_size(donor.task)
+            return gpt2.initial(donor.model, size, generator("donor/initial", donor.seed))
+        case specs.ImportedWeights():
+            return donor_parameters(read(donor, IMPORTED_FILE), donor)
+        case _:
+            assert_never(donor.weights)
+
+
 class DonorMethod:
     """Trains whole networks; the best epoch has the lowest evaluation loss."""
 
     order_stream: Stream = "donor/order"
     dropout_stream: Stream | None = "donor/dropout"
 
-    def __init__(self, pack: Sequence[Donor], runtime: Runtime) -> None:
-        size = arithmetic.vocabulary_size(pack[0].task)
-        fresh = [gpt2.initial(spec.model, size, generator("donor/initial", spec.seed)) for spec in pack]
+    def __init__(self, pack: Sequence[Donor], read: ReadFile, runtime: Runtime) -> None:
         self.replicas = [Replica(spec=spec) for spec in pack]
-        self.trainable = _trainable(runtime.device, gpt2.stacked(fresh))
+        self.trainable = _trainable(runtime.device, gpt2.stacked([_initial(spec, read) for spec in pack]))
         self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
         validation = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
         self.constants = {"validation": validation}
@@ -307,7 +320,6 @@ class TransferMethod:
         rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
         answers = predictions({name: each.unsqueeze(0) for name, each in parameters.items()}, rows, specs.model(spec))
         return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
-
 
 
 def _padded(answers: Sequence[Int[Tensor, "rival sample"]]) -> Int[Tensor, "replica rival sample"]:

@@ -2,6 +2,7 @@
 
     runs/<stage>/<slug>-<id>/record.json      written last and atomically: a run without it does not exist
     runs/<stage>/<slug>-<id>/failure.json     why a run has failed so far
+    weights/<sha256>.safetensors              imported weights, from which donors may start
     checkpoints/<pack>.{json,safetensors}     a pack under way; removed once its runs are committed
     running/<pack>.json                       a heartbeat of the worker that computes the pack
 
@@ -143,6 +144,28 @@ class Store:
         if hashlib.sha256(content).hexdigest() != found.sha256:
             raise ValueError(f"{path} is damaged (its checksum differs): remove its folder and run the sweep again")
         return content
+
+    # ---- imported weights
+
+    def add_weights(self, content: bytes) -> str:
+        """Keep a file of weights under its SHA-256, which is returned."""
+        digest = hashlib.sha256(content).hexdigest()
+        self._replace(self._weights_path(digest), content)
+        return digest
+
+    def has_weights(self, sha256: str) -> bool:
+        """Whether the file of weights is there."""
+        return bool(self._fs.exists(self._weights_path(sha256)))
+
+    def weights(self, sha256: str) -> bytes:
+        """A file of weights by its SHA-256. Raises FileNotFoundError if it is absent, ValueError if it is damaged."""
+        content: bytes = self._fs.cat_file(self._weights_path(sha256))
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError(f"{self._weights_path(sha256)} is damaged (its checksum differs): import the file again")
+        return content
+
+    def _weights_path(self, sha256: str) -> str:
+        return self._path("weights", f"{sha256}.safetensors")
 
     # ---- failures
 

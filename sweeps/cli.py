@@ -27,22 +27,34 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure how fast this machine trains.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-GridName = Annotated[str, typer.Argument(help=f"A grid: {', '.join(grids.NAMES)}, or the path of a Python file with a function grid().")]
+GridName = Annotated[
+    str,
+    typer.Argument(help=f"A grid: {', '.join(grids.NAMES)}, or the path of a Python file with a function grid()."),
+]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", help="Take only the cells for which this holds, such as num_layers=2 or 'seed<3'. May be repeated."),
+    typer.Option(
+        "--where", help="Take only the cells for which this holds, such as num_layers=2 or 'seed<3'. May be repeated."
+    ),
 ]
 StorePath = Annotated[str, typer.Option("--store", help="The folder or fsspec URL that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Device = Annotated[str, typer.Option("--device", help="What to train on: auto, cpu or cuda.")]
 Tracking = Annotated[
     str | None,
-    typer.Option("--tracking-uri", help="The MLflow tracking server. The default is MLFLOW_TRACKING_URI, else SQLite in the store."),
+    typer.Option(
+        "--tracking-uri",
+        help="The MLflow tracking server. The default is MLFLOW_TRACKING_URI, else SQLite in the store.",
+    ),
 ]
-Rows = Annotated[Path | None, typer.Option("--rows", help="The Parquet file of result rows. The default is results/GRID.parquet.")]
+Rows = Annotated[
+    Path | None,
+    typer.Option("--rows", help="The Parquet file of result rows. The default is results/GRID.parquet."),
+]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Lines are never broken and brackets are no markup: paths and JSON are copied from them.
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 INTERRUPTED = 130
 """The exit status of a command that Ctrl-C stopped, as shells have it."""
@@ -53,16 +65,22 @@ def main() -> None:
     try:
         app()
     except (ValueError, FileNotFoundError, PermissionError) as error:
-        err.print(f"subind: {error}", style="red", markup=False)
+        err.print(f"subind: {error}", style="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("subind: stopped; the same command goes on with what is missing")
-        sys.exit(INTERRUPTED)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            err.print("subind: stopped; the same command goes on with what is missing")
+        raise
 
 
 @app.command("plan")
 def plan_command(
-    grid: GridName, where: Where = None, store: StorePath = "store", device: Device = "auto", as_json: AsJson = False
+    grid: GridName,
+    *,
+    where: Where = None,
+    store: StorePath = "store",
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Say what a run would do: how many runs are missing, in how many packs, and how long they take at most."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
@@ -88,10 +106,12 @@ def _print_plan(found: Plan, data: dict[str, Any]) -> None:
     for name in ("stage", "planned", "finished", "failed", "blocked", "to run"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage in STAGES:
-        numbers = [_count(found, stage, runs) for runs in (found.runs, found.finished, found.failed, found.blocked, found.missing)]
-        table.add_row(stage, *map(str, numbers))
+        columns = (found.runs, found.finished, found.failed, found.blocked, found.missing)
+        table.add_row(stage, *(str(_count(found, stage, runs)) for runs in columns))
     out.print(table)
-    forecast = "unknown: no run of this store was computed on such a device" if data["forecast_seconds"] is None else f"at most {duration(data['forecast_seconds'])}"
+    seconds = data["forecast_seconds"]
+    unknown = "unknown: no run of this store was computed on such a device"
+    forecast = unknown if seconds is None else f"at most {duration(seconds)}"
     out.print(f"{found.grid}: {data['missing']} runs in {data['packs']} packs; forecast {forecast}")
     for reason in sorted(set(found.stale.values())):
         number = sum(each == reason for each in found.stale.values())
@@ -107,12 +127,15 @@ def _count(found: Plan, stage: str, runs: Any) -> int:
 @app.command("run")
 def run_command(
     grid: GridName,
+    *,
     where: Where = None,
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
-    checkpoint_seconds: Annotated[float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)] = 120,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
+    ] = 120,
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
@@ -142,8 +165,7 @@ def _conclude(request: Request, found: Plan, store: Store) -> None:
     if data["failed"] or data["blocked"]:
         err.print("some runs failed; `--retry-failed` tries them again", style="red")
         raise typer.Exit(1)
-    if data["missing"]:
-        err.print("stopped; the same command goes on with what is missing")
+    if data["missing"] or data["running"]:
         raise typer.Exit(INTERRUPTED)
 
 
@@ -151,9 +173,7 @@ def _print_failures(data: dict[str, Any], most: int = 10) -> None:
     for failure in data["failures"][:most]:
         out.print(
             f"{failure['stage']} {failure['run_id']} failed: {failure['error']}: {failure['message']} "
-            f"(traceback in {failure['traceback']})",
-            markup=False,
-            soft_wrap=True,
+            f"(traceback in {failure['traceback']})"
         )
     if len(data["failures"]) > most:
         out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
@@ -191,7 +211,8 @@ def status_command(grid: GridName, where: Where = None, store: StorePath = "stor
     table.add_row("all", *(str(data[state]) for state in states))
     out.print(table)
     for pack in data["packs"]:
-        out.print(f"{pack['pack']} on {pack['host']} (process {pack['process']}): step {pack['step']} of {pack['num_steps']}")
+        place = f"{pack['pack']} on {pack['host']} (process {pack['process']})"
+        out.print(f"{place}: step {pack['step']} of {pack['num_steps']}")
     _print_failures(data)
 
 
@@ -210,10 +231,13 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
 @app.command("report")
 def report_command(
     grid: GridName,
+    *,
     where: Where = None,
     store: StorePath = "store",
     rows: Annotated[Path | None, typer.Option("--rows", help="Report on these rows; the store is not read.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="The folder to write to. The default is reports/GRID.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The folder to write to. The default is reports/GRID.")
+    ] = None,
 ) -> None:
     """Write the figures, tables and the page index.html of a grid."""
     if rows is not None:
@@ -226,7 +250,9 @@ def report_command(
 
 
 @app.command("sync")
-def sync_command(grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None) -> None:
+def sync_command(
+    grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None
+) -> None:
     """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
     from sweeps.tracking import Mirror
 
@@ -234,9 +260,10 @@ def sync_command(grid: GridName, where: Where = None, store: StorePath = "store"
     opened = request.opened()
     found = commands.planned(request, opened, device="cpu", num_workers=1)
     outcome = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri).mirror(list(found.runs.values()))
-    out.print(f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there, {outcome.num_delayed} delayed")
+    counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
+    out.print(f"{counts}, {outcome.num_delayed} delayed")
     if outcome.num_delayed:
-        err.print(outcome.error, style="red", markup=False)
+        err.print(outcome.error, style="red")
         raise typer.Exit(1)
 
 
@@ -251,6 +278,15 @@ def ui_command(
     serve_ui(Request(grid="", where=(), store=store).opened(), port=port)
 
 
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A safetensors file of transformers' GPT2LMHeadModel.")],
+    store: StorePath = "store",
+) -> None:
+    """Put weights into the store, so that donors can start from them, and print the checksum that names them in a spec."""
+    print(commands.import_weights(Request(grid="", where=(), store=store).opened(), file))
+
+
 @app.command("doctor")
 def doctor_command(store: StorePath = "store") -> None:
     """Check that this machine can run a sweep, and say what to do where it cannot."""
@@ -260,8 +296,8 @@ def doctor_command(store: StorePath = "store") -> None:
     for check in checks(Request(grid="", where=(), store=store).opened()):
         mark, style = ("ok", "green") if check.holds else ("WRONG", "red")
         wrong += not check.holds
-        out.print(f"[{style}]{mark:>5}[/] {check.subject}: ", end="")
-        out.print(check.finding, markup=False)
+        out.print(f"{mark:>5}", style=style, end="")
+        out.print(f" {check.subject}: {check.finding}")
     if wrong:
         raise typer.Exit(1)
 
@@ -287,7 +323,7 @@ def bench_training_command(as_json: AsJson = False) -> None:
 @contextmanager
 def _quiet(as_json: bool) -> Iterator[Callable[[str], None]]:
     """How a benchmark tells its progress: on standard error, so that JSON stays alone on standard output."""
-    yield lambda text: err.print(text, markup=False)
+    yield err.print
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""What the commands do, without how they are typed: one function a command, over a request that names a part of a grid."""
+"""What the commands do, without how they are typed: functions over a request that names a part of a grid."""
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, deserialize
+
 from subind import spec as specs
-from subind.spec import STAGES
+from subind.results import STATUSES, Status
+from subind.spec import STAGES, Donor, ImportedWeights
 from subind.store import Store
 from sweeps import cost, grids
 from sweeps.cells import chosen, condition
@@ -29,13 +32,13 @@ class Request:
 
     def opened(self) -> Store:
         """The store; a local folder by its absolute path."""
-        return Store(self.store if "://" in self.store else os.path.abspath(self.store))
+        return Store(self.store if "://" in self.store else str(Path(self.store).resolve()))
 
 
 def planned(request: Request, store: Store, *, device: str, num_workers: int) -> Plan:
     """The plan for a request. Raises ValueError for an unknown grid, a bad condition or a bad spec."""
     cells = chosen(grids.grid(request.grid), [condition(text) for text in request.where])
-    return plan(
+    found = plan(
         grids.label(request.grid),
         cells,
         finished=store.finished(),
@@ -44,6 +47,30 @@ def planned(request: Request, store: Store, *, device: str, num_workers: int) ->
         num_workers=num_workers,
         pack_size=PACK_SIZES[device],
     )
+    _check_imports(found, store)
+    return found
+
+
+def _check_imports(found: Plan, store: Store) -> None:
+    for run in found.missing:
+        match found.runs[run]:
+            case Donor(weights=ImportedWeights(sha256=sha256)) if not store.has_weights(sha256):
+                raise ValueError(
+                    f"Donor.weights.sha256 is {sha256!r}: the store {store.url} has no such file; "
+                    "put it there with `subind import FILE`"
+                )
+
+
+def import_weights(store: Store, path: Path) -> str:
+    """Put a file of weights into the store; its SHA-256. Raises ValueError if it is no safetensors file."""
+    content = path.read_bytes()
+    try:
+        tensors = deserialize(content)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file ({error}): save the model with save_pretrained") from None
+    if not any(name.removeprefix("transformer.") == "wte.weight" for name, _ in tensors):
+        raise ValueError(f"{path} has no wte.weight: give a file of transformers' GPT2LMHeadModel")
+    return store.add_weights(content)
 
 
 def plan_data(found: Plan, *, seconds: float | None) -> dict[str, Any]:
@@ -63,12 +90,13 @@ def plan_data(found: Plan, *, seconds: float | None) -> dict[str, Any]:
 
 
 def forecast_seconds(found: Plan, store: Store, *, device: str, num_workers: int) -> float | None:
-    """How long the missing runs take at most: from the speed of finished runs, on a CPU else from a matrix product timed now.
+    """How long the missing runs take at most; None where there is no ground for a forecast.
 
-    The workers share the packs, but no chain of donor, mask and transfer is shorter than its longest packs in sequence.
+    The speed is that of finished runs on such a device; on a CPU without any, that of a matrix product timed now. The
+    workers share the packs, but no chain of donor, mask and transfer is shorter than its longest packs in sequence.
     """
     finished = [found.runs[run] for run in sorted(found.finished)[:200]]
-    speed = cost.measured_speed((spec, store.record(spec)) for spec in finished)
+    speed = cost.measured_speed(((spec, store.record(spec)) for spec in finished), device=device)
     if speed is None and device == "cpu":
         speed = cost.assumed_cpu_speed(len(os.sched_getaffinity(0)))
     if speed is None:
@@ -85,39 +113,33 @@ def status_data(found: Plan, store: Store) -> dict[str, Any]:
     beats = store.heartbeats()
     running = {run for beat in beats for run in beat.runs}
     states = {run: status(found, run, running) for run in found.runs}
-    counts = {each: sum(state == each for state in states.values()) for each in _STATES}
-    failures = []
+    counts = {stage: Counter[Status]() for stage in STAGES}
     for run, state in states.items():
-        if state == "failed":
-            spec = found.runs[run]
-            failure = store.failure(spec)
-            failures.append(
-                {
-                    "run_id": run,
-                    "stage": specs.stage(spec),
-                    "error": failure.error,
-                    "message": failure.message,
-                    "traceback": store.failure_path(spec),
-                }
-            )
+        counts[specs.stage(found.runs[run])][state] += 1
     packs = [
         {"pack": beat.pack, "host": beat.host, "process": beat.process, "step": beat.step, "num_steps": beat.num_steps}
         for beat in beats
         if not found.runs.keys().isdisjoint(beat.runs)
     ]
-    by_stage = {
-        stage: {
-            each: sum(
-                state == each and specs.stage(found.runs[run]) == stage for run, state in states.items()
-            )
-            for each in _STATES
-        }
-        for stage in STAGES
+    return {
+        "grid": found.grid,
+        **{state: sum(each[state] for each in counts.values()) for state in STATUSES},
+        "stages": {stage: {state: each[state] for state in STATUSES} for stage, each in counts.items()},
+        "packs": packs,
+        "failures": [_failure_data(found, store, run) for run, state in states.items() if state == "failed"],
     }
-    return {"grid": found.grid, **counts, "stages": by_stage, "packs": packs, "failures": failures}
 
 
-_STATES = ("finished", "running", "failed", "blocked", "missing")
+def _failure_data(found: Plan, store: Store, run: str) -> dict[str, str]:
+    spec = found.runs[run]
+    failure = store.failure(spec)
+    return {
+        "run_id": run,
+        "stage": specs.stage(spec),
+        "error": failure.error,
+        "message": failure.message,
+        "traceback": store.failure_path(spec),
+    }
 
 
 def retry_failed(found: Plan, store: Store) -> int:
@@ -152,10 +174,3 @@ def _artifact_bytes(found: Plan, run: str) -> int:
     model = specs.model(spec)
     weights = 4 * (12 * model.num_layers * model.d_model**2 + 2 * specs.task(spec).num_integers * model.d_model)
     return 50_000 + (weights if specs.stage(spec) == "donor" else weights // 32)
-
-
-def failed_paths(found: Plan, store: Store) -> Sequence[str]:
-    """Where the failures of a plan's runs are written."""
-    return [store.failure_path(spec) for run, spec in found.runs.items() if run in found.failed]
-
-

@@ -21,7 +21,7 @@ from subind import stages
 from subind.fingerprint import decode, encoded, run_id
 from subind.provenance import Code
 from subind.results import Failure, Provenance, RunRecord
-from subind.spec import Spec
+from subind.spec import Donor, ImportedWeights, Mask, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training import Finished, Progress, Runtime, Saved
 
@@ -73,7 +73,7 @@ class Worker:
         pack, resumed = self._resumed()
         done = stages.run(
             pack,
-            read=self._store.artifact,
+            read=self._read,
             runtime=self._job.runtime,
             save=self._save,
             report=self._report,
@@ -82,6 +82,11 @@ class Worker:
         for finished in done:
             self._conclude(finished)
         self._store.remove_checkpoint(self.name)
+
+    def _read(self, spec: Donor | Mask, file: str) -> bytes:
+        if file == stages.IMPORTED_FILE and isinstance(spec, Donor) and isinstance(spec.weights, ImportedWeights):
+            return self._store.weights(spec.weights.sha256)
+        return self._store.artifact(spec, file)
 
     def progress_data(self) -> dict[str, Any]:
         """How far the pack is, as a Tune result."""

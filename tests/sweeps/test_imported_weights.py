@@ -1,0 +1,94 @@
+"""Donors that start from a user's own weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load, save, save_file
+
+from subind import stages
+from subind.fingerprint import decode, encoded, run_id
+from subind.models import gpt2
+from subind.spec import Donor, ImportedWeights
+from subind.store import Store
+from subind.tasks import arithmetic
+from subind.training import Runtime
+from sweeps import commands
+from sweeps.commands import Request
+from tests.specs import tiny_donor
+
+GRID = """
+from subind.spec import FullTransfer, ImportedWeights
+from tests.specs import tiny_donor, tiny_transfer
+from dataclasses import replace
+
+
+def grid():
+    donor = replace(tiny_donor(), num_epochs=0, weights=ImportedWeights(sha256="{sha256}"))
+    return (replace(tiny_transfer("full_transfer"), control=FullTransfer(donor=donor)),)
+"""
+
+
+def own_weights(donor: Donor) -> dict[str, torch.Tensor]:
+    """Weights that no seed of a donor draws, as transformers lays them out."""
+    size = arithmetic.vocabulary_size(donor.task)
+    return gpt2.to_transformers(gpt2.initial(donor.model, size, torch.Generator().manual_seed(12345)))
+
+
+def test_donor_of_fresh_weights_has_the_id_it_had_without_the_field() -> None:
+    assert "weights" not in encoded(tiny_donor())
+
+
+def test_donor_of_imported_weights_has_another_id_and_is_decoded() -> None:
+    donor = replace(tiny_donor(), weights=ImportedWeights(sha256="a" * 64))
+    assert run_id(donor) != run_id(tiny_donor())
+    assert decode(encoded(donor)) == donor
+
+
+def test_donor_of_no_epochs_is_the_imported_network(tmp_path: Path) -> None:
+    store, weights = Store(str(tmp_path / "store")), own_weights(tiny_donor())
+    save_file(weights, tmp_path / "model.safetensors")
+    sha256 = commands.import_weights(store, tmp_path / "model.safetensors")
+    donor = replace(tiny_donor(), num_epochs=0, weights=ImportedWeights(sha256=sha256))
+    (done,) = stages.run(
+        [donor],
+        read=lambda spec, file: store.weights(sha256),
+        runtime=Runtime(),
+        save=lambda saved: None,
+        report=lambda progress: None,
+    )
+    kept = load(done.files[stages.WEIGHTS_FILE])
+    assert kept.keys() == weights.keys()
+    assert all(torch.equal(kept[name], weights[name]) for name in weights)
+
+
+def test_plan_of_weights_that_are_not_in_the_store_names_the_remedy(tmp_path: Path) -> None:
+    grid = tmp_path / "own.py"
+    grid.write_text(GRID.format(sha256="b" * 64))
+    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    with pytest.raises(ValueError, match="subind import FILE"):
+        commands.planned(request, request.opened(), device="cpu", num_workers=1)
+
+
+def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -> None:
+    sha256 = Store(str(tmp_path / "store")).add_weights(save(own_weights(tiny_donor())))
+    grid = tmp_path / "own.py"
+    grid.write_text(GRID.format(sha256=sha256))
+    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    assert commands.planned(request, request.opened(), device="cpu", num_workers=1).num_runs("donor") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors", save({"other": torch.zeros(2)})])
+def test_import_of_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        commands.import_weights(Store(str(tmp_path / "store")), tmp_path / "model.safetensors")
+
+
+def test_damaged_weights_in_the_store_are_refused(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    sha256 = store.add_weights(b"some bytes")
+    (tmp_path / "weights" / f"{sha256}.safetensors").write_bytes(b"other bytes")
+    with pytest.raises(ValueError, match="damaged"):
+        store.weights(sha256)
