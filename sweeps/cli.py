@@ -158,7 +158,7 @@ def run_command(
 
 def _conclude(request: Request, found: Plan, store: Store) -> None:
     """Write rows and report, say how it went, and exit with the status that tells it."""
-    _write_rows_and_report(found, store, rows=None, output=None)
+    _write_rows_and_report(request, found, store, output=None)
     data = commands.status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     _print_failures(data)
@@ -179,12 +179,16 @@ def _print_failures(data: dict[str, Any], most: int = 10) -> None:
         out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
 
 
-def _write_rows_and_report(found: Plan, store: Store, *, rows: Path | None, output: Path | None) -> None:
+def _write_rows_and_report(request: Request, found: Plan, store: Store, *, output: Path | None) -> None:
     from sweeps.export import export
 
-    path = export(found, store, rows or Path("results") / f"{found.grid}.parquet")
+    path = export(found, store, _rows_path(request))
     out.print(f"rows: {path}")
-    _report(path, output or Path("reports") / found.grid)
+    _report(path, output or Path("reports") / request.name)
+
+
+def _rows_path(request: Request) -> Path:
+    return Path("results") / f"{request.name}.parquet"
 
 
 def _report(rows: Path, output: Path) -> None:
@@ -224,7 +228,7 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     found = commands.planned(request, opened, device="cpu", num_workers=1)
-    path = export(found, opened, rows or Path("results") / f"{found.grid}.parquet")
+    path = export(found, opened, rows or _rows_path(request))
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
 
 
@@ -246,7 +250,7 @@ def report_command(
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     found = commands.planned(request, opened, device="cpu", num_workers=1)
-    _write_rows_and_report(found, opened, rows=None, output=output)
+    _write_rows_and_report(request, found, opened, output=output)
 
 
 @app.command("sync")

@@ -22,6 +22,9 @@ PACK_SIZES = {"cpu": 10, "cuda": 64}
 """Replicas of a pack at most: on a CPU more than ten leave the caches, on a GPU they fill it."""
 
 
+_SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", ">": "_above_", "=": "_is_"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A part of a grid and the store that holds its runs."""
@@ -29,6 +32,14 @@ class Request:
     grid: str
     where: tuple[str, ...]
     store: str
+
+    @property
+    def name(self) -> str:
+        """What files of this part of the grid are called: the grid's name, and the conditions where there are any."""
+        parts = [str(condition(text)) for text in self.where]
+        for sign, word in _SIGNS.items():
+            parts = [part.replace(sign, word) for part in parts]
+        return "-".join([grids.label(self.grid), *parts]).replace("/", "_").replace(" ", "")
 
     def opened(self) -> Store:
         """The store; a local folder by its absolute path."""
