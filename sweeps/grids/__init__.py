@@ -13,7 +13,7 @@ NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic")
 
 
 def grid(name: str) -> tuple[Transfer, ...]:
-    """The transfers of a grid, by its name or the path of its file. Raises ValueError if there is none or it is empty."""
+    """The transfers of a grid, by its name or the path of its file. Raises ValueError for any other."""
     match name:
         case "quickstart":
             return quickstart.grid()
@@ -36,7 +36,8 @@ def _from_file(path: Path) -> tuple[Transfer, ...]:
     if not path.is_file():
         raise ValueError(f"grid is {str(path)!r}: there is no such file")
     spec = importlib.util.spec_from_file_location(f"subind_grid_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not callable(getattr(module, "grid", None)):

@@ -1,7 +1,7 @@
-"""The arithmetic protocol of "Instilling Inductive Biases with Subnetworks" (arXiv 2310.10899), as functions of depth and seed.
+"""The arithmetic protocol of "Instilling Inductive Biases with Subnetworks" (arXiv 2310.10899), by depth and seed.
 
-One decision: the temperature schedule is the released code's, for the published numbers and our reference measurements are
-of that code; the paper's text describes the schedule named `exponential`.
+One decision: the temperature schedule is the released code's, for the published numbers and our reference measurements
+are of that code; the paper's text describes the schedule named `exponential`.
 """
 
 from subind.spec import (
@@ -113,8 +113,8 @@ def cells(
 ) -> tuple[Transfer, ...]:
     """Every control at every depth, seed and number of disambiguation samples.
 
-    They are ordered by depth, seed, number and control, so that what is trained as one pack stands together. Donor, mask
-    and recipient of a cell have the same seed.
+    They are ordered by depth, seed, number and control, so that what is trained as one pack stands together. Donor,
+    mask and recipient of a cell have the same seed.
     """
     return tuple(
         transfer(control, num_disambiguation=count, seed=seed)

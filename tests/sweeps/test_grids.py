@@ -90,7 +90,7 @@ TIMED = (
 
 def _with_parents(cells: tuple[Transfer, ...]) -> Counter[str]:
     """The number of different runs of each class, the cells and all that they descend from."""
-    found = {cell for cell in cells} | {parent for cell in cells for parent in parents(cell)}
+    found = set(cells) | {parent for cell in cells for parent in parents(cell)}
     found |= {parent for run in found for parent in parents(run)}
     ids = {run_id(run): type(run).__name__ for run in found}
     return Counter(ids.values())
