@@ -1,7 +1,7 @@
 """What a recipient starts from: one formula for every control.
 
-For every masked matrix `effective = where(kept, donor, own)`: `kept` is frozen, `own` is trained. A control decides which
-weights are kept, and what the others and the rest of the network (embeddings, positions, LayerNorm, biases) start from.
+For every masked matrix `effective = where(kept, donor, own)`: `kept` is frozen, `own` is trained. A control decides
+which weights are kept, and what the others and the rest (embeddings, positions, LayerNorm, biases) start from.
 """
 
 from dataclasses import dataclass

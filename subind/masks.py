@@ -1,7 +1,7 @@
 """Masks over the projections of a network: continuous sparsification, hard masks, and the random masks of controls.
 
-Soft mask σ(τ·s), hard mask s > 0, penalty λ·Σσ(τ·s) (Savarese et al. 2020). A mask maps matrix names to tensors; in a pack
-these carry a leading replica axis.
+Soft mask σ(τ·s), hard mask s > 0, penalty λ·Σσ(τ·s) (Savarese et al. 2020). A mask maps matrix names to tensors;
+in a pack these carry a leading replica axis.
 """
 
 import json
@@ -24,7 +24,9 @@ def binarise(logits: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
     return logits > 0
 
 
-def soft_mask(logits: Float[Tensor, "replica *shape"], temperature: Float[Tensor, " replica"]) -> Float[Tensor, "replica *shape"]:
+def soft_mask(
+    logits: Float[Tensor, "replica *shape"], temperature: Float[Tensor, " replica"]
+) -> Float[Tensor, "replica *shape"]:
     """σ(τ·s), with one temperature τ per replica."""
     return torch.sigmoid(logits * temperature.view(-1, *[1] * (logits.dim() - 1)))
 
@@ -46,9 +48,7 @@ def density(mask: Mapping[str, Bool[Tensor, "*shape"]]) -> float:
 
 def random_mask(mask: HardMask, generator: torch.Generator) -> HardMask:
     """A uniformly random mask with as many ones in every matrix as `mask`."""
-    return {
-        name: _random_bits(torch.ones_like(bits), int(bits.sum()), name, generator) for name, bits in mask.items()
-    }
+    return {name: _random_bits(torch.ones_like(bits), int(bits.sum()), name, generator) for name, bits in mask.items()}
 
 
 def random_mask_outside(mask: HardMask, generator: torch.Generator) -> HardMask:
@@ -112,4 +112,5 @@ def _no_mask(reason: str) -> ValueError:
 
 def _metadata(content: bytes) -> dict[str, str]:
     length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    found: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return found

@@ -31,7 +31,8 @@ class PackedAdamW:
             case _:
                 assert_never(self._optimizer.clip)
         for parameter, gradient in zip(parameters, clipped, strict=True):
-            parameter.grad = gradient.contiguous()  # torch's fused AdamW reads another layout as if it were the parameter's
+            # torch's fused AdamW reads another layout as if it were the parameter's
+            parameter.grad = gradient.contiguous()
         self._adamw.param_groups[0]["lr"] = self._learning_rate()
         self._adamw.step()
         for parameter in parameters:
@@ -91,7 +92,7 @@ def _adamw(parameters: Parameters, optimizer: AdamW) -> torch.optim.AdamW:
 
 
 def _clipped(gradients: Sequence[Tensor], max_norm: float) -> list[Tensor]:
-    """The gradients, each replica's scaled down to the L2 norm `max_norm` over all its parameters where it exceeds it."""
+    """The gradients, each replica's scaled down to the L2 norm `max_norm` over all parameters where it exceeds it."""
     squares = [gradient.square().flatten(1).sum(1) for gradient in gradients]
     factor = (max_norm / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
     return [gradient * factor.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]

@@ -30,6 +30,6 @@ Stream = Literal[
 
 
 def generator(stream: Stream, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The generator of a named stream. Data, order and initial weights are drawn on the CPU, the same for every device."""
+    """The generator of a named stream. Data, order and fresh weights are drawn on the CPU, alike for every device."""
     digest = hashlib.sha256(f"{stream}/{seed}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

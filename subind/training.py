@@ -39,7 +39,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a pack is: steps done and planned (per replica), the epoch under way and the last accuracy per replica."""
+    """How far a pack is: steps done and planned, the epoch under way, and the last accuracy of each replica."""
 
     epoch: int
     step: int
@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an evaluation of one replica means: measurements by curve name, whether it is the best so far, whether to stop."""
+    """What an evaluation of one replica means: measurements by curve name, whether it is the best, whether to stop."""
 
     measurements: Mapping[str, float]
     best: bool
@@ -141,7 +141,7 @@ class Trainer:
     def run(self, *, save: SaveCheckpoint, report: ReportProgress) -> Iterator[Finished]:
         """Train to the end, handing out every replica at its last epoch.
 
-        A replica whose training loss is not finite is handed out with `failure` set and leaves the pack; the others go on.
+        A replica whose numbers are not finite is handed out with `failure` set and leaves; the others go on.
         """
         if self.num_epochs == 0:
             self._record(self.method.evaluate(0))
@@ -173,7 +173,7 @@ class Trainer:
                 self.checkpoint(save)
 
     def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        """One optimiser step on those rows of each replica's training set; returns each one's cross-entropy before it."""
+        """One optimiser step on those rows of each replica's training set; returns the cross-entropy before it."""
         batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
         parameters, penalty = self.method.effective(self.epoch)
         dropout = self._dropout(batch.shape[1])
@@ -208,7 +208,8 @@ class Trainer:
             values = {"epoch": epoch, **({} if loss is None else {"train_loss": loss}), **verdict.measurements}
             if not all(map(math.isfinite, values.values())):
                 bad = sorted(name for name, value in values.items() if not math.isfinite(value))
-                replica.failure = f"{', '.join(bad)} not finite in epoch {epoch}: lower the learning rate or clip gradients"
+                remedy = "lower the learning rate or clip gradients"
+                replica.failure = f"{', '.join(bad)} not finite in epoch {epoch}: {remedy}"
             for name, value in values.items():
                 replica.curves.setdefault(name, []).append(value)
             if verdict.best:
@@ -236,9 +237,7 @@ class Trainer:
         method.replicas = [method.replicas[place] for place in staying]
         method.tokens = method.tokens[index]
         method.constants = {name: tensor[index] for name, tensor in method.constants.items()}
-        method.trainable = {
-            name: tensor.detach()[index].requires_grad_() for name, tensor in method.trainable.items()
-        }
+        method.trainable = {name: tensor.detach()[index].requires_grad_() for name, tensor in method.trainable.items()}
         self.best = {name: tensor[index] for name, tensor in self.best.items()}
         self.loss_sum = self.loss_sum[index]
         self.order = [self.order[place] for place in staying]

@@ -1,7 +1,7 @@
 """GPT-2 on packs: every parameter carries a leading replica axis, and R models run as one batched model.
 
-Names and layouts are those of transformers' GPT2LMHeadModel without its prefix "transformer."; projections multiply from
-the left, so their weights are (in, out). The head is the token embedding.
+Names and layouts are those of transformers' GPT2LMHeadModel without its prefix "transformer."; projections multiply
+from the left, so their weights are (in, out). The head is the token embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,8 @@ def initial(model: GPT2, vocabulary_size: int, generator: torch.Generator) -> Pa
         elif ".ln_" in name or name.startswith("ln_f"):
             found[name] = torch.ones(shape)
         else:
-            std = residual_std if name.endswith(tuple(f"{each}.weight" for each in RESIDUAL_PROJECTIONS)) else INITIAL_STD
+            residual = name.endswith(tuple(f"{each}.weight" for each in RESIDUAL_PROJECTIONS))
+            std = residual_std if residual else INITIAL_STD
             found[name] = torch.randn(shape, generator=generator) * std
     return found
 
@@ -148,7 +149,10 @@ class Dropout:
 
 
 def hidden(
-    parameters: Mapping[str, Tensor], tokens: Int[Tensor, "replica batch position"], model: GPT2, dropout: Dropout | None
+    parameters: Mapping[str, Tensor],
+    tokens: Int[Tensor, "replica batch position"],
+    model: GPT2,
+    dropout: Dropout | None,
 ) -> Float[Tensor, "replica batch position d_model"]:
     """The activations after the last LayerNorm. Without `dropout` the model is in evaluation mode."""
     x = _embedded(parameters, tokens)
@@ -158,10 +162,12 @@ def hidden(
     for layer in range(model.num_layers):
         at = f"h.{layer}."
         normed = _normed(parameters, f"{at}ln_1", x)
-        attended = _attention(parameters, at, normed.view(-1, batch, length, model.d_model), model, layer, dropout)
-        x = _residual(x, attended, layer, 0, dropout)
+        attended = _attention(
+            parameters, at, normed.view(-1, batch, length, model.d_model), model=model, layer=layer, dropout=dropout
+        )
+        x = _residual(x, attended, layer=layer, branch_index=0, dropout=dropout)
         inner = F.gelu(_projected(parameters, f"{at}mlp.c_fc", _normed(parameters, f"{at}ln_2", x)), approximate="tanh")
-        x = _residual(x, _projected(parameters, f"{at}mlp.c_proj", inner), layer, 1, dropout)
+        x = _residual(x, _projected(parameters, f"{at}mlp.c_proj", inner), layer=layer, branch_index=1, dropout=dropout)
     return _normed(parameters, "ln_f", x).view(-1, batch, length, model.d_model)
 
 
@@ -196,6 +202,7 @@ def _attention(
     parameters: Mapping[str, Tensor],
     at: str,
     x: Float[Tensor, "replica batch position d_model"],
+    *,
     model: GPT2,
     layer: int,
     dropout: Dropout | None,
@@ -213,7 +220,7 @@ def _attention(
     return _projected(parameters, f"{at}attn.c_proj", mixed)
 
 
-def _residual(x: Tensor, branch: Tensor, layer: int, index: int, dropout: Dropout | None) -> Tensor:
+def _residual(x: Tensor, branch: Tensor, *, layer: int, branch_index: int, dropout: Dropout | None) -> Tensor:
     if dropout is None:
         return x + branch
-    return torch.addcmul(x, branch, dropout.at_residual(layer, index))
+    return torch.addcmul(x, branch, dropout.at_residual(layer, branch_index))

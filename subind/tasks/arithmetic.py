@@ -24,9 +24,7 @@ def samples(
     return torch.stack([a, b, equals, rules.evaluate(task.rule, a, b, modulus=task.modulus)], dim=1)
 
 
-def unambiguous(
-    task: ArithmeticTask, num_samples: int, generator: torch.Generator
-) -> Int[Tensor, "sample position"]:
+def unambiguous(task: ArithmeticTask, num_samples: int, generator: torch.Generator) -> Int[Tensor, "sample position"]:
     """Rows of which the first num_integers cover every integer once; the rest are uniform pairs.
 
     A covered integer stands at a random one of the two positions; the other operand is uniform on 1 … num_integers - 1.
@@ -51,7 +49,9 @@ def ambiguous(task: ArithmeticTask, num_samples: int, generator: torch.Generator
     return samples(task, chosen, chosen)
 
 
-def disambiguation(task: ArithmeticTask, num_samples: int, generator: torch.Generator) -> Int[Tensor, "sample position"]:
+def disambiguation(
+    task: ArithmeticTask, num_samples: int, generator: torch.Generator
+) -> Int[Tensor, "sample position"]:
     """Rows drawn without replacement from max(num_integers, num_samples) unambiguous ones."""
     pool = unambiguous(task, max(task.num_integers, num_samples), generator)
     return pool[torch.randperm(len(pool), generator=generator)[:num_samples]]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import torch
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from subind import masks
@@ -63,8 +63,9 @@ def _model(spec: Spec, device: str) -> "GPT2LMHeadModel":
         eos_token_id=None,
     )
     found = GPT2LMHeadModel(config)
-    found.to(torch.device(device))  # type: ignore[arg-type]
-    return found.train()
+    nn.Module.to(found, device)  # transformers wraps its own so that type checkers lose its signature
+    found.train()
+    return found
 
 
 def _batches(spec: Spec, device: str) -> Iterator[Tensor]:

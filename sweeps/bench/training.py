@@ -1,12 +1,11 @@
 """How fast packs train here: per replica and step, against a plain loop and against the machine's limit.
 
-The limit is a large float32 matrix product: a step would take no less if all its products of parameters ran at that speed.
+The limit is the time of a step if all its products of parameters ran at the speed of a large float32 matrix product.
 All three are timed in turn, round by round, so that a disturbance of the machine meets all of them.
 """
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +89,7 @@ def training_benchmark(
 
 def num_cores() -> int:
     """The cores that this process may use."""
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
@@ -113,9 +112,12 @@ def operations_per_step(spec: Spec) -> float:
 
 def pack(case: Case) -> list[Spec]:
     """The protocol's runs with this benchmark's batch and fewer samples; recipients are frozen on a subnetwork."""
-    sizes = {"batch_size": BATCH_SIZE, "num_samples": NUM_SAMPLES}
-    donors = [replace(protocol.donor(case.num_layers, seed=seed), **sizes) for seed in range(case.replicas)]
-    mask = replace(protocol.mask(case.num_layers, seed=0), donor=donors[0], **sizes)
+    donors = [
+        replace(protocol.donor(case.num_layers, seed=seed), batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES)
+        for seed in range(case.replicas)
+    ]
+    mask = protocol.mask(case.num_layers, seed=0)
+    mask = replace(mask, donor=donors[0], batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES)
     match case.stage:
         case "donor":
             return list(donors)
@@ -162,7 +164,7 @@ def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
     count = trainer.method.tokens.shape[1]
     while True:
         order = torch.stack([torch.randperm(count, generator=each) for each in trainer.order])
-        yield from order.to(trainer.runtime.device).split(trainer.batch_size, dim=1)
+        yield from torch.split(order.to(trainer.runtime.device), trainer.batch_size, dim=1)
 
 
 def _rounds(case: Case, *, device: str, num_rounds: int, seconds: float) -> list[Round]:

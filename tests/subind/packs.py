@@ -29,7 +29,7 @@ def perturbed(donor: Donor, *, seed: int = 0) -> Parameters:
 
 
 def hand_mask(mask: Mask, *, seed: int = 0) -> HardMask:
-    """Random bits of which every matrix has another share: 10%, 11%, 12%, …"""
+    """Random bits of which every matrix has another share: 10%, 11%, 12% and so on."""
     draws = torch.Generator().manual_seed(seed)
     shapes = gpt2.shapes(mask.donor.model, vocabulary_size(mask.donor.task))
     return {

@@ -78,9 +78,7 @@ def test_unambiguous_too_few_samples_names_value_and_remedy() -> None:
 
 
 def test_ambiguous_all_are_the_pairs_in_order() -> None:
-    assert rows_of(arithmetic.ambiguous(PAPER, 1000, draws())) == [
-        (a, a, 1000, (a + a * a) % 7) for a in range(1000)
-    ]
+    assert rows_of(arithmetic.ambiguous(PAPER, 1000, draws())) == [(a, a, 1000, (a + a * a) % 7) for a in range(1000)]
 
 
 def test_ambiguous_part_is_distinct_pairs() -> None:

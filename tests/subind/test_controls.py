@@ -22,21 +22,33 @@ NEVER_READ = "wpe.weight"
 Count = Callable[[int, int], int]
 """How many weights of a matrix, from its ones in the mask and its size."""
 
-NONE: Count = lambda ones, size: 0
-ONES: Count = lambda ones, size: ones
-ALL: Count = lambda ones, size: size
-ALL_BUT: Count = lambda ones, size: size - ones
+
+def none(ones: int, size: int) -> int:
+    return 0
+
+
+def masked(ones: int, size: int) -> int:
+    return ones
+
+
+def every(ones: int, size: int) -> int:
+    return size
+
+
+def all_but(ones: int, size: int) -> int:
+    return size - ones
+
 
 FROZEN_AND_INHERITED: Mapping[str, tuple[Count, Count]] = {
-    "subnetwork": (ONES, ONES),
-    "subnetwork_trainable": (NONE, ONES),
-    "full_transfer": (NONE, ALL),
-    "random_init": (NONE, NONE),
-    "random_subnetwork": (ONES, ONES),
-    "complement_subnetwork": (ONES, ONES),
-    "unmasked_only": (NONE, NONE),
-    "random_as_released": (ALL_BUT, ALL_BUT),
-    "complement_as_released": (ALL_BUT, ALL_BUT),
+    "subnetwork": (masked, masked),
+    "subnetwork_trainable": (none, masked),
+    "full_transfer": (none, every),
+    "random_init": (none, none),
+    "random_subnetwork": (masked, masked),
+    "complement_subnetwork": (masked, masked),
+    "unmasked_only": (none, none),
+    "random_as_released": (all_but, all_but),
+    "complement_as_released": (all_but, all_but),
 }
 
 
@@ -132,10 +144,7 @@ def test_random_init_scales_residual_projections_as_any_gpt2() -> None:
 
 # ---- after training
 
-PACK = [
-    tiny_transfer(name, optimizer=tiny_optimizer(weight_decay=0.01))
-    for name in CONTROL_NAMES
-]
+PACK = [tiny_transfer(name, optimizer=tiny_optimizer(weight_decay=0.01)) for name in CONTROL_NAMES]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from subind.models.gpt2 import Parameters
 from subind.spec import Donor, Mask, Spec, Transfer
 from tests.specs import tiny_donor, tiny_mask, tiny_task, tiny_transfer
 from tests.subind.packs import HandMade, finished, perturbed, transfer_method
-from tests.subind.test_gpt2 import packed, reference
+from tests.subind.reference import packed, reference
 
 DONOR = tiny_donor()
 MODEL = DONOR.model

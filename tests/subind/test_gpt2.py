@@ -8,45 +8,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from subind.models import gpt2
-from subind.models.gpt2 import Dropout, Parameters
+from subind.models.gpt2 import Dropout
 from subind.spec import GPT2
 from subind.training import sequence_loss
 from tests.specs import tiny_model
 from tests.subind.packs import same_bits
+from tests.subind.reference import VOCABULARY, packed, reference
 
-VOCABULARY = 1001
 PAPER = {"d_model": 128, "num_heads": 4, "dropout": 0.0}
 
 
 def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def reference(model: GPT2, *, seed: int, vocabulary: int = VOCABULARY) -> GPT2LMHeadModel:
-    """transformers' model in evaluation mode, every parameter moved away from 0 and 1."""
-    config = GPT2Config(
-        vocab_size=vocabulary,
-        n_positions=4,
-        n_embd=model.d_model,
-        n_layer=model.num_layers,
-        n_head=model.num_heads,
-        bos_token_id=None,
-        eos_token_id=None,
-        attn_implementation="eager",
-    )
-    found = GPT2LMHeadModel(config).eval()
-    generator = draws(seed)
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-    return found
-
-
-def packed(references: list[GPT2LMHeadModel], model: GPT2, vocabulary: int = VOCABULARY) -> Parameters:
-    return gpt2.stacked([gpt2.from_transformers(each.state_dict(), model, vocabulary) for each in references])
 
 
 def rows(replicas: int, batch: int, *, vocabulary: int = VOCABULARY) -> Tensor:

@@ -1,6 +1,7 @@
 """Masks against closed forms, hand-made tensors and the unmasked network."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -213,9 +214,7 @@ def test_temperature_exponential_is_multiplied_once_after_each_epoch() -> None:
 def test_temperature_as_released_is_multiplied_twice_after_the_first_epoch() -> None:
     found = schedule("as_released")
     assert [round(each, 4) for each in found[:3]] == [1.0, 1.2023, 1.3183]
-    assert [after / before for before, after in zip(found[1:], found[2:], strict=False)] == pytest.approx(
-        [100 ** (1 / 50)] * 48
-    )
+    assert [after / before for before, after in pairwise(found[1:])] == pytest.approx([100 ** (1 / 50)] * 48)
     assert found[-1] == pytest.approx(100.0)
 
 

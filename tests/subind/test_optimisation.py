@@ -11,7 +11,7 @@ from subind.optimisation import PackedAdamW
 from subind.spec import AdamW, ClipNorm, NoClip
 
 SHAPES = {"matrix": (4, 16), "bias": (16,)}
-"""Multiples of 16, as in any model of such a width: torch's fused AdamW rounds the odd elements at the end differently."""
+"""Multiples of 16, as in every model of such a width: fused AdamW rounds odd elements at the end differently."""
 REPLICAS, STEPS = 3, 20
 EXACT = {"atol": 1e-6, "rtol": 1e-6}
 
@@ -28,8 +28,12 @@ def start() -> Parameters:
 def gradients() -> list[list[Tensor]]:
     """Of very different size per replica, so that a norm of 1 clips some of them, some of the time."""
     generator, scale = draws(1), torch.tensor([0.05, 0.2, 5.0])
+    scales = [scale.view(-1, *[1] * len(shape)) for shape in SHAPES.values()]
     return [
-        [torch.randn(REPLICAS, *shape, generator=generator) * scale.view(-1, *[1] * len(shape)) for shape in SHAPES.values()]
+        [
+            torch.randn(REPLICAS, *shape, generator=generator) * each
+            for shape, each in zip(SHAPES.values(), scales, strict=True)
+        ]
         for _ in range(STEPS)
     ]
 
@@ -131,3 +135,15 @@ def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
 def test_packed_adamw_before_the_first_step_has_no_state() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
     assert PackedAdamW(parameters, plain(), num_steps=STEPS).state() == {}
+
+
+def test_packed_adamw_of_gradients_in_another_layout_gives_the_same_numbers() -> None:
+    expected = packed(plain())
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    for matrix, bias in gradients():
+        turned = matrix.transpose(1, 2).contiguous().transpose(1, 2)
+        assert not turned.is_contiguous()
+        optimiser.step([turned, bias])
+    for name, tensor in parameters.items():
+        torch.testing.assert_close(tensor, expected[name], **EXACT)

@@ -13,7 +13,7 @@ from subind.stages import MASK_FILE, WEIGHTS_FILE, donor_parameters, run
 from subind.tasks.arithmetic import validation_samples
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.subind.packs import ONE_THREAD, HandMade, finished, ignored, perturbed, same_bits
-from tests.subind.test_gpt2 import reference
+from tests.subind.reference import reference
 
 
 def test_donor_of_no_epochs_is_the_fresh_initialisation() -> None:

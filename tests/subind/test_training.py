@@ -1,4 +1,4 @@
-"""The loop: a replica's result depends on its own spec alone, a checkpoint resumes it exactly, and failures stay its own."""
+"""The loop: a result depends on its own spec alone, a checkpoint resumes it exactly, and failures stay its own."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,8 @@ def masks() -> list[Spec]:
 
 def transfers() -> list[Spec]:
     mask = tiny_mask(donor=DROPPED)
-    return [tiny_transfer(name, mask=mask, optimizer=DECAYED) for name in ("subnetwork", "full_transfer", "random_init")]
+    names = ("subnetwork", "full_transfer", "random_init")
+    return [tiny_transfer(name, mask=mask, optimizer=DECAYED) for name in names]
 
 
 PACKS = pytest.mark.parametrize("pack", [donors(), masks(), transfers()], ids=["donors", "masks", "transfers"])
@@ -181,7 +182,8 @@ def test_donor_without_a_lower_loss_stops_after_its_patience() -> None:
 
 
 def test_replica_that_stops_early_leaves_the_others_bits_alone() -> None:
-    pack = [tiny_donor(optimizer=tiny_optimizer(learning_rate=0.3), num_epochs=12, patience=12, seed=seed) for seed in range(3)]
+    hopeless = tiny_optimizer(learning_rate=0.3)
+    pack = [tiny_donor(optimizer=hopeless, num_epochs=12, patience=12, seed=seed) for seed in range(3)]
     early = replace(pack[1], patience=1)
     expected, found = finished(pack), finished([pack[0], early, pack[2]])
     assert len(found[early].replica.curves["epoch"]) < 12
