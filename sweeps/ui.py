@@ -117,6 +117,10 @@ def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> None:
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
+    if child.poll() is None:
+        raise RuntimeError(
+            f"MLflow did not answer on port {port} in {START_SECONDS:.0f} s: is this machine overloaded?"
+        )
     raise RuntimeError(
-        f"MLflow did not start on port {port}: its message is above; `python -m mlflow server --help` tells its options"
+        f"MLflow ended with status {child.returncode} before it served port {port}: its message is above"
     )
