@@ -1,9 +1,24 @@
-"""The depth-2 part of the paper's Figure 3, for a machine without GPU: one seed, nine controls, five sample counts."""
+"""The depth-2 part of the paper's Figure 3, for a machine without GPU: one seed, nine controls, five sample counts.
+
+Discovery succeeds more or less well from draw to draw: on this donor, mask seeds 0, 1 and 2 end at a hard accuracy on the
+subtask of 0.951, 0.999 and 0.985, at densities of 5.0%, 5.0% and 5.5%. The published mask has 1.00, so the recipients here
+start from the first mask that reaches 0.99, chosen by the subtask alone.
+"""
+
+from dataclasses import replace
 
 from subind.spec import Transfer
 from sweeps.grids import protocol
 
+MASK_SEED = 1
+DISAMBIGUATION_COUNTS = (10, 100, 250, 1000, 2500)
+
 
 def grid() -> tuple[Transfer, ...]:
     """45 transfers over one donor and one mask."""
-    return protocol.cells(depths=(2,), seeds=(0,), disambiguation_counts=(10, 100, 250, 1000, 2500))
+    starts = protocol.controls(replace(protocol.mask(2, seed=0), seed=MASK_SEED))
+    return tuple(
+        protocol.transfer(control, num_disambiguation=count, seed=0)
+        for count in DISAMBIGUATION_COUNTS
+        for control in starts
+    )
