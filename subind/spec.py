@@ -129,8 +129,8 @@ class ImportedWeights(Checked):
 class Donor(Checked):
     """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
 
-    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what training
-    would start from: a randomly initialised network, or imported weights as they are.
+    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what
+    training would start from: a randomly initialised network, or imported weights as they are.
     """
 
     task: ArithmeticTask
@@ -148,8 +148,7 @@ class Donor(Checked):
     def _check(self) -> None:
         positive(self, "batch_size", "patience")
         not_negative(self, "num_epochs", "seed")
-        _at_least_every_integer(self, "num_samples", self.task)
-        _at_least_every_integer(self, "num_evaluation_samples", self.task)
+        _at_least_every_integer(self, "num_samples", "num_evaluation_samples")
 
     @property
     def num_training_samples(self) -> int:
@@ -181,8 +180,7 @@ class Mask(Checked):
     def _check(self) -> None:
         positive(self, "batch_size", "num_epochs")
         not_negative(self, "penalty", "seed")
-        _at_least_every_integer(self, "num_samples", self.subtask)
-        _at_least_every_integer(self, "num_evaluation_samples", self.subtask)
+        _at_least_every_integer(self, "num_samples", "num_evaluation_samples")
         _same_vocabulary(self, "subtask", self.donor)
 
     @property
@@ -287,7 +285,7 @@ class Transfer(Checked):
         positive(self, "num_training_samples")
         remedy = f"there are num_integers = {self.task.num_integers} pairs (a, a); give at most as many"
         require(self.num_ambiguous <= self.task.num_integers, self, "num_ambiguous", remedy)
-        _at_least_every_integer(self, "num_evaluation_samples", self.task)
+        _at_least_every_integer(self, "num_evaluation_samples")
         for parent in parents(self):
             _same_vocabulary(self, "task", parent if isinstance(parent, Donor) else parent.donor)
         for rival in self.rivals:
@@ -370,9 +368,7 @@ def steps_per_epoch(spec: Spec) -> int:
 def pack_shape(spec: Spec) -> tuple[object, ...]:
     """What replicas of one pack share; they may differ in seed, control, parents, rule, penalty and temperature."""
     common = (
-        stage(spec),
-        model(spec),
-        task(spec).num_integers,
+        *(stage(spec), model(spec), task(spec).num_integers),
         spec.optimizer,
         spec.batch_size,
         spec.num_epochs,
@@ -383,22 +379,21 @@ def pack_shape(spec: Spec) -> tuple[object, ...]:
     return (*common, spec.num_ambiguous) if isinstance(spec, Transfer) else common
 
 
-def _at_least_every_integer(spec: Donor | Mask | Transfer, field: str, of: ArithmeticTask) -> None:
-    remedy = f"give at least num_integers = {of.num_integers}, for an unambiguous set covers every integer"
-    require(getattr(spec, field) >= of.num_integers, spec, field, remedy)
+def _at_least_every_integer(spec: Donor | Mask | Transfer, *names: str) -> None:
+    least = task(spec).num_integers
+    remedy = f"give at least num_integers = {least}, for an unambiguous set covers every integer"
+    for name in names:
+        require(getattr(spec, name) >= least, spec, name, remedy)
 
 
 def _same_vocabulary(spec: Mask | Transfer, field: str, donor: Donor) -> None:
     remedy = f"the donor's vocabulary has {donor.task.num_integers} integers; both must be the same"
-    holds = task(spec).num_integers == donor.task.num_integers
-    require(holds, spec, f"{field}.num_integers", remedy)
+    require(task(spec).num_integers == donor.task.num_integers, spec, f"{field}.num_integers", remedy)
 
 
 @cache
 def _check_rival(rival: str, of: ArithmeticTask) -> None:
     for a in range(min(of.num_integers, of.modulus)):
         if rules.evaluate(rival, a, a, modulus=of.modulus) != rules.evaluate(of.rule, a, a, modulus=of.modulus):
-            raise ValueError(
-                f"Transfer.rivals has {rival!r}: a rival agrees with {of.rule} on every pair (a, a), and this one does"
-                f" not at a = {a}; name the rivals of your rule"
-            )
+            found = f"Transfer.rivals has {rival!r}, which is not {of.rule} at a = b = {a}"
+            raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a)")

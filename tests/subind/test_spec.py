@@ -48,7 +48,7 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str]] = [
     (tiny_transfer, "num_evaluation_samples", 0, r"Transfer\.num_evaluation_samples is 0: give at least num_integers"),
     (tiny_transfer, "control", tiny_mask(), r"Transfer\.control is Mask.* give one of a Subnetwork"),
     (tiny_transfer, "rivals", ["2*a**2"], r"Transfer\.rivals is .* of type list: give a tuple, each item a str"),
-    (tiny_transfer, "rivals", ("3*a**2",), r"Transfer\.rivals has '3 \* a \*\* 2': a rival agrees .* at a = 1; name"),
+    (tiny_transfer, "rivals", ("3*a**2",), r"Transfer\.rivals has '3 \* a \*\* 2', which is not .* at a = b = 1: give"),
     (tiny_transfer, "rivals", ("a/b",), r"rule 'a/b' has the part 'a / b': use a, b, integers"),
     (tiny_model, "num_layers", 0, r"GPT2\.num_layers is 0: give a number above 0"),
     (tiny_model, "num_heads", 3, r"GPT2\.num_heads is 3: give a divisor of d_model = 16"),
