@@ -57,7 +57,7 @@ def run(
 ) -> Iterator[Finished]:
     """Compute a pack of runs, handing out each as it is done; one that cannot be is handed out with its failure.
 
-    The specs must be of one shape (`specs.pack_shape`). `read(parent, file)` gives a parent's file, or the weights that a
+    The specs must be of one shape (`specs.pack_shape`). `read(parent, file)` gives a parent's file, or the weights a
     donor starts from.
     """
     assert len({specs.pack_shape(spec) for spec in pack}) == 1, "the specs of a pack are of one shape"
@@ -322,6 +322,6 @@ class TransferMethod:
         return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
 
 
-def _padded(answers: Sequence[Int[Tensor, "rival sample"]]) -> Int[Tensor, "replica rival sample"]:
+def _padded(answers: Sequence[Int[Tensor, "_ sample"]]) -> Int[Tensor, "replica rival sample"]:
     """Stacked with rows of -1, which no prediction equals, where a replica has fewer rivals than another."""
     return torch.nn.utils.rnn.pad_sequence(list(answers), batch_first=True, padding_value=-1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from subind import rules
 from subind import spec as specs
 from subind.fingerprint import run_id
 from subind.spec import Donor, Mask, Spec, Transfer
@@ -71,15 +72,21 @@ class Condition:
         Raises ValueError if the value is not of the column's type.
         """
         found = columns.get(self.column)
-        if found is None:
-            return False
+        return found is not None and _COMPARISONS[self.sign](found, self._like(found))
+
+    def _like(self, found: Any) -> Any:
+        """The value as one of the column that holds `found`."""
+        if self.column in {"rule", "subtask"}:
+            try:
+                return rules.canonical(self.value)
+            except ValueError as error:
+                raise ValueError(f"--where {self}: {error}") from None
         try:
-            wanted = type(found)(self.value)
+            return type(found)(self.value)
         except (TypeError, ValueError):
-            raise ValueError(
-                f"--where {self}: {self.value!r} is no {type(found).__name__}, which {self.column} is (such as {found!r})"
-            ) from None
-        return _COMPARISONS[self.sign](found, wanted)
+            kind = type(found).__name__
+            remedy = f"{self.column} is of type {kind}, such as {found!r}"
+            raise ValueError(f"--where {self}: {self.value!r} is no {kind}: {remedy}") from None
 
     def __str__(self) -> str:
         return f"{self.column}{self.sign}{self.value}"
@@ -99,7 +106,8 @@ def condition(text: str) -> Condition:
     """The condition that a text such as `num_layers=2` or `seed<3` says. Raises ValueError with the remedy."""
     match = re.fullmatch(r"\s*(\w+)\s*(!=|<=|>=|==|=|<|>)\s*(\S.*?)\s*", text)
     if match is None:
-        raise ValueError(f"--where {text!r} is no condition: write a column, one of = != < <= > >=, and a value, such as seed<3")
+        remedy = "write a column, one of = != < <= > >=, and a value, such as seed<3"
+        raise ValueError(f"--where {text!r} is no condition: {remedy}")
     column, sign, value = match.groups()
     return Condition(column=column, sign="=" if sign == "==" else sign, value=value)
 

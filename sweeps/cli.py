@@ -64,7 +64,7 @@ def main() -> None:
     """Run the command; what the user can mend is told in a line, without a traceback."""
     try:
         app()
-    except (ValueError, FileNotFoundError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         err.print(f"subind: {error}", style="red")
         sys.exit(2)
     except SystemExit as ending:
@@ -143,7 +143,7 @@ def run_command(
     found = commands.planned(request, opened, device=kind, num_workers=number)
     if retry_failed and commands.retry_failed(found, opened):
         found = commands.planned(request, opened, device=kind, num_workers=number)
-    commands.check_disk(opened, found)
+    commands.check_store(opened, found)
     seconds = commands.forecast_seconds(found, opened, device=kind, num_workers=number)
     _print_plan(found, commands.plan_data(found, seconds=seconds))
     if found.missing:
@@ -287,7 +287,7 @@ def import_command(
     file: Annotated[Path, typer.Argument(help="A safetensors file of transformers' GPT2LMHeadModel.")],
     store: StorePath = "store",
 ) -> None:
-    """Put weights into the store, so that donors can start from them, and print the checksum that names them in a spec."""
+    """Put weights into the store for donors to start from, and print the checksum that names them in a spec."""
     print(commands.import_weights(Request(grid="", where=(), store=store).opened(), file))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,10 +161,16 @@ def retry_failed(found: Plan, store: Store) -> int:
     return len(found.failed)
 
 
-def check_disk(store: Store, found: Plan) -> None:
-    """Refuse a sweep for which the store's disk has no room. Raises ValueError with what is needed."""
-    if not store.is_local:
+def check_store(store: Store, found: Plan) -> None:
+    """Refuse a sweep whose store has no room for it or cannot be written. Raises ValueError or OSError."""
+    if not found.missing:
         return
+    if store.is_local:
+        _check_room(store, found)
+    store.check_writable(uuid.uuid4().hex)
+
+
+def _check_room(store: Store, found: Plan) -> None:
     folder = Path(store.url)
     while not folder.exists():
         folder = folder.parent

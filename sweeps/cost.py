@@ -13,7 +13,7 @@ POSITIONS = 3
 """Positions of a row that the model reads."""
 
 SHARE_OF_MATRIX_PRODUCT = 0.5
-"""What a packed training step reaches of the speed of a plain float32 matrix product on a CPU core, measured at depth 2."""
+"""What a packed training step reaches of a CPU core's speed in a float32 matrix product, measured at depth 2."""
 
 
 def operations(spec: Spec) -> float:
@@ -32,11 +32,12 @@ def operations_done(spec: Spec, record: RunRecord) -> float:
     return operations(spec) * len(record.curves["epoch"]) / max(1, spec.num_epochs)
 
 
-def measured_speed(finished: Iterable[tuple[Spec, RunRecord]]) -> float | None:
-    """Operations a worker did in a second, over finished runs; None if there are none."""
+def measured_speed(finished: Iterable[tuple[Spec, RunRecord]], *, device: str) -> float | None:
+    """Operations a worker did in a second, over the runs finished on the kind of device; None if there are none."""
     done = [
         (operations_done(spec, record), record.provenance.seconds / record.provenance.pack_size)
         for spec, record in finished
+        if (record.provenance.device == "cpu") == (device == "cpu")
     ]
     seconds = sum(each for _, each in done)
     return sum(each for each, _ in done) / seconds if seconds > 0 else None

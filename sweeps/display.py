@@ -1,7 +1,7 @@
 """What a person sees of a running sweep: a live table on a terminal, one line a minute elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -89,7 +89,7 @@ class Display:
                 self._live.update(_picture(self.board), refresh=True)
                 self._shown = now
         elif now - self._shown > SECONDS_BETWEEN_LINES:
-            self._console.print(line(self.board), highlight=False, soft_wrap=True)
+            self._console.print(line(self.board), highlight=False, markup=False, soft_wrap=True)
             self._shown = now
 
 
@@ -119,7 +119,8 @@ def duration(seconds: float | None) -> str:
 
 def _pack_line(state: PackState) -> str:
     pack = state.pack
-    return f"{pack.name} ({len(pack.specs)} runs, epoch {state.epoch}, step {state.step}/{state.num_steps}{_accuracy(state)})"
+    step = f"step {state.step}/{state.num_steps}"
+    return f"{pack.name} ({len(pack.specs)} runs, epoch {state.epoch}, {step}{_accuracy(state)})"
 
 
 def _accuracy(state: PackState) -> str:
@@ -134,30 +135,33 @@ def _cost(pack: Pack) -> float:
 
 
 def _picture(board: Board) -> RenderableType:
-    stages = Table(box=None, pad_edge=False)
+    times = f"elapsed {duration(time.monotonic() - board.started)} · ETA {duration(board.seconds_left())}"
+    footer = " · ".join([board.plan.grid, times, *([board.note] if board.note else [])])
+    return Group(_stage_table(board), Text(), _pack_table(board), Text(), Text(footer))
+
+
+def _stage_table(board: Board) -> Table:
+    table = Table(box=None, pad_edge=False)
     for name in ("stage", "finished", "", "failed", "blocked"):
-        stages.add_column(name, justify="left" if name in ("stage", "") else "right")
+        table.add_column(name, justify="left" if name in ("stage", "") else "right")
     for stage in STAGES:
         done, planned = board.num_done(stage), board.plan.num_runs(stage)
-        counts = [_num_of(board, stage, each) for each in (board.failed, board.blocked)]
         bar = ProgressBar(total=max(1, planned), completed=done, width=30)
-        stages.add_row(stage, f"{done}/{planned}", bar, *(Text(str(each), style="red" if each else "dim") for each in counts))
-    packs = Table(box=None, pad_edge=False)
+        counts = [_num_of(board, stage, each) for each in (board.failed, board.blocked)]
+        table.add_row(stage, f"{done}/{planned}", bar, *(Text(str(n), style="red" if n else "dim") for n in counts))
+    return table
+
+
+def _pack_table(board: Board) -> Table:
+    table = Table(box=None, pad_edge=False)
     for name in ("running pack", "runs", "epoch", "step", "", "accuracy"):
-        packs.add_column(name, justify="right" if name in ("runs", "epoch", "step") else "left")
+        table.add_column(name, justify="right" if name in ("runs", "epoch", "step") else "left")
     for state in board.packs.values():
         bar = ProgressBar(total=1.0, completed=state.share, width=20)
-        step = f"{state.step}/{state.num_steps}"
-        accuracy = _accuracy(state).removeprefix(", accuracy ")
-        packs.add_row(state.pack.name, str(len(state.pack.specs)), str(state.epoch), step, bar, accuracy)
-    footer = f"{board.plan.grid} · elapsed {duration(time.monotonic() - board.started)} · ETA {duration(board.seconds_left())}"
-    return Group(stages, Text(), packs, Text(), Text(footer + (f" · {board.note}" if board.note else "")))
+        step, accuracy = f"{state.step}/{state.num_steps}", _accuracy(state).removeprefix(", accuracy ")
+        table.add_row(state.pack.name, str(len(state.pack.specs)), str(state.epoch), step, bar, Text(accuracy))
+    return table
 
 
 def _num_of(board: Board, stage: Stage, runs: set[str]) -> int:
     return sum(specs.stage(board.plan.runs[run]) == stage for run in runs)
-
-
-def stage_counts(plan: Plan) -> Mapping[Stage, int]:
-    """Planned runs per stage."""
-    return {stage: plan.num_runs(stage) for stage in STAGES}

@@ -1,19 +1,23 @@
 """The driver of a sweep: Ray Tune over the packs of a plan, with a live display and the MLflow mirror beside it."""
 
+import math
 import os
+import signal
 import socket
 import tempfile
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
 from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when it is imported
 from ray import tune
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from subind import provenance
@@ -32,6 +36,13 @@ from sweeps.workers import Workers
 NUM_ATTEMPTS = 2
 """How often a pack is tried whose worker dies or raises, before its runs are quarantined."""
 
+SECONDS_BETWEEN_TURNS = 10.0
+SECONDS_OF_A_TURN = 2.0
+"""The mirror works for so long at a time, so that it does not hold up the end of a sweep."""
+
+SECONDS_AT_STOP = 5.0
+"""How long the mirror may take after Ctrl-C; what it leaves is mirrored by the next run, or by `subind sync`."""
+
 
 def drive(
     plan: Plan, store: Store, workers: Workers, *, tracking_uri: str | None, checkpoint_seconds: float, console: Console
@@ -43,22 +54,66 @@ def drive(
         code=provenance.code(),
         runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds),
     )
-    searcher = PackSearcher(plan, store)
+    stop = StopSignal()
+    searcher = PackSearcher(plan, store, is_stopped=stop.stop_all)
     board = Board(plan=plan, finished=set(plan.finished), failed=set(plan.failed), blocked=set(plan.blocked))
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri), plan)
-    with local_ray(num_cpus=_num_cpus(workers)), tempfile.TemporaryDirectory(prefix="subind-tune-") as scratch:
-        with Display(board, console) as display, mirror:
-            watcher = Watcher(searcher=searcher, store=store, display=display, mirror=mirror)
-            _tuner(job, searcher, workers, watcher, scratch).fit()
-            watcher.update()
+    with (
+        local_ray(num_cpus=_num_cpus(workers)),
+        tempfile.TemporaryDirectory(prefix="subind-tune-") as scratch,
+        Display(board, console) as display,
+    ):
+        watcher = Watcher(searcher=searcher, store=store, display=display, mirror=mirror)
+        searcher.on_wait = watcher.update
+        with mirror, stop.by_ctrl_c():
+            _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=scratch).fit()
+            mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
+        watcher.update()
 
 
 def _num_cpus(workers: Workers) -> int:
     return max(workers.num_workers, len(os.sched_getaffinity(0)))
 
 
-def _tuner(job: Job, searcher: PackSearcher, workers: Workers, watcher: Callback, scratch: str) -> tune.Tuner:
-    resources = {"cpu": 1, "gpu": 1 if workers.device == "cuda" else 0}
+class StopSignal(Stopper):
+    """Ctrl-C: the first one ends the sweep in order, another one at once.
+
+    Tune's own handler ends its loop, but not its wait for a next trial, which lasts minutes while another driver works.
+    """
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the sweep is to end."""
+        return self._stopped
+
+    @contextmanager
+    def by_ctrl_c(self) -> Iterator[None]:
+        """Take SIGINT for the time of the block; only the main thread can."""
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            self._stopped = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _tuner(
+    job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper, scratch: str
+) -> tune.Tuner:
+    resources: dict[str, float] = {"cpu": 1, "gpu": 1 if workers.device == "cuda" else 0}
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(train_pack, job=job), resources),
         tune_config=tune.TuneConfig(
@@ -72,6 +127,7 @@ def _tuner(job: Job, searcher: PackSearcher, workers: Workers, watcher: Callback
             storage_path=scratch,
             verbose=0,
             callbacks=[watcher],
+            stop=stop,
             failure_config=tune.FailureConfig(max_failures=NUM_ATTEMPTS - 1),
         ),
     )
@@ -94,9 +150,7 @@ class Watcher(Callback):
         """Bring the display up to date."""
         board, searcher = self._display.board, self._searcher
         board.finished, board.failed, board.blocked = searcher.finished, searcher.failed, searcher.blocked
-        board.packs = {
-            trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()
-        }
+        board.packs = {trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()}
         board.note = self._mirror.note
         self._display.refresh()
 
@@ -144,14 +198,18 @@ def _failure(spec: Spec, pack: Sequence[Spec], trial: Trial) -> Failure:
 
 
 class MirrorThread:
-    """Mirrors finished runs to MLflow beside the sweep; a tracker that is slow or down delays only this."""
+    """Mirrors finished runs to MLflow beside the sweep; a tracker that is slow or down delays only this.
+
+    When the block ends, it takes up to `seconds_at_end` for what is left. `note` says what it is behind with.
+    """
 
     def __init__(self, mirror: Mirror, plan: Plan) -> None:
         self.note = ""
+        self.seconds_at_end = 0.0
         self._mirror = mirror
-        self._plan = plan
+        self._specs = list(plan.runs.values())
         self._wake = threading.Event()
-        self._over = False
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> "MirrorThread":
@@ -159,17 +217,28 @@ class MirrorThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over = True
+        self._over.set()
         self.wake()
-        self._thread.join()
+        self._thread.join(None if math.isinf(self.seconds_at_end) else self.seconds_at_end)
+        if self.seconds_at_end and not self._thread.is_alive():
+            self._catch_up(within_seconds=self.seconds_at_end)
 
     def wake(self) -> None:
         """Say that there may be something to mirror."""
         self._wake.set()
 
     def _loop(self) -> None:
-        while not self._over:
-            self._wake.wait()
+        while not self._over.is_set():
+            self._wake.wait(SECONDS_BETWEEN_TURNS)
             self._wake.clear()
-            outcome = self._mirror.mirror(list(self._plan.runs.values()))
-            self.note = f"MLflow is {outcome.num_delayed} runs behind ({outcome.error})" if outcome.num_delayed else ""
+            if not self._over.is_set():
+                self._catch_up(within_seconds=SECONDS_OF_A_TURN)
+
+    def _catch_up(self, *, within_seconds: float) -> None:
+        try:
+            outcome = self._mirror.mirror(self._specs, within_seconds=within_seconds)
+        except OSError as error:
+            self.note = f"MLflow is behind ({error})"
+            return
+        delayed, error_text = outcome.num_delayed, outcome.error
+        self.note = f"MLflow is {delayed} runs behind ({error_text})" if delayed else ""

@@ -1,10 +1,9 @@
 """Rows of a grid: one per planned cell, the missing and failed ones included."""
 
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +32,7 @@ def export(plan: Plan, store: Store, path: Path) -> Path:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -54,8 +53,9 @@ def rows(plan: Plan, store: Store, running: frozenset[str] | set[str]) -> Iterat
     """One row per planned run, parents first."""
     mask_measurements: dict[Mask, Mapping[str, float]] = {}
     for run, spec in plan.runs.items():
-        row = {**planned_columns(spec), "grid": plan.grid, "status": status(plan, run, running)}
-        match row["status"]:
+        state = status(plan, run, running)
+        row = {**planned_columns(spec), "grid": plan.grid, "status": state}
+        match state:
             case "finished":
                 record = store.record(spec)
                 row |= _measured(spec, record)
@@ -66,6 +66,10 @@ def rows(plan: Plan, store: Store, running: frozenset[str] | set[str]) -> Iterat
                 row["failure"] = f"{failure.error}: {failure.message} ({store.failure_path(spec)})"
             case "blocked":
                 row["failure"] = f"blocked: {', '.join(f'{parent} has failed' for parent in _failed_among(spec, plan))}"
+            case "running" | "missing":
+                pass
+            case _:
+                assert_never(state)
         yield row | _of_mask(spec, mask_measurements)
 
 

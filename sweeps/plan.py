@@ -29,9 +29,9 @@ class Pack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a sweep has to do: all runs by id (parents first), and which of them are finished, failed, blocked or missing.
+    """What a sweep has to do: all runs by id, parents first, and which are finished, failed, blocked or missing.
 
-    A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `stale` says for
+    A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `stale` says of
     missing runs that the store holds under an earlier version of their stage why they run again.
     """
 
@@ -96,6 +96,8 @@ def with_parents(cells: Iterable[Spec]) -> dict[str, Spec]:
 
 def descendants(runs: Mapping[str, Spec], roots: Collection[str]) -> frozenset[str]:
     """The runs that descend from one of the roots, which are not among them."""
+    if not roots:
+        return frozenset()
     return frozenset(
         key
         for key, spec in runs.items()

@@ -1,7 +1,7 @@
 """A Tune searcher that hands out a pack as soon as its own parents are committed: no barrier between stages."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -12,39 +12,43 @@ from subind.store import Store
 from sweeps.plan import Pack, Plan, descendants
 
 SECONDS_BETWEEN_LOOKS = 5.0
-"""How often the store is asked what other drivers have finished."""
+"""How often the store is asked what other drivers have finished, and what has failed there."""
 
 
 class PackSearcher(Searcher):
     """Hands the packs of a plan to Tune, and keeps account of what is running, failed and blocked.
 
     A pack that another driver computes (its heartbeat is alive) is handed out only when that driver has left it.
+    Nothing more is handed out once `is_stopped()`. While no pack is running and none can, Tune does nothing but ask for
+    one again: `on_wait` is called then.
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, *, is_stopped: Callable[[], bool] = lambda: False) -> None:
         super().__init__(metric=None, mode=None)
+        self.on_wait: Callable[[], None] = lambda: None
         self.plan = plan
         self.finished = set(plan.finished)
         self.failed = set(plan.failed)
         self.blocked = set(plan.blocked)
         self.running: dict[str, Pack] = {}
         self._store = store
+        self._is_stopped = is_stopped
         self._waiting = list(plan.packs)
-        self._own = {pack.name for pack in plan.packs}
         self._started: set[str] = set()
-        self._looked = 0.0
+        self._looked = float("-inf")
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next pack that can run now, as a Tune config; None to wait; FINISHED when nothing is left."""
         self._look()
         self._drop_what_needs_no_run()
-        if not self._waiting:
+        if not self._waiting or self._is_stopped():
             return Searcher.FINISHED
-        elsewhere = {beat.pack for beat in self._store.heartbeats() if beat.pack not in self._started}
-        taken = {each for beat in self._store.heartbeats() if beat.pack in elsewhere for each in beat.runs}
+        taken = {run for beat in self._store.heartbeats() if beat.pack not in self._started for run in beat.runs}
         for pack in self._waiting:
-            if self._is_ready(pack) and not taken.intersection(pack.runs):
+            if _parents(pack) <= self.finished and taken.isdisjoint(pack.runs):
                 return self._handed_out(pack, trial_id)
+        if not self.running:
+            self.on_wait()
         return None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -57,7 +61,7 @@ class PackSearcher(Searcher):
                 self.finished.add(run_id(spec))
             else:
                 self.failed.add(run_id(spec))
-        self.blocked |= descendants(self.plan.runs, self.failed) - self.finished - self.failed
+        self._block()
 
     def num_waiting(self) -> int:
         """How many packs are not yet handed out."""
@@ -74,9 +78,17 @@ class PackSearcher(Searcher):
         """Nothing: see `save`."""
 
     def _look(self) -> None:
-        if time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
-            self.finished |= self._store.finished() & self.plan.runs.keys()
-            self._looked = time.monotonic()
+        if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        planned, own = self.plan.runs.keys(), {run for pack in self.running.values() for run in pack.runs}
+        self.finished |= self._store.finished() & planned
+        self.failed |= (self._store.failed() & planned) - own
+        self.failed -= self.finished
+        self._block()
+        self._looked = time.monotonic()
+
+    def _block(self) -> None:
+        self.blocked = set(descendants(self.plan.runs, self.failed)) - self.finished - self.failed
 
     def _drop_what_needs_no_run(self) -> None:
         done = self.finished | self.failed | self.blocked
@@ -87,9 +99,6 @@ class PackSearcher(Searcher):
                 kept.append(Pack(name=pack.name, stage=pack.stage, specs=left))
         self._waiting = kept
 
-    def _is_ready(self, pack: Pack) -> bool:
-        return _parents(pack) <= self.finished
-
     def _handed_out(self, pack: Pack, trial_id: str) -> dict[str, Any]:
         self._waiting.remove(pack)
         self._started.add(pack.name)
@@ -97,5 +106,5 @@ class PackSearcher(Searcher):
         return {"pack": pack.name, "runs": list(pack.runs)}
 
 
-def _parents(pack: Pack) -> Collection[str]:
+def _parents(pack: Pack) -> set[str]:
     return {run_id(parent) for spec in pack.specs for parent in specs.parents(spec)}

@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ def available_workers(device: str) -> Workers:
 
 def _num_gpus() -> int:
     """The CUDA devices that PyTorch sees. A machine without NVIDIA's driver has none, and PyTorch is not asked."""
-    if shutil.which("nvidia-smi") is None and not os.path.exists("/proc/driver/nvidia"):
+    if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
         return 0
     import torch
 

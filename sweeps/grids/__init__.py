@@ -4,7 +4,10 @@ A user's own grid is a Python file with the same function, given by its path.
 """
 
 import importlib.util
+import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from subind.spec import Transfer
 from sweeps.grids import figure_3_depth_2, paper_arithmetic, quickstart
@@ -35,14 +38,29 @@ def label(name: str) -> str:
 def _from_file(path: Path) -> tuple[Transfer, ...]:
     if not path.is_file():
         raise ValueError(f"grid is {str(path)!r}: there is no such file")
+    try:
+        made = _made_by(path)
+    except Exception as error:  # whatever the user's code raises is told by its place there
+        raise ValueError(f"grid {str(path)!r} cannot be made: {_told(error, path)}") from error
+    cells = tuple(made) if isinstance(made, Iterable) else (made,)
+    if not cells or not all(isinstance(cell, Transfer) for cell in cells):
+        raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
+    return cells
+
+
+def _made_by(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(f"subind_grid_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not callable(getattr(module, "grid", None)):
-        raise ValueError(f"grid {str(path)!r} has no function grid(): define one that gives a tuple of Transfer specs")
-    cells = tuple(module.grid())
-    if not cells or not all(isinstance(cell, Transfer) for cell in cells):
-        raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
-    return cells
+        raise ValueError("it has no function grid(); define one that gives a tuple of Transfer specs")
+    return module.grid()
+
+
+def _told(error: Exception, path: Path) -> str:
+    """The error in one line, with the last line of the file that it came through."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    place = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
