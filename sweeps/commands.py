@@ -77,7 +77,7 @@ def import_weights(store: Store, path: Path) -> str:
     """Put a file of weights into the store; its SHA-256. Raises ValueError if it is no safetensors file."""
     content = path.read_bytes()
     try:
-        tensors = deserialize(content)
+        tensors = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file ({error}): save the model with save_pretrained") from None
     if not any(name.removeprefix("transformer.") == "wte.weight" for name, _ in tensors):

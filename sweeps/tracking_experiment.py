@@ -165,7 +165,7 @@ def _client(uri: str) -> MlflowClient:
 
 def _is_complete(run: Run) -> bool:
     """Whether all is logged: a run is made with the status RUNNING and becomes FINISHED last."""
-    return run.info.status == "FINISHED"
+    return bool(run.info.status == "FINISHED")
 
 
 def _pieces(items: Sequence[Item], longest: int) -> Iterator[Sequence[Item]]:

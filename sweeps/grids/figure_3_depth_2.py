@@ -1,8 +1,8 @@
 """The depth-2 part of the paper's Figure 3, for a machine without GPU: one seed, nine controls, five sample counts.
 
 Discovery succeeds more or less well from draw to draw: on this donor, mask seeds 0, 1 and 2 end at a hard accuracy on
-the subtask of 0.951, 0.999 and 0.985, at densities of 5.0%, 5.0% and 5.5%. The published mask has 1.00, so the recipients
-here start from the first mask that reaches 0.99, chosen by the subtask alone.
+the subtask of 0.951, 0.999 and 0.985, at densities of 5.0%, 5.0% and 5.5%. The published mask has 1.00, so the
+recipients here start from the first mask that reaches 0.99, chosen by the subtask alone.
 """
 
 from dataclasses import replace
