@@ -1,8 +1,8 @@
 """The whole method in small, in minutes on two CPU cores: 5 seeds, 5 sample counts, 6 controls.
 
 A one-layer model without dropout, 50 integers and modulus 5 keep donors quick: they leave the plateau at an accuracy of
-0.5 after 200 to 800 steps. At this penalty every seed's mask reached a hard accuracy of 1 with 8% to 17% of the weights
-(at 1e-5 one did not). All stages together take four to five core-minutes.
+0.5 after 200 to 800 steps. At this penalty every seed's mask reached a hard accuracy of 1 with 8% to 17% of the
+weights. All stages together take four to five core-minutes.
 """
 
 from subind.spec import (
