@@ -203,7 +203,7 @@ def test_ui_scatter_chart_of_groups_puts_mean_accuracy_against_sample_count(page
     page.group_by("control")
     page.wait_for_text(f"Group: {CONTROLS[0]}")
     page.group_by("num_disambiguation")
-    page.wait_for_text(f"Group: {CONTROLS[0]}, {NUM_DISAMBIGUATION[0]}")
+    page.wait_for_text(f"num_disambiguation: {NUM_DISAMBIGUATION[0]}")
     page.click("//input[@name='runs-view-mode' and @value='CHART']/ancestor::label")
     page.click("(//button[contains(.,'Add chart')])[1]")
     page.click("//*[@role='menuitem'][contains(.,'Scatter')]")
