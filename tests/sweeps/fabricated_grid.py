@@ -1,0 +1,66 @@
+"""A user's grid file and a store of fabricated runs of it, for tests of commands."""
+
+from pathlib import Path
+
+from subind.fingerprint import run_id
+from subind.spec import Donor, Mask, Spec, Transfer
+from subind.store import Store
+from tests.specs import tiny_donor, tiny_mask, tiny_transfer
+from tests.sweeps.fabricated import commit_fabricated
+
+GRID = '''"""Two seeds of two controls at two sample counts."""
+
+from subind.spec import Transfer
+from tests.specs import tiny_donor, tiny_mask, tiny_transfer
+
+
+def grid() -> tuple[Transfer, ...]:
+    return tuple(
+        tiny_transfer(name, mask=tiny_mask(donor=tiny_donor(seed=seed), seed=seed), seed=seed, num_disambiguation=count)
+        for seed in (0, 1)
+        for count in (4, 8)
+        for name in ("subnetwork", "random_init")
+    )
+'''
+"""Two donors, two masks, eight transfers, four of which need a mask."""
+
+NUM_RUNS = {"donor": 2, "mask": 2, "transfer": 8}
+
+
+def written_grid(folder: Path) -> str:
+    """The path of the grid's file, written to the folder."""
+    path = folder / "tiny.py"
+    path.write_text(GRID)
+    return str(path)
+
+
+def donor(seed: int) -> Donor:
+    return tiny_donor(seed=seed)
+
+
+def mask(seed: int) -> Mask:
+    return tiny_mask(donor=donor(seed), seed=seed)
+
+
+def transfers(seed: int) -> list[Transfer]:
+    return [
+        tiny_transfer(name, mask=mask(seed), seed=seed, num_disambiguation=count)
+        for count in (4, 8)
+        for name in ("subnetwork", "random_init")
+    ]
+
+
+def runs(seed: int) -> list[Spec]:
+    """All runs of the seed, parents first."""
+    return [donor(seed), mask(seed), *transfers(seed)]
+
+
+def store_with(folder: Path, *committed: Spec) -> Store:
+    """The store `store` in the folder, with fabricated runs of the specs."""
+    store = Store(str(folder / "store"))
+    commit_fabricated(store, committed)
+    return store
+
+
+def ids(several: list[Spec]) -> set[str]:
+    return set(map(run_id, several))

@@ -1,0 +1,153 @@
+"""Columns of a planned cell, and the part of a grid that `--where` takes."""
+
+from dataclasses import replace
+
+import pytest
+
+from subind.fingerprint import run_id
+from subind.results import ROW_SCHEMA
+from subind.spec import Transfer
+from sweeps.cells import chosen, condition, planned_columns
+from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
+
+
+def _cells() -> tuple[Transfer, ...]:
+    """Two controls, three sample counts and four seeds; random_init has no mask."""
+    return tuple(
+        tiny_transfer(name, num_disambiguation=count, seed=seed)
+        for name in ("subnetwork", "random_init")
+        for count in (2, 4, 10)
+        for seed in (0, 1, 2, 3)
+    )
+
+
+def _chosen(*texts: str) -> tuple[Transfer, ...]:
+    return chosen(_cells(), [condition(text) for text in texts])
+
+
+def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
+    cell = tiny_transfer(mask=tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6), seed=3)
+    columns = planned_columns(cell)
+    expected = {
+        "run_id": run_id(cell),
+        "stage": "transfer",
+        "control": "subnetwork",
+        "num_layers": 2,
+        "d_model": 16,
+        "rule": "a ** 2 + a * b",
+        "modulus": 7,
+        "num_integers": 12,
+        "subtask": "a * b",
+        "num_ambiguous": 12,
+        "num_disambiguation": 6,
+        "seed": 3,
+        "mask_seed": 4,
+        "donor_seed": 5,
+        "penalty": 1e-6,
+        "temperature_schedule": "exponential",
+        "final_temperature": 100.0,
+        "parent_id": run_id(tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6)),
+        "rivals": ["2 * a ** 2", "2 * b ** 2"],
+    }
+    assert columns == expected
+
+
+def test_columns_of_a_run_without_parents_leave_out_what_does_not_apply() -> None:
+    absent = {"parent_id", "mask_seed", "donor_seed", "penalty", "subtask"}
+    assert planned_columns(tiny_transfer("random_init")).keys().isdisjoint(absent)
+
+
+@pytest.mark.parametrize("spec", [tiny_donor(), tiny_mask(), tiny_transfer(), tiny_transfer("full_transfer")])
+def test_columns_are_columns_of_a_result_row(spec: Transfer) -> None:
+    assert planned_columns(spec).keys() <= set(ROW_SCHEMA.names)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("seed=2", {2}),
+        ("seed==2", {2}),
+        ("seed!=2", {0, 1, 3}),
+        ("seed<2", {0, 1}),
+        ("seed<=2", {0, 1, 2}),
+        ("seed>2", {3}),
+        ("seed>=2", {2, 3}),
+        ("  seed  <  2 ", {0, 1}),
+    ],
+)
+def test_condition_on_the_seed_leaves_the_seeds_for_which_it_holds(text: str, seeds: set[int]) -> None:
+    assert {cell.seed for cell in _chosen(text)} == seeds
+
+
+def test_comparison_of_a_count_is_of_numbers_not_of_texts() -> None:
+    assert {cell.num_disambiguation for cell in _chosen("num_disambiguation<10")} == {2, 4}
+
+
+def test_condition_on_a_fraction_reads_the_value_as_one() -> None:
+    assert len(_chosen("penalty=0.0000001")) == 12
+
+
+def test_condition_on_a_text_column_is_of_texts() -> None:
+    left = _chosen("control=random_init")
+    assert left == _cells()[12:]
+
+
+@pytest.mark.parametrize("text", ["rule=a**2+a*b", "subtask = (a*b)"])
+def test_condition_on_a_rule_knows_its_other_spellings(text: str) -> None:
+    expected = _cells() if text.startswith("rule") else _cells()[:12]
+    assert _chosen(text) == expected
+
+
+def test_condition_on_a_column_leaves_out_cells_that_do_not_have_it() -> None:
+    assert _chosen("mask_seed>=0") == _cells()[:12]
+
+
+def test_inequality_on_a_column_leaves_out_cells_that_do_not_have_it() -> None:
+    assert _chosen("mask_seed!=1") == _cells()[:12]
+
+
+def test_several_conditions_must_all_hold() -> None:
+    left = _chosen("seed<2", "num_disambiguation>=4", "control=subnetwork")
+    expected = [("subnetwork", count, seed) for count in (4, 10) for seed in (0, 1)]
+    assert [(planned_columns(each)["control"], each.num_disambiguation, each.seed) for each in left] == expected
+
+
+def test_no_condition_leaves_the_grid_as_it_is() -> None:
+    assert _chosen() == _cells()
+
+
+def test_depth_of_a_grid_without_donors_can_be_chosen() -> None:
+    deep = tiny_transfer("random_init")
+    deep = replace(deep, control=replace(deep.control, model=tiny_model(num_layers=4)))
+    assert chosen([deep, *_cells()], [condition("num_layers=4")]) == (deep,)
+
+
+@pytest.mark.parametrize("text", ["seed", "seed~3", "=3", "seed<", "", "seed 3"])
+def test_text_that_is_no_condition_raises_an_error_that_shows_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no condition: write a column, .* such as seed<3"):
+        condition(text)
+
+
+def test_value_of_another_type_raises_an_error_that_names_column_type_and_value() -> None:
+    with pytest.raises(ValueError, match=r"--where seed<three: 'three' is no int: seed is of type int, such as 0"):
+        _chosen("seed<three")
+
+
+def test_fraction_for_a_count_raises_an_error() -> None:
+    with pytest.raises(ValueError, match=r"'2\.5' is no int"):
+        _chosen("num_layers=2.5")
+
+
+def test_unknown_column_raises_an_error_that_lists_the_columns() -> None:
+    with pytest.raises(ValueError, match=r"'layers' is no column of this grid; it has .*num_layers"):
+        _chosen("layers=2")
+
+
+def test_conditions_that_leave_no_cell_raise_an_error_that_names_them() -> None:
+    with pytest.raises(ValueError, match="no cell of the grid has seed=0 and seed=1: widen"):
+        _chosen("seed=0", "seed=1")
+
+
+def test_rule_that_is_none_raises_an_error_with_the_condition() -> None:
+    with pytest.raises(ValueError, match="--where rule=import: "):
+        _chosen("rule=import")

@@ -1,0 +1,239 @@
+"""What the commands do, on fabricated stores: plans, forecasts, states, room on the disk."""
+
+import os
+import shutil
+import socket
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from subind.fingerprint import run_id
+from subind.spec import Spec
+from subind.store import Heartbeat, Store
+from sweeps import commands
+from sweeps.commands import Request
+from sweeps.cost import operations
+from sweeps.plan import Plan
+from tests.subind.records import small_failure
+from tests.sweeps.fabricated_grid import NUM_RUNS, donor, ids, mask, runs, store_with, transfers, written_grid
+
+DiskUsage = namedtuple("DiskUsage", ["total", "used", "free"])
+
+
+def _planned(folder: Path, store: Store, *where: str, num_workers: int = 2) -> Plan:
+    request = Request(grid=written_grid(folder), where=where, store=store.url)
+    return commands.planned(request, store, device="cpu", num_workers=num_workers)
+
+
+def _beat(store: Store, *several: Spec) -> None:
+    heartbeat = Heartbeat(
+        pack="under-way",
+        runs=tuple(map(run_id, several)),
+        host=socket.gethostname(),
+        process=os.getpid(),
+        epoch=1,
+        step=3,
+        num_steps=9,
+        time=time.time(),
+    )
+    store.beat(heartbeat)
+
+
+# ---- plan
+
+
+def test_plan_of_a_users_grid_file_is_named_after_the_file(tmp_path: Path) -> None:
+    found = _planned(tmp_path, store_with(tmp_path))
+    assert found.grid == "tiny"
+    assert len(found.runs) == sum(NUM_RUNS.values())
+
+
+def test_plan_of_a_part_has_the_parents_of_that_part_only(tmp_path: Path) -> None:
+    found = _planned(tmp_path, store_with(tmp_path), "seed=1", "control=subnetwork")
+    expected = ids([donor(1), mask(1), *(each for each in transfers(1) if each.control != transfers(1)[1].control)])
+    assert set(found.runs) == expected
+
+
+def test_plan_data_count_runs_stages_and_packs(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0))
+    store.fail(donor(1), small_failure(donor(1)))
+    found = _planned(tmp_path, store)
+    data = commands.plan_data(found, seconds=1.5)
+    expected = {
+        "grid": "tiny",
+        "cells": 12,
+        "finished": 1,
+        "failed": 1,
+        "blocked": 3,
+        "missing": 7,
+        "stale": 0,
+        "packs": len(found.packs),
+        "stages": NUM_RUNS,
+        "forecast_seconds": 1.5,
+    }
+    assert data == expected
+
+
+def test_store_of_a_request_is_the_folder_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Request(grid="quickstart", where=(), store="here").opened().url == str(tmp_path / "here")
+
+
+def test_store_of_a_request_may_be_a_url() -> None:
+    assert Request(grid="quickstart", where=(), store="memory://sweep").opened().url == "memory://sweep"
+
+
+def test_name_of_a_part_tells_grid_and_conditions_without_signs_of_the_shell() -> None:
+    request = Request(grid="grids/tiny.py", where=("seed < 2", "num_layers!=4"), store="store")
+    assert request.name == "tiny-seed_below_2-num_layers_not_4"
+
+
+def test_name_of_a_whole_grid_is_the_grids() -> None:
+    assert Request(grid="paper-arithmetic", where=(), store="store").name == "paper-arithmetic"
+
+
+# ---- forecast
+
+
+def test_forecast_shares_the_work_among_workers_at_the_speed_of_finished_runs(tmp_path: Path) -> None:
+    store = store_with(tmp_path, *runs(0), donor(1), mask(1))
+    found = _planned(tmp_path, store, num_workers=2)
+    finished = [*runs(0), donor(1), mask(1)]
+    done = sum(operations(each) * 3 / each.num_epochs for each in finished)  # fabricated records have three epochs
+    speed = done / (len(finished) * 6.0 / 4)  # of six seconds, in packs of four
+    expected = sum(map(operations, transfers(1))) / 2 / speed
+    seconds = commands.forecast_seconds(found, store, device="cpu", num_workers=2)
+    assert seconds == pytest.approx(expected)
+
+
+def test_forecast_is_no_shorter_than_a_chain_of_donor_mask_and_transfer(tmp_path: Path) -> None:
+    finished = transfers(1)[0]
+    store = store_with(tmp_path, finished)
+    found = _planned(tmp_path, store, "seed=1", "control=subnetwork")
+    speed = operations(finished) * 3 / finished.num_epochs / (6.0 / 4)
+    expected = sum(map(operations, [donor(1), mask(1), transfers(1)[2]])) / speed
+    assert commands.forecast_seconds(found, store, device="cpu", num_workers=8) == pytest.approx(expected)
+
+
+def test_forecast_on_a_gpu_is_unknown_where_only_a_cpu_has_computed(tmp_path: Path) -> None:
+    store = store_with(tmp_path, *runs(0))
+    assert commands.forecast_seconds(_planned(tmp_path, store), store, device="cuda", num_workers=1) is None
+
+
+def test_forecast_on_a_cpu_is_known_for_an_empty_store(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    seconds = commands.forecast_seconds(_planned(tmp_path, store), store, device="cpu", num_workers=2)
+    assert seconds is not None
+    assert seconds > 0
+
+
+def test_forecast_of_a_finished_grid_is_zero(tmp_path: Path) -> None:
+    store = store_with(tmp_path, *runs(0), *runs(1))
+    assert commands.forecast_seconds(_planned(tmp_path, store), store, device="cpu", num_workers=2) == 0.0
+
+
+# ---- status
+
+
+def test_status_counts_each_run_in_one_state(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0))
+    store.fail(donor(1), small_failure(donor(1)))
+    _beat(store, mask(0))
+    data = commands.status_data(_planned(tmp_path, store), store)
+    counts = {state: data[state] for state in ("finished", "running", "failed", "blocked", "missing")}
+    assert counts == {"finished": 1, "running": 1, "failed": 1, "blocked": 3, "missing": 6}
+
+
+def test_status_counts_each_stage(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0))
+    store.fail(donor(1), small_failure(donor(1)))
+    stages = commands.status_data(_planned(tmp_path, store), store)["stages"]
+    assert stages == {
+        "donor": {"finished": 1, "running": 0, "failed": 1, "blocked": 0, "missing": 0},
+        "mask": {"finished": 0, "running": 0, "failed": 0, "blocked": 1, "missing": 1},
+        "transfer": {"finished": 0, "running": 0, "failed": 0, "blocked": 2, "missing": 6},
+    }
+
+
+def test_status_says_why_a_run_failed_and_where_its_traceback_is(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    store.fail(mask(0), small_failure(mask(0)))
+    (failure,) = commands.status_data(_planned(tmp_path, store), store)["failures"]
+    expected = {
+        "run_id": run_id(mask(0)),
+        "stage": "mask",
+        "error": "RuntimeError",
+        "message": "out of luck",
+        "traceback": store.failure_path(mask(0)),
+    }
+    assert failure == expected
+    assert "Traceback" in Path(failure["traceback"]).read_text()
+
+
+def test_status_tells_the_packs_under_way(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    _beat(store, donor(0), donor(1))
+    (pack,) = commands.status_data(_planned(tmp_path, store), store)["packs"]
+    place = {"pack": "under-way", "host": socket.gethostname(), "process": os.getpid()}
+    assert pack == {**place, "step": 3, "num_steps": 9}
+
+
+def test_status_leaves_out_the_packs_of_other_grids(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    _beat(store, donor(7))
+    assert commands.status_data(_planned(tmp_path, store), store)["packs"] == []
+
+
+# ---- failures and room
+
+
+def test_retry_makes_failed_runs_and_their_descendants_missing_again(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    store.fail(donor(0), small_failure(donor(0)))
+    assert commands.retry_failed(_planned(tmp_path, store), store) == 1
+    assert len(_planned(tmp_path, store).missing) == 12
+
+
+def test_retry_leaves_the_failures_of_other_parts_of_the_grid(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    store.fail(donor(0), small_failure(donor(0)))
+    assert commands.retry_failed(_planned(tmp_path, store, "seed=1"), store) == 0
+    assert store.failed() == ids([donor(0)])
+
+
+def test_full_disk_refuses_the_sweep_with_what_is_free_and_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(tmp_path)
+    found = _planned(tmp_path, store)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(10**12, 10**12, 10**8))
+    with pytest.raises(ValueError, match=r"--store is .*: its disk has 0\.1 GB free and the sweep needs about 0\.5 GB"):
+        commands.check_store(store, found)
+
+
+def test_store_that_is_not_there_yet_is_made_to_see_that_it_can_be(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "not" / "yet"))
+    commands.check_store(store, _planned(tmp_path, store))
+    assert list((tmp_path / "not" / "yet").iterdir()) == []
+
+
+def test_store_within_a_file_raises_an_error_that_names_it(tmp_path: Path) -> None:
+    store = Store(written_grid(tmp_path) + "/store")
+    with pytest.raises(OSError, match=r"tiny\.py"):
+        commands.check_store(store, _planned(tmp_path, store))
+
+
+def test_store_of_a_finished_grid_needs_neither_room_nor_access(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(tmp_path, *runs(0), *runs(1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(1, 1, 0))
+    commands.check_store(store, _planned(tmp_path, store))
+
+
+def test_disk_of_a_remote_store_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(f"memory://{tmp_path.name}")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(1, 1, 0))
+    commands.check_store(store, _planned(tmp_path, store))
