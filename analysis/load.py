@@ -5,6 +5,7 @@ A row describes one planned cell. Whether it has a result is told by its status 
 
 import hashlib
 import json
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
@@ -44,8 +45,8 @@ def load(path: str | PathLike[str]) -> pd.DataFrame:
     return rows
 
 
-def curves(path: str | PathLike[str], *, num_layers: int) -> pd.DataFrame:
-    """The validation accuracy of every finished transfer of one depth, a row per run and epoch.
+def curves(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFrame:
+    """The validation accuracy of the finished transfers among the given runs, a row per run and epoch.
 
     Columns: control, num_disambiguation, seed, epoch, validation_accuracy.
     """
@@ -54,7 +55,7 @@ def curves(path: str | PathLike[str], *, num_layers: int) -> pd.DataFrame:
     table = pq.read_table(
         path,
         columns=[*keys, "curve_epoch", "curve_validation_accuracy"],
-        filters=chosen & (pc.field("num_layers") == num_layers),
+        filters=chosen & pc.field("run_id").isin(pa.array(list(run_ids), pa.string())),
     ).combine_chunks()
     lists = [table.column(name) for name in ("curve_epoch", "curve_validation_accuracy")]
     lengths, others = (pc.fill_null(pc.list_value_length(each), 0) for each in lists)

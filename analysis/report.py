@@ -4,7 +4,8 @@
 """
 
 import base64
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from analysis.artifacts import write_figure, write_table
 from analysis.figures import figure_3 as figure_3_picture
 from analysis.figures import training as training_picture
 from analysis.load import curves, load, row_fingerprint, transfers
+from analysis.settings import Combination, combinations, distinct
+from analysis.settings import sentences as settings_sentences
 from analysis.statistics import LEVEL, MOST_EXACT_PAIRS
 from analysis.tables import coverage, failures, figure_3, masks, training
-from analysis.tables.wording import listed
+from analysis.tables.wording import DASH, listed
 
 TEMPLATE = "report.html"
 PACKAGES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy")
@@ -49,27 +52,29 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A figure of the report, and what it shows for those who cannot see it."""
+    """A figure of the report, what it shows for those who cannot see it, and the sheet that stands below it if any."""
 
     name: str
     figure: Figure
     title: str
     description: str
+    sheet: str = ""
 
 
 def write_report(rows: Path, output: Path) -> Path:
     """Write the tables and figures of the result rows into the folder `output`; the path of its index.html.
 
-    Raises FileNotFoundError or ValueError if the rows cannot be read or mix what one figure cannot show.
+    Figures are drawn for every combination of settings: figure_3.png if there is one, else figure_3-1.png and so on;
+    those of an earlier report in the folder are replaced.
+    Raises FileNotFoundError or ValueError if the rows cannot be read.
     """
     loaded = load(rows)
     fingerprint = row_fingerprint(loaded)
     sheets = _sheets(loaded)
-    depth = _deepest(loaded)
-    learning = training.table(curves(rows, num_layers=depth))
-    pictures = [_figure_3(loaded, sheets["figure_3"].numbers), _training(learning, depth)]
+    pictures = _pictures(rows, loaded, sheets["figure_3"].numbers)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_pictures(folder)
     for sheet in sheets.values():
         write_table(sheet.numbers, sheet.shown, stem=folder / sheet.name, fingerprint=fingerprint)
     for picture in pictures:
@@ -89,35 +94,57 @@ def _sheets(loaded: pd.DataFrame) -> dict[str, Sheet]:
     return {sheet.name: sheet for sheet in sheets}
 
 
-def _deepest(loaded: pd.DataFrame) -> int:
-    """The greatest depth with a finished transfer, or of all rows if none has finished."""
-    given = transfers(loaded)
-    finished = given[given["status"] == "finished"]
-    return int((loaded if finished.empty else finished)["num_layers"].max())
+def _pictures(rows: Path, loaded: pd.DataFrame, table: pd.DataFrame) -> list[Picture]:
+    """Figure 3 of every combination of settings, then the training of every combination."""
+    found = combinations(transfers(loaded))
+    endings = [f"-{place}" for place in range(1, len(found) + 1)] if len(found) > 1 else [""]
+    accuracies = [_figure_3(each, table, ending=ending) for each, ending in zip(found, endings, strict=True)]
+    accuracies[-1] = replace(accuracies[-1], sheet="figure_3")
+    learned = [_training(rows, each, loaded, ending=ending) for each, ending in zip(found, endings, strict=True)]
+    return [*accuracies, *learned]
 
 
-def _figure_3(loaded: pd.DataFrame, table: pd.DataFrame) -> Picture:
+def _figure_3(combination: Combination, table: pd.DataFrame, *, ending: str) -> Picture:
     points = published.accuracies()
-    if not published.is_comparable(transfers(loaded)):
+    if not published.is_comparable(combination.rows):
         points = points.iloc[:0]
-    panels = figure_3.panels(table)
+    cells = combination.part(table)
+    panels = figure_3.panels(cells)
     titles = listed([title for _, title in panels]) if panels else "no finished cell"
     return Picture(
-        name="figure_3",
-        figure=figure_3_picture.draw(table, panels=panels, published=points, source=published.SOURCE),
-        title=f"Test accuracy against disambiguation samples: {titles}",
+        name=f"figure_3{ending}",
+        figure=figure_3_picture.draw(
+            cells, panels=panels, published=points, source=published.SOURCE, title=combination.title
+        ),
+        title=_titled("Test accuracy against disambiguation samples", combination) + f": {titles}",
         description="One line per control with its interval. The numbers are those of the table below.",
     )
 
 
-def _training(learning: pd.DataFrame, depth: int) -> Picture:
-    title = f"Training at depth {depth}, mean over seeds"
+def _training(rows: Path, combination: Combination, loaded: pd.DataFrame, *, ending: str) -> Picture:
+    """The training at the greatest depth with a finished transfer, or of all rows if none has finished."""
+    given = combination.rows
+    finished = given[given["status"] == "finished"]
+    depth = int((loaded if finished.empty else finished)["num_layers"].max())
+    learning = training.table(curves(rows, run_ids=finished[finished["num_layers"] == depth]["run_id"].to_list()))
+    title = _titled(f"Training at depth {depth}, mean over seeds", combination)
     return Picture(
-        name="training",
-        figure=training_picture.draw(learning, num_seeds=training.num_seeds(learning), title=title),
+        name=f"training{ending}",
+        figure=training_picture.draw(learning, num_runs=training.num_runs(learning), title=title),
         title=title,
         description="Validation accuracy over epochs: each control's mean over seeds, a panel per number of samples.",
     )
+
+
+def _titled(text: str, combination: Combination) -> str:
+    return f"{text}, {combination.title}" if combination.title else text
+
+
+def _remove_pictures(folder: Path) -> None:
+    """Remove what an earlier report of another number of combinations left, which this page does not show."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"(figure_3|training)(-\d+)?\.(png|svg)", path.name):
+            path.unlink()
 
 
 def _page(
@@ -129,7 +156,7 @@ def _page(
     return environment.get_template(TEMPLATE).render(
         grids=listed(sorted(set(loaded["grid"]))),
         experiment=_experiment(transfers(loaded)),
-        sentences=[*coverage.sentences(sheets["coverage"].numbers), *figure_3.gaps(sheets["figure_3"].numbers)],
+        sentences=_sentences(loaded, sheets),
         coverage=_columns_and_rows(sheets["coverage"]),
         figure_3=_columns_and_rows(sheets["figure_3"]),
         masks=_columns_and_rows(sheets["masks"]),
@@ -142,6 +169,18 @@ def _page(
     )
 
 
+def _sentences(loaded: pd.DataFrame, sheets: dict[str, Sheet]) -> list[str]:
+    """What was run, and what the numbers stand on."""
+    given = transfers(loaded)
+    cells = distinct(sheets["figure_3"].numbers, given, cell=figure_3.CELL)
+    return [
+        *coverage.sentences(sheets["coverage"].numbers),
+        *settings_sentences(given),
+        *figure_3.gaps(cells),
+        *figure_3.replicates(loaded),
+    ]
+
+
 def _columns_and_rows(sheet: Sheet) -> tuple[list[str], list[tuple[str, ...]]]:
     return list(sheet.shown.columns), list(sheet.shown.itertuples(index=False, name=None))
 
@@ -150,23 +189,30 @@ def _experiment(given: pd.DataFrame) -> str:
     """What the recipients learn, in words; empty without transfers."""
     if given.empty:
         return ""
-    first = given.iloc[0]
-    depths = listed([str(depth) for depth in sorted(set(given["num_layers"]))])
     return (
-        f"Recipients learn {first['rule']} mod {first['modulus']} over {first['num_integers']:,} integers from "
-        f"{first['num_ambiguous']:,} ambiguous samples and a few that disambiguate; "
-        f"width {first['d_model']}, depth {depths}, {given['seed'].nunique()} seed(s)."
+        f"Recipients learn {_every(given, 'rule')} mod {_every(given, 'modulus')} over "
+        f"{_every(given, 'num_integers', ',')} integers from {_every(given, 'num_ambiguous', ',')} ambiguous samples "
+        f"and a few that disambiguate; width {_every(given, 'd_model')}, depth {_every(given, 'num_layers')}, "
+        f"{given['seed'].nunique()} seed(s)."
     )
 
 
+def _every(given: pd.DataFrame, name: str, form: str = "") -> str:
+    """The values of a column in words."""
+    return listed([format(value, form) for value in sorted(given[name].dropna().unique())] or [DASH])
+
+
 def _published_note(loaded: pd.DataFrame) -> str:
-    if not published.is_comparable(transfers(loaded)):
+    found = combinations(transfers(loaded))
+    comparable = [each for each in found if published.is_comparable(each.rows)]
+    if not comparable:
         return "No published numbers stand here, for these rows have another setting than the published one."
+    where = "; ".join(each.title for each in comparable)
     return (
         f"Published numbers ({published.SOURCE}) were read off its vector figures; the figure and the number of runs "
         "are named beside each. Its random and complement controls are those of its released code, so they "
         "stand beside random as released and complement as released. Published means over depths are one run per depth."
-    )
+    ) + (f" They stand only beside the published setting: {where}." if len(comparable) < len(found) else "")
 
 
 def _commits(loaded: pd.DataFrame) -> list[str]:

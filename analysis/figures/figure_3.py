@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
 from analysis import controls
-from analysis.figures.style import Style, grid, legend_label, look, styles, swatch
+from analysis.figures.style import Style, grid, headline, legend_label, look, styles, swatch
 
 WIDTH_OF_PANEL = 5.4
 WIDTH_OF_LEGEND = 2.6
@@ -28,10 +28,13 @@ WIDEST_SPREAD = 0.022
 most over this share of the axis, so that error bars stand side by side."""
 
 
-def draw(table: pd.DataFrame, *, panels: list[tuple[str, str]], published: pd.DataFrame, source: str) -> Figure:
+def draw(
+    table: pd.DataFrame, *, panels: list[tuple[str, str]], published: pd.DataFrame, source: str, title: str
+) -> Figure:
     """One panel per (depths, title) of `panels`, from the rows of the figure's table and the published points.
 
     `published` has the columns of `analysis.published.accuracies`, and no rows where nothing published is comparable.
+    `title` stands over all panels; an empty one takes no room.
     """
     looks = styles(controls.ordered(table["control"]))
     columns = max(len(panels), 1)
@@ -51,6 +54,8 @@ def draw(table: pd.DataFrame, *, panels: list[tuple[str, str]], published: pd.Da
         if published["depths"].isin(shown).any():
             entries.append(_published_entry(source, wrapped=columns == 1))
         _legend(figure, entries, beside=columns == 1)
+        if title:
+            headline(figure, title)
     return figure
 
 
@@ -161,7 +166,7 @@ def _nothing_finished(axes: Axes) -> None:
 
 
 def _control_entries(cells: pd.DataFrame, looks: dict[str, Style]) -> list[tuple[Line2D, str]]:
-    """An entry per control with the number of seeds behind its points."""
+    """An entry per control with the number of runs behind its points."""
     finished = cells[cells["num_finished"] > 0].groupby("control")["num_finished"]
     fewest, most = finished.min().to_dict(), finished.max().to_dict()
     return [

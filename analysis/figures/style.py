@@ -6,9 +6,11 @@ Paul Tol's "muted" set.
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from textwrap import fill
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import controls
@@ -35,6 +37,9 @@ STYLES = {
     "random_as_released": Style(color="#E69F00", marker="v"),
     "complement_as_released": Style(color="#A89F00", marker="<"),
 }
+CHARACTERS_PER_INCH = 11
+"""Of a bold title, rounded down."""
+
 OTHERS = (
     Style(color="#882255", marker="h"),
     Style(color="#332288", marker="p"),
@@ -73,13 +78,19 @@ def swatch(style: Style, *, with_marker: bool = True) -> Line2D:
 
 
 def count(fewest: int, most: int) -> str:
-    """The number of seeds behind the points of a line: one number or a range."""
+    """The number of runs behind the points of a line: one number or a range."""
     return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
 
 
 def legend_label(control: str, fewest: int, most: int) -> str:
-    """A control's name with its number of seeds."""
+    """A control's name with its number of runs."""
     return f"{controls.label(control)} ({count(fewest, most)})"
+
+
+def headline(figure: Figure, title: str) -> None:
+    """A bold title over all panels, broken into lines that fit the figure's width."""
+    width = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
+    figure.suptitle(fill(title, width), fontsize=10, fontweight="bold")
 
 
 def grid(axes: Axes) -> None:

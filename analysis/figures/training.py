@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import controls
-from analysis.figures.style import Style, grid, legend_label, look, styles, swatch
+from analysis.figures.style import Style, grid, headline, legend_label, look, styles, swatch
 
 MOST_COLUMNS = 5
 
 
-def draw(table: pd.DataFrame, *, num_seeds: dict[str, tuple[int, int]], title: str) -> Figure:
+def draw(table: pd.DataFrame, *, num_runs: dict[str, tuple[int, int]], title: str) -> Figure:
     """Small multiples from the columns control, num_disambiguation, epoch and mean of the training table."""
     samples = sorted(set(table["num_disambiguation"]))
     looks = styles(controls.ordered(table["control"]))
@@ -32,9 +32,9 @@ def draw(table: pd.DataFrame, *, num_seeds: dict[str, tuple[int, int]], title: s
             panels[index].set_visible(False)
         if not samples:
             figure.text(0.5, 0.5, "no transfer has finished", ha="center", color="#555555")
-        figure.suptitle(title, fontsize=10, fontweight="bold")
+        headline(figure, title)
         figure.supylabel("validation accuracy", fontsize=9)
-        _legend(figure, looks, num_seeds)
+        _legend(figure, looks, num_runs)
     return figure
 
 
@@ -48,9 +48,9 @@ def _panel(axes: Axes, table: pd.DataFrame, looks: dict[str, Style]) -> None:
     grid(axes)
 
 
-def _legend(figure: Figure, looks: dict[str, Style], num_seeds: dict[str, tuple[int, int]]) -> None:
+def _legend(figure: Figure, looks: dict[str, Style], num_runs: dict[str, tuple[int, int]]) -> None:
     if not looks:
         return
     handles = [swatch(style, with_marker=False) for style in looks.values()]
-    labels = [legend_label(control, *num_seeds[control]) for control in looks]
+    labels = [legend_label(control, *num_runs[control]) for control in looks]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(looks)), columnspacing=1.6)

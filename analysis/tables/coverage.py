@@ -1,25 +1,29 @@
-"""The table of coverage: of the planned cells of each stage, control and depth, how many have which status."""
+"""The table of coverage: of the planned cells of each stage, control and depth, how many have which status.
+
+A setting that varies among the transfers has a column, absent for the runs that do not have it. Every run counts once.
+"""
 
 import pandas as pd
 
-from analysis import controls
+from analysis import controls, settings
+from analysis.load import transfers
 from analysis.tables.wording import DASH
 from subind.results import STATUSES
 
-KEY = ["stage", "control", "num_layers"]
 STAGES = ("donor", "mask", "transfer")
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per stage, control (absent for donors and masks) and depth, with the counts of its planned cells.
 
-    Columns: stage, control, num_layers, planned and the statuses. The statuses are those of `subind.results.STATUSES`
-    and sum to `planned`.
+    Columns: stage, the varying settings, control, num_layers, planned and the statuses. The statuses are those of
+    `subind.results.STATUSES` and sum to `planned`.
     """
+    key = ["stage", *settings.varying(transfers(rows)), "control", "num_layers"]
     marks = pd.DataFrame({status: (rows["status"] == status).astype("int64") for status in STATUSES})
-    counted = pd.concat([rows[KEY], marks], axis=1).groupby(KEY, dropna=False, as_index=False)
+    counted = pd.concat([rows[key], marks], axis=1).groupby(key, dropna=False, as_index=False)
     counts = counted.agg(planned=("finished", "size"), **{status: (status, "sum") for status in STATUSES})
-    return counts.sort_values(KEY, key=_rank, kind="stable", ignore_index=True)
+    return counts.sort_values(key, key=_rank, kind="stable", ignore_index=True)
 
 
 def shown(coverage: pd.DataFrame) -> pd.DataFrame:
@@ -28,6 +32,7 @@ def shown(coverage: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "stage": coverage["stage"],
+            **settings.shown(coverage),
             "control": [DASH if pd.isna(name) else controls.label(name) for name in coverage["control"]],
             "depth": coverage["num_layers"].astype("string"),
             **counts,

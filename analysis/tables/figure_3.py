@@ -4,15 +4,21 @@ Scopes: every depth by itself, and the mean over depths. For the mean over depth
 averaged over all planned depths first, and the mean, its interval and the paired gaps are then taken over seeds; a seed
 counts only once all its depths have finished, so that every seed's number is a mean over the same depths.
 
+Settings: where one varies, each combination of settings is a table of its own with the combination in the first
+columns, and the tables stand one below the other.
+
+Replicates: several runs of one seed, which differ in what is no column here. They are averaged within their seed first,
+so that intervals and gaps are over seeds.
+
 The gap of a control is its accuracy minus that of `subnetwork` under the same seed, scope and number of samples.
 """
 
 import pandas as pd
 
-from analysis import controls, published
+from analysis import controls, published, settings
 from analysis.load import transfers
 from analysis.statistics import PairedDifference, paired_difference, t_interval
-from analysis.tables.wording import DASH, MISSING, decimal, interval, probability, signed
+from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 REFERENCE = "subnetwork"
 """The control that the others are compared with."""
@@ -20,11 +26,11 @@ REFERENCE = "subnetwork"
 MEAN_OVER_DEPTHS = "mean over depths"
 
 CELL = ["depths", "control", "num_disambiguation"]
-SETTING = ["rule", "modulus", "num_integers", "d_model", "subtask", "num_ambiguous", "penalty"]
-SETTING += ["temperature_schedule", "final_temperature"]
-"""What a row may say of the experiment beyond its cell and seed; one figure shows one setting."""
 
-MEAN = ["num_finished", "mean", "interval_low", "interval_high", "interval_method"]
+RUN = ["control", "num_layers", "num_disambiguation", "seed"]
+"""Transfers of one combination that are alike in these are replicates."""
+
+MEAN = ["num_finished", "num_seeds", "mean", "interval_low", "interval_high", "interval_method"]
 
 COLUMNS = {
     "scope": pd.StringDtype(),
@@ -33,6 +39,7 @@ COLUMNS = {
     "num_disambiguation": "Int64",
     "num_planned": "Int64",
     "num_finished": "Int64",
+    "num_seeds": "Int64",
     "mean": "Float64",
     "interval_low": "Float64",
     "interval_high": "Float64",
@@ -54,12 +61,19 @@ COLUMNS = {
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per scope, control and number of samples that is planned, with the columns and types of COLUMNS.
 
-    `num_planned` and `num_finished` count seeds; a cell without a finished seed has num_finished 0 and no mean.
-    Published columns are filled where the rows have the published setting. Raises ValueError if the transfers mix
-    settings or plan one cell twice under one seed.
+    Varying settings are the first columns, and the rows are grouped by them. `num_planned` and `num_finished` count
+    runs; of the mean over depths a run is one at every depth. A cell without a finished run has num_finished 0 and no
+    mean. The column num_seeds, the finished seeds, is there only if a seed has several runs. Published columns are
+    filled where a combination has the published setting.
     """
     given = transfers(rows)
-    _check_one_setting(given)
+    found = settings.combinations(given)
+    columns = [name for name in COLUMNS if name != "num_seeds" or _num_replicates(found) > 1]
+    return pd.concat([each.labelled(_table(each.rows)[columns]) for each in found], ignore_index=True)
+
+
+def _table(given: pd.DataFrame) -> pd.DataFrame:
+    """The table of one combination."""
     accuracies = seed_accuracies(given)
     cells = (
         _means(accuracies).merge(_gaps(accuracies), on=CELL, how="left").merge(_published(given), on=CELL, how="left")
@@ -71,38 +85,48 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_accuracies(given: pd.DataFrame) -> pd.DataFrame:
-    """One row per scope, control, number of samples and seed: depths, …, seed, finished, test_accuracy.
+    """One row per scope, control, number of samples and seed, with num_planned, num_finished and test_accuracy.
 
-    The scope of the mean over depths is there if several depths are planned; its `finished` says that all of them are.
+    The accuracy is the mean over the seed's finished runs. The scope of the mean over depths is there if several depths
+    are planned; it has as many runs as the depth of fewest.
     """
-    of_depth = given[["control", "num_layers", "num_disambiguation", "seed", "test_accuracy"]].assign(
-        depths=given["num_layers"].astype("string"), finished=given["status"] == "finished"
+    marked = given[[*RUN, "test_accuracy"]].assign(finished=given["status"] == "finished")
+    marked["test_accuracy"] = marked["test_accuracy"].where(marked["finished"])
+    of_depth = marked.groupby(RUN, as_index=False, sort=False).agg(
+        num_planned=("finished", "size"), num_finished=("finished", "sum"), test_accuracy=("test_accuracy", "mean")
     )
-    of_depth["test_accuracy"] = of_depth["test_accuracy"].where(of_depth["finished"])
+    of_depth["depths"] = of_depth["num_layers"].astype("string")
     depths = sorted(set(of_depth["num_layers"]))
     if len(depths) < 2:
         return of_depth.drop(columns="num_layers")
     grouped = of_depth.groupby(["control", "num_disambiguation", "seed"], as_index=False)
     over_depths = grouped.agg(
-        planned=("num_layers", "nunique"), finished=("finished", "sum"), test_accuracy=("test_accuracy", "mean")
+        planned_depths=("num_layers", "nunique"),
+        num_planned=("num_planned", "min"),
+        num_finished=("num_finished", "min"),
+        test_accuracy=("test_accuracy", "mean"),
     )
-    over_depths = over_depths[over_depths["planned"] == len(depths)].assign(depths=",".join(map(str, depths)))
-    over_depths["finished"] = over_depths["finished"] == len(depths)
-    over_depths["test_accuracy"] = over_depths["test_accuracy"].where(over_depths["finished"])
-    return pd.concat([over_depths.drop(columns="planned"), of_depth.drop(columns="num_layers")], ignore_index=True)
+    over_depths = over_depths[over_depths["planned_depths"] == len(depths)].assign(depths=",".join(map(str, depths)))
+    over_depths["test_accuracy"] = over_depths["test_accuracy"].where(over_depths["num_finished"] > 0)
+    return pd.concat(
+        [over_depths.drop(columns="planned_depths"), of_depth.drop(columns="num_layers")], ignore_index=True
+    )
 
 
 def shown(cells: pd.DataFrame) -> pd.DataFrame:
     """The table in words, one text column per heading."""
     has_mean = cells["num_finished"] > 0
+    seeds = {"seeds": cells["num_seeds"].astype("string")} if "num_seeds" in cells.columns else {}
     return pd.DataFrame(
         {
+            **settings.shown(cells),
             "scope": cells["scope"],
             "control": cells["control"].map(controls.label),
             "samples": cells["num_disambiguation"].astype("string"),
             "n finished / planned": cells["num_finished"].astype("string")
             + " / "
             + cells["num_planned"].astype("string"),
+            **seeds,
             "test accuracy": [
                 decimal(value) if finished else MISSING for value, finished in zip(cells["mean"], has_mean, strict=True)
             ],
@@ -129,7 +153,7 @@ def panels(cells: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def gaps(cells: pd.DataFrame) -> list[str]:
-    """Sentences that say where the means over seeds stand on fewer seeds than planned, or on one."""
+    """Sentences that say where the means stand on fewer seeds or runs than planned, or on one seed."""
     single = cells[cells["scope"] != MEAN_OVER_DEPTHS]
     partial = single[(single["num_finished"] < single["num_planned"]) & (single["num_finished"] > 0)]
     absent = single[single["num_finished"] == 0]
@@ -137,10 +161,36 @@ def gaps(cells: pd.DataFrame) -> list[str]:
     if len(absent):
         said.append(f"{len(absent):,} of {len(single):,} cells of the table have no finished seed and show as missing.")
     if len(partial):
-        said.append(f"{len(partial):,} of {len(single):,} cells stand on fewer seeds than planned: n tells for each.")
-    if (single["num_finished"] == 1).any():
+        counted = "runs" if "num_seeds" in cells.columns else "seeds"
+        said.append(
+            f"{len(partial):,} of {len(single):,} cells stand on fewer {counted} than planned: n tells for each."
+        )
+    if ((single["num_finished"] > 0) & single["interval_low"].isna()).any():
         said.append("Cells of one seed have no interval.")
     return said
+
+
+def replicates(rows: pd.DataFrame) -> list[str]:
+    """What a page says of seeds with several runs of one cell; nothing if there are none."""
+    given = transfers(rows)
+    found = settings.combinations(given)
+    most = _num_replicates(found)
+    if most < 2:
+        return []
+    shared = pd.concat([each.rows[each.rows.duplicated(RUN, keep=False)] for each in found])
+    shared = shared.drop_duplicates("run_id")
+    varied = [name for name in ("donor_seed", "mask_seed") if _differs_within(found, name)]
+    names = listed([name.replace("_", " ") for name in varied]) if varied else "what no column of the rows tells"
+    return [
+        (
+            f"{len(shared):,} transfers are not the only run of their cell and seed: up to {most} runs share one, "
+            f"which differ in {names}."
+        ),
+        (
+            "There n counts runs: the number of a seed is the mean over its finished runs, and the mean, its interval "
+            "and the gaps are over seeds. What the runs of one seed differ in is averaged over and not judged."
+        ),
+    ]
 
 
 def replication(rows: pd.DataFrame) -> str:
@@ -157,18 +207,17 @@ def replication(rows: pd.DataFrame) -> str:
 
 
 def _means(accuracies: pd.DataFrame) -> pd.DataFrame:
-    means = [
-        {**dict(zip(CELL, key, strict=True)), **_mean(cell)} for key, cell in accuracies.groupby(CELL)["test_accuracy"]
-    ]
+    means = [{**dict(zip(CELL, key, strict=True)), **_mean(cell)} for key, cell in accuracies.groupby(CELL)]
     return pd.DataFrame(means, columns=[*CELL, "num_planned", *MEAN])
 
 
-def _mean(cell: pd.Series) -> dict[str, object]:
-    values = cell.dropna().to_numpy(float)
+def _mean(cell: pd.DataFrame) -> dict[str, object]:
+    values = cell["test_accuracy"].dropna().to_numpy(float)
     found = t_interval(values)
     return {
-        "num_planned": len(cell),
-        "num_finished": values.size,
+        "num_planned": cell["num_planned"].sum(),
+        "num_finished": cell["num_finished"].sum(),
+        "num_seeds": values.size,
         "mean": float(values.mean()) if values.size else None,
         "interval_low": found and found.low,
         "interval_high": found and found.high,
@@ -221,19 +270,11 @@ def _rank(column: pd.Series) -> pd.Series:
             return column
 
 
-def _check_one_setting(given: pd.DataFrame) -> None:
-    for name in SETTING:
-        values = sorted(given[name].dropna().unique().tolist())
-        if len(values) > 1:
-            raise ValueError(
-                f"{name} has the values {values[:5]}: figure 3 shows one setting, so export one of them alone"
-            )
-    key = ["control", "num_layers", "num_disambiguation", "seed"]
-    twice = given[given.duplicated(key, keep=False)]
-    if not twice.empty:
-        first = twice[(twice[key] == twice[key].iloc[0]).all(axis=1)]
-        differing = [name for name in ("donor_seed", "mask_seed", "grid", "run_id") if first[name].nunique() > 1]
-        cell = ", ".join(f"{name} = {first[name].iloc[0]}" for name in key)
-        raise ValueError(
-            f"{differing[0]} differs between rows of {cell}: figure 3 takes one run of each, so export one alone"
-        )
+def _num_replicates(found: list[settings.Combination]) -> int:
+    """The most runs that one seed has in a cell; 0 without transfers."""
+    return max(int(each.rows.groupby(RUN).size().max()) if len(each.rows) else 0 for each in found)
+
+
+def _differs_within(found: list[settings.Combination], name: str) -> bool:
+    """Whether replicates of one seed differ in a column."""
+    return any(bool((each.rows.groupby(RUN)[name].nunique() > 1).any()) for each in found)

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from analysis.load import donors, masks
+from analysis import settings
+from analysis.load import donors, masks, transfers
 from analysis.tables.wording import DASH, MISSING, decimal
 
 COLUMNS = {
@@ -18,12 +19,17 @@ COLUMNS = {
 }
 
 
+SETTINGS = ("modulus", "num_integers", "d_model", "subtask", "temperature_schedule", "final_temperature")
+"""The settings that a mask has beside its penalty: one that varies among the transfers has a column."""
+
+
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per mask, and per donor without one, with the columns and types of COLUMNS.
+    """One row per mask, and per donor without one, with the columns and types of COLUMNS after the varying SETTINGS.
 
     Accuracies and density are shares; they are absent unless the run finished. The donor of a mask is its parent.
     """
     of_donors, of_masks = donors(rows), masks(rows)
+    varied = [name for name in settings.varying(transfers(rows)) if name in SETTINGS]
     left = pd.DataFrame(
         {
             "donor_id": of_donors["run_id"],
@@ -31,6 +37,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             "donor_seed": of_donors["seed"],
             "donor_status": of_donors["status"],
             "donor_validation_accuracy": of_donors["validation_accuracy"].where(of_donors["status"] == "finished"),
+            **{f"donor_{name}": of_donors[name] for name in varied},
         }
     )
     finished = of_masks["status"] == "finished"
@@ -43,18 +50,23 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             "mask_status": of_masks["status"],
             "density": of_masks["density"].where(finished),
             "subtask_accuracy": of_masks["subtask_accuracy"].where(finished),
+            **{name: of_masks[name] for name in varied},
         }
     )
     joined = left.merge(right, on="donor_id", how="outer")
     joined["num_layers"] = joined["mask_layers"].fillna(joined["donor_layers"])
-    typed = joined.reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
-    return typed.sort_values(["num_layers", "donor_seed", "penalty", "mask_seed"], ignore_index=True)
+    for name in varied:
+        joined[name] = joined[name].fillna(joined[f"donor_{name}"])
+    typed = joined.reindex(columns=[*varied, *COLUMNS]).astype(COLUMNS)  # type: ignore[arg-type]
+    return typed.sort_values([*varied, "num_layers", "donor_seed", "penalty", "mask_seed"], ignore_index=True)
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
     """The table in words, one text column per heading."""
+    varied = settings.shown(found.drop(columns="penalty"))
     return pd.DataFrame(
         {
+            **varied,
             "depth": found["num_layers"].astype("string"),
             "donor seed": found["donor_seed"].astype("string").fillna(DASH),
             "donor": found["donor_status"].fillna(DASH),

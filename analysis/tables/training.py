@@ -8,19 +8,21 @@ CELL = ["control", "num_disambiguation"]
 
 
 def table(curves: pd.DataFrame) -> pd.DataFrame:
-    """One row per control, number of samples and epoch: control, num_disambiguation, epoch, mean, num_seeds.
+    """One row per control, number of samples and epoch: control, num_disambiguation, epoch, mean, num_runs.
 
-    `curves` has a row per run and epoch. An epoch is here only if every finished run of its cell has it, so that a
-    curve is a mean over the same runs from end to end.
+    `curves` has a row per run and epoch. The runs of one seed are averaged first, then the seeds. An epoch is here only
+    if every finished run of its cell has it, so that a curve is a mean over the same runs from end to end.
     """
-    grouped = curves.groupby([*CELL, "epoch"], as_index=False, observed=True)
-    means = grouped.agg(mean=("validation_accuracy", "mean"), num_seeds=("validation_accuracy", "count"))
-    whole = means["num_seeds"] == means.groupby(CELL)["num_seeds"].transform("max")
+    of_seed = curves.groupby([*CELL, "seed", "epoch"], as_index=False, observed=True, sort=False)
+    seeds = of_seed.agg(accuracy=("validation_accuracy", "mean"), num_runs=("validation_accuracy", "count"))
+    grouped = seeds.groupby([*CELL, "epoch"], as_index=False, observed=True)
+    means = grouped.agg(mean=("accuracy", "mean"), num_runs=("num_runs", "sum"))
+    whole = means["num_runs"] == means.groupby(CELL)["num_runs"].transform("max")
     return means[whole].reset_index(drop=True)
 
 
-def num_seeds(training: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """For each control the fewest and the most seeds behind one of its curves, in the order of listing."""
-    grouped = training.groupby("control")["num_seeds"]
+def num_runs(training: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """For each control the fewest and the most runs behind one of its curves, in the order of listing."""
+    grouped = training.groupby("control")["num_runs"]
     fewest, most = ({str(key): int(num) for key, num in each.items()} for each in (grouped.min(), grouped.max()))
     return {control: (fewest[control], most[control]) for control in controls.ordered(most)}

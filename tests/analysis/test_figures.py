@@ -21,9 +21,9 @@ from tests.analysis.rows import Row, sweep, transfer
 RowsFrame = Callable[[list[Row]], pd.DataFrame]
 
 
-def drawn(rows: pd.DataFrame, points: pd.DataFrame) -> Figure:
+def drawn(rows: pd.DataFrame, points: pd.DataFrame, *, title: str = "") -> Figure:
     table = figure_3_table.table(rows)
-    return figure_3.draw(table, panels=figure_3_table.panels(table), published=points, source="a source")
+    return figure_3.draw(table, panels=figure_3_table.panels(table), published=points, source="a source", title=title)
 
 
 def nothing_published() -> pd.DataFrame:
@@ -134,7 +134,7 @@ def test_figure_3_leaves_the_settings_of_matplotlib_alone(rows_frame: RowsFrame)
 def test_training_has_a_panel_per_number_of_samples_with_its_means():
     rows = [(control, num, epoch, 0.1 * epoch) for control in ORDER[:2] for num in (0, 1, 10) for epoch in (1, 2)]
     table = pd.DataFrame(rows, columns=["control", "num_disambiguation", "epoch", "mean"])
-    figure = training.draw(table, num_seeds={"subnetwork": (3, 3), "subnetwork_trainable": (2, 3)}, title="a title")
+    figure = training.draw(table, num_runs={"subnetwork": (3, 3), "subnetwork_trainable": (2, 3)}, title="a title")
     assert [axes.get_title() for axes in figure.axes] == ["0 samples", "1 sample", "10 samples"]
     assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[0.1, 0.2]] * 2
     assert legend_labels(figure) == ["subnetwork (n = 3)", "subnetwork trainable (n = 2 to 3)"]

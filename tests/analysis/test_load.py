@@ -112,11 +112,11 @@ def test_row_fingerprint_tells_an_absent_value_from_zero(rows_frame: RowsFrame):
     assert first != second
 
 
-def test_curves_have_a_row_per_run_and_epoch_of_the_chosen_depth(rows_file: RowsFile):
+def test_curves_have_a_row_per_run_and_epoch_of_the_chosen_runs(rows_file: RowsFile):
     learned = {"curve_epoch": [1, 2], "curve_validation_accuracy": [0.2, 0.4]}
     rows = [transfer("subnetwork", 0.4, num_layers=layers, **learned) for layers in (2, 4)]
     rows += [transfer("random_init", None, num_layers=4), donor(1.0, num_layers=4, **learned)]
-    found = curves(rows_file(rows), num_layers=4)
+    found = curves(rows_file(rows), run_ids=["subnetwork-4-100-0", "random_init-4-100-0"])
     assert found.to_dict("list") == {
         "control": ["subnetwork"] * 2,
         "num_disambiguation": [100] * 2,
@@ -129,4 +129,4 @@ def test_curves_have_a_row_per_run_and_epoch_of_the_chosen_depth(rows_file: Rows
 def test_curves_of_unequal_length_are_refused(rows_file: RowsFile):
     row = transfer("subnetwork", 0.4, curve_epoch=[1, 2], curve_validation_accuracy=[0.4])
     with pytest.raises(ValueError, match="curves of unequal length"):
-        curves(rows_file([row]), num_layers=2)
+        curves(rows_file([row]), run_ids=["subnetwork-2-100-0"])

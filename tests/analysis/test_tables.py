@@ -135,18 +135,6 @@ def test_figure_3_mean_over_other_depths_has_no_published_value(rows_frame: Rows
     assert pd.isna(cell(table, "subnetwork", scope=MEAN_OVER_DEPTHS)["published_accuracy"])
 
 
-def test_figure_3_of_two_penalties_is_refused(rows_frame: RowsFrame):
-    rows = rows_frame([transfer("subnetwork", 0.5), transfer("subnetwork", 0.6, seed=1, penalty=1e-6)])
-    with pytest.raises(ValueError, match=r"penalty has the values \[1e-07, 1e-06\]: figure 3 shows one setting"):
-        figure_3.table(rows)
-
-
-def test_figure_3_of_two_masks_under_one_seed_is_refused(rows_frame: RowsFrame):
-    twice = [transfer("subnetwork", 0.5, run_id=f"run-{index}", mask_seed=index) for index in range(2)]
-    with pytest.raises(ValueError, match="mask_seed differs between rows of control = subnetwork, num_layers = 2"):
-        figure_3.table(rows_frame(twice))
-
-
 def test_figure_3_without_transfers_is_empty(rows_frame: RowsFrame):
     table = figure_3.table(rows_frame([donor(1.0)]))
     assert table.empty
@@ -241,7 +229,7 @@ def test_training_means_are_over_runs_that_reach_the_epoch_together():
     table = training.table(curves)
     assert table["epoch"].to_list() == [1, 2]
     assert table["mean"].to_list() == pytest.approx([0.3, 0.6])
-    assert table["num_seeds"].to_list() == [2, 2]
+    assert table["num_runs"].to_list() == [2, 2]
 
 
 def test_failures_are_grouped_by_text(rows_frame: RowsFrame):
