@@ -82,6 +82,16 @@ class Mirror:
             error=self._error if num_delayed else "",
         )
 
+    def num_complete(self) -> int:
+        """How many runs of the grid are in MLflow, asked anew. Raises ValueError if the tracker does not answer."""
+        load_mlflow()
+        try:
+            with self._turn():
+                location = _artifact_location(self._store, self._uri)
+                return len(Experiment.connected(self._uri, grid=self._grid, artifact_location=location).complete())
+        except Exception as error:  # noqa: BLE001  a tracker may raise anything
+            raise ValueError(self._message(error)) from None
+
     def _attempt(self, pending: Sequence[Spec], *, until: float) -> int:
         """Mirror the specs up to the first error of the tracker; how many were mirrored."""
         load_mlflow()

@@ -55,6 +55,14 @@ def test_unknown_device_raises_an_error_that_lists_the_known() -> None:
         available_workers("tpu")
 
 
+def test_tracker_that_does_not_answer_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(doctor, "_LOOKS", {"MLflow": doctor._LOOKS["MLflow"]})
+    found = _found(Store(str(tmp_path / "store")))["MLflow"]
+    assert not found.holds
+    assert "127.0.0.1" in found.finding
+
+
 @pytest.mark.slow
 def test_all_checks_of_this_machine_hold(tmp_path: Path) -> None:
     found = _found(Store(str(tmp_path / "store")))
