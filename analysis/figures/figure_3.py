@@ -42,10 +42,10 @@ def draw(
     with look():
         figure = Figure(figsize=(width, HEIGHT if columns > 1 else HEIGHT - 0.8), layout="constrained")
         grids = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-        for axes, (depths, title) in zip(grids, panels, strict=False):
+        for axes, (depths, heading) in zip(grids, panels, strict=False):
             points = published[(published["depths"] == depths) & published["control"].isin(looks)]
             _panel(axes, table[table["depths"] == depths], points, looks)
-            axes.set_title(title)
+            axes.set_title(heading)
         if not panels:
             _nothing_finished(grids[0])
         grids[0].set_ylabel("test accuracy")

@@ -138,3 +138,10 @@ def test_training_has_a_panel_per_number_of_samples_with_its_means():
     assert [axes.get_title() for axes in figure.axes] == ["0 samples", "1 sample", "10 samples"]
     assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[0.1, 0.2]] * 2
     assert legend_labels(figure) == ["subnetwork (n = 3)", "subnetwork trainable (n = 2 to 3)"]
+
+
+def test_figure_3_has_the_combination_over_its_panels_and_their_own_headings(rows_frame: RowsFrame):
+    rows = rows_frame(sweep(["subnetwork"], [10, 100], range(3), [2, 4]))
+    figure = drawn(rows, nothing_published(), title="penalty 1e-07")
+    assert figure.get_suptitle() == "penalty 1e-07"
+    assert [axes.get_title() for axes in figure.axes] == ["Mean over depths 2, 4", "Depth 4"]
