@@ -63,6 +63,7 @@ def _model(spec: Spec, device: str) -> "GPT2LMHeadModel":
         eos_token_id=None,
     )
     found = GPT2LMHeadModel(config)
+    found.loss_type = "ForCausalLM"  # its own choice, which it warns of unless it is told
     nn.Module.to(found, device)  # transformers wraps its own so that type checkers lose its signature
     found.train()
     return found
