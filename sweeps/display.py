@@ -86,7 +86,7 @@ class Display:
         now = time.monotonic()
         if self._live is not None:
             if now - self._shown > 0.5:
-                self._live.update(_picture(self.board), refresh=True)
+                self._live.update(picture(self.board), refresh=True)
                 self._shown = now
         elif now - self._shown > SECONDS_BETWEEN_LINES:
             self._console.print(line(self.board), highlight=False, markup=False, soft_wrap=True)
@@ -134,7 +134,8 @@ def _cost(pack: Pack) -> float:
     return sum(operations(spec) for spec in pack.specs)
 
 
-def _picture(board: Board) -> RenderableType:
+def picture(board: Board) -> RenderableType:
+    """The board as a live table: stages, packs under way, and a footer."""
     times = f"elapsed {duration(time.monotonic() - board.started)} · ETA {duration(board.seconds_left())}"
     footer = " · ".join([board.plan.grid, times, *([board.note] if board.note else [])])
     return Group(_stage_table(board), Text(), _pack_table(board), Text(), Text(footer))

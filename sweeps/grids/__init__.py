@@ -61,6 +61,7 @@ def _made_by(path: Path) -> Any:
 
 def _told(error: Exception, path: Path) -> str:
     """The error in one line, with the last line of the file that it came through."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
     place = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -35,7 +35,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fold
 def test_sweep_ends_with_zero_and_all_runs_finished(undisturbed: tuple[Folder, Ended]) -> None:
     swept, end = undisturbed
     assert (end.status, end.err) == (0, "")
-    assert "16 finished, 0 running, 0 failed, 0 blocked, 0 missing" in end.out
+    assert "16 finished, 0 failed, 0 blocked, 0 running, 0 missing" in end.out
     counts = {stage: len(list(swept.store.glob(f"runs/{stage}/*/record.json"))) for stage in NUM_RUNS}
     assert counts == NUM_RUNS
 

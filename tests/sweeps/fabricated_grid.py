@@ -1,12 +1,14 @@
 """A user's grid file and a store of fabricated runs of it, for tests of commands."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from subind.fingerprint import run_id
+from subind.results import RunRecord
 from subind.spec import Donor, Mask, Spec, Transfer
 from subind.store import Store
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
-from tests.sweeps.fabricated import commit_fabricated
+from tests.sweeps.fabricated import fabricated_measurements, fabricated_record
 
 GRID = '''"""Two seeds of two controls at two sample counts."""
 
@@ -58,8 +60,19 @@ def runs(seed: int) -> list[Spec]:
 def store_with(folder: Path, *committed: Spec) -> Store:
     """The store `store` in the folder, with fabricated runs of the specs."""
     store = Store(str(folder / "store"))
-    commit_fabricated(store, committed)
+    for spec in committed:
+        store.commit(spec, exportable_record(spec), {})
     return store
+
+
+def exportable_record(spec: Spec, **measurements: float) -> RunRecord:
+    """A fabricated record with the agreements of both rivals of `tiny_transfer`."""
+    record = fabricated_record(spec, measurements={**fabricated_measurements(spec), **measurements})
+    if not isinstance(spec, Transfer):
+        return record
+    agreement = "rival_agreement.2 * b ** 2"
+    curves = {**record.curves, agreement: [0.0, 0.25, 0.5]}
+    return replace(record, measurements={**record.measurements, agreement: 0.5}, curves=curves)
 
 
 def ids(several: list[Spec]) -> set[str]:

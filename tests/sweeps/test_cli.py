@@ -137,7 +137,7 @@ def test_run_with_nothing_missing_starts_nothing_and_ends_with_zero(subind: Call
     status, out, err = subind("run", grid, "--device", "cpu")
     assert (status, err) == (0, "")
     assert "tiny: 0 runs in 0 packs" in out
-    assert "12 finished, 0 running, 0 failed, 0 blocked, 0 missing" in out
+    assert "12 finished, 0 failed, 0 blocked, 0 running, 0 missing" in out
     assert (tmp_path / "results" / "tiny.parquet").is_file()
     assert (tmp_path / "reports" / "tiny" / "index.html").is_file()
 

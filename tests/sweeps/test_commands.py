@@ -97,15 +97,18 @@ def test_name_of_a_whole_grid_is_the_grids() -> None:
 # ---- forecast
 
 
-def test_forecast_shares_the_work_among_workers_at_the_speed_of_finished_runs(tmp_path: Path) -> None:
-    store = store_with(tmp_path, *runs(0), donor(1), mask(1))
-    found = _planned(tmp_path, store, num_workers=2)
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_forecast_shares_the_packs_among_workers_at_the_speed_of_finished_runs(
+    tmp_path: Path, num_workers: int
+) -> None:
     finished = [*runs(0), donor(1), mask(1)]
+    store = store_with(tmp_path, *finished)
     done = sum(operations(each) * 3 / each.num_epochs for each in finished)  # fabricated records have three epochs
     speed = done / (len(finished) * 6.0 / 4)  # of six seconds, in packs of four
-    expected = sum(map(operations, transfers(1))) / 2 / speed
-    seconds = commands.forecast_seconds(found, store, device="cpu", num_workers=2)
-    assert seconds == pytest.approx(expected)
+    small, large = (sum(map(operations, transfers(1)[start : start + 2])) for start in (0, 2))
+    found = _planned(tmp_path, store, num_workers=num_workers)
+    seconds = commands.forecast_seconds(found, store, device="cpu", num_workers=num_workers)
+    assert seconds == pytest.approx((small + large if num_workers == 1 else large) / speed)
 
 
 def test_forecast_is_no_shorter_than_a_chain_of_donor_mask_and_transfer(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from subind.fingerprint import run_id
 from subind.spec import Spec
 from sweeps.cost import operations
-from sweeps.display import Board, Display, PackState, duration, line
+from sweeps.display import Board, Display, PackState, duration, line, picture
 from sweeps.plan import plan
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
@@ -27,11 +27,10 @@ def _board(*, finished: Sequence[Spec] = (), failed: Sequence[Spec] = (), second
     return board
 
 
-def _picture(board: Board, *, width: int = 100) -> str:
-    """What the live display leaves on a terminal."""
+def _shown(board: Board, *, width: int = 100) -> str:
+    """The picture of the board on a terminal."""
     console = Console(file=io.StringIO(), force_terminal=True, width=width, record=True, color_system=None)
-    with Display(board, console):
-        pass
+    console.print(picture(board))
     return console.export_text()
 
 
@@ -71,7 +70,7 @@ def test_line_ends_with_what_the_mirror_is_behind() -> None:
 def test_picture_on_a_terminal_tells_stages_packs_and_the_mirror() -> None:
     board = _board(finished=[tiny_donor(seed=0)], failed=[tiny_donor(seed=1)])
     board.note = "MLflow is 3 runs behind ([refused])"
-    text = _picture(board)
+    text = _shown(board)
     assert re.search(r"donor +1/2 .* 1 +0", text)
     assert re.search(r"transfer +0/4 .* 0 +0", text)
     assert re.search(rf"{board.packs['trial'].pack.name} +2 +3 +30/120 .* 0.500 \[0.250–0.750\]", text)
@@ -80,7 +79,14 @@ def test_picture_on_a_terminal_tells_stages_packs_and_the_mirror() -> None:
 
 @pytest.mark.parametrize("width", [20, 60, 200])
 def test_picture_fits_the_width_of_the_terminal(width: int) -> None:
-    assert all(len(each) <= width for each in _picture(_board(), width=width).splitlines())
+    assert all(len(each) <= width for each in _shown(_board(), width=width).splitlines())
+
+
+def test_display_on_a_terminal_leaves_the_last_picture() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, record=True, color_system=None)
+    with Display(_board(), console) as display:
+        display.board.finished = {run_id(tiny_donor(seed=1))}
+    assert re.search(r"donor +1/2", console.export_text().rpartition("stage")[2])
 
 
 def test_display_without_a_terminal_prints_a_line_at_the_start_and_the_end() -> None:

@@ -4,7 +4,6 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from sweeps.export import export, status
 from sweeps.plan import Plan, plan
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure
-from tests.sweeps.fabricated import commit_fabricated, fabricated_measurements, fabricated_record
+from tests.sweeps.fabricated import commit_fabricated, fabricated_measurements
+from tests.sweeps.fabricated_grid import exportable_record
 
 
 def _mask(seed: int) -> Mask:
@@ -62,12 +62,7 @@ def _rows(store: Store, tmp_path: Path, cells: Sequence[Spec] | None = None) -> 
 
 
 def _commit(store: Store, spec: Spec, **measurements: float) -> None:
-    record = fabricated_record(spec, measurements={**fabricated_measurements(spec), **measurements})
-    curves = dict(record.curves)
-    if isinstance(spec, Transfer):
-        curves |= {"rival_agreement.2 * b ** 2": [0.0, 0.25, 0.5]}
-        record = replace(record, measurements={**record.measurements, "rival_agreement.2 * b ** 2": 0.5})
-    store.commit(spec, replace(record, curves=curves), {})
+    store.commit(spec, exportable_record(spec, **measurements), {})
 
 
 def test_export_of_an_empty_store_has_a_missing_row_per_planned_cell(store: Store, tmp_path: Path) -> None:
@@ -77,8 +72,9 @@ def test_export_of_an_empty_store_has_a_missing_row_per_planned_cell(store: Stor
 
 
 def test_export_has_the_schema_of_result_rows_with_its_metadata(store: Store, tmp_path: Path) -> None:
-    path = export(_plan(store), store, tmp_path / "rows.parquet")
-    assert pq.read_schema(path).equals(ROW_SCHEMA, check_metadata=True)
+    schema = pq.read_schema(export(_plan(store), store, tmp_path / "rows.parquet"))
+    assert schema.equals(ROW_SCHEMA)
+    assert schema.metadata == ROW_SCHEMA.metadata
 
 
 def test_export_of_a_missing_cell_tells_what_is_planned_and_measures_nothing(store: Store, tmp_path: Path) -> None:
