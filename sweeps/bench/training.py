@@ -1,13 +1,16 @@
 """How fast packs train here: per replica and step, against a plain loop and against the machine's limit.
 
-The limit is the time of a step if all its products of parameters ran at the speed of a large float32 matrix product.
-All three are timed in turn, round by round, so that a disturbance of the machine meets all of them.
+Each side uses the machine as it does in earnest: the service trains one pack a core, each on one thread, and the plain
+loop trains one model on all cores. The limit is the time of a step if all its products of parameters ran at the speed
+of a large float32 matrix product on all cores. All three are timed in turn, round by round, so that a disturbance of
+the machine meets all of them.
 """
 
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -56,7 +59,7 @@ CASES = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """Seconds per replica and step of the packed trainer and of the plain loop, and of one large matrix product."""
+    """Seconds per replica and step of the packs together and of the plain loop, and of one large matrix product."""
 
     packed: float
     plain: float
@@ -147,7 +150,7 @@ def untrained(parent: Donor | Mask, file: str) -> bytes:
 
 def packed_step(runs: Sequence[Spec], *, device: str) -> Step:
     """One training step of the whole pack: order, rows, dropout, loss, gradients, optimiser."""
-    runtime = Runtime(device=device, num_threads=torch.get_num_threads())
+    runtime = Runtime(device=device, num_threads=1)
     method, failed = method_of(runs, untrained, runtime)
     assert method is not None
     assert not failed
@@ -168,18 +171,33 @@ def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
 
 
 def _rounds(case: Case, *, device: str, num_rounds: int, seconds: float) -> list[Round]:
-    runs = pack(case)
-    plain, packed = plain_step(runs[0], read=untrained, device=device), packed_step(runs, device=device)
-    product = _product_step(device)
-    counts = [_num_steps(step, seconds, device) for step in (packed, plain, product)]
-    return [
-        Round(
-            packed=_seconds_per_step(packed, counts[0], device) / case.replicas,
-            plain=_seconds_per_step(plain, counts[1], device),
-            product=_seconds_per_step(product, counts[2], device),
-        )
-        for _ in range(num_rounds)
-    ]
+    runs, num_packs = pack(case), num_cores() if device == "cpu" else 1
+    plain, product = plain_step(runs[0], read=untrained, device=device), _product_step(device)
+    with ThreadPoolExecutor(max_workers=num_packs) as threads:
+        packed = _at_once([packed_step(runs, device=device) for _ in range(num_packs)], threads)
+        counts = [_num_steps(step, seconds, device) for step in (packed, plain, product)]
+        return [
+            Round(
+                packed=_seconds_per_step(packed, counts[0], device) / (num_packs * case.replicas),
+                plain=_seconds_per_step(plain, counts[1], device),
+                product=_seconds_per_step(product, counts[2], device),
+            )
+            for _ in range(num_rounds)
+        ]
+
+
+def _at_once(steps: Sequence[Step], threads: ThreadPoolExecutor) -> Step:
+    """One step of every pack, each in a thread of its own on one core; PyTorch frees the interpreter meanwhile."""
+
+    def on_one_core(step: Step) -> None:
+        torch.set_num_threads(1)
+        step()
+
+    def together() -> None:
+        list(threads.map(on_one_core, steps))
+        torch.set_num_threads(num_cores())
+
+    return together
 
 
 def _product_step(device: str) -> Step:
