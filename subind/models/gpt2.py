@@ -7,6 +7,7 @@ from the left, so their weights are (in, out). The head is the token embedding.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -177,7 +178,25 @@ def logits(
     """The head, tied to the token embedding, on activations of `hidden`."""
     replicas, batch, length, width = activations.shape
     flat = activations.reshape(replicas, batch * length, width)
-    return torch.bmm(flat, parameters["wte.weight"].transpose(1, 2)).view(replicas, batch, length, -1)
+    scores: Tensor = _TiedHead.apply(flat, parameters["wte.weight"])  # type: ignore[no-untyped-call]
+    return scores.view(replicas, batch, length, -1)
+
+
+class _TiedHead(torch.autograd.Function):
+    """x·Eᵀ per replica, whose gradient for E comes in E's own layout; that of a plain product would be copied over."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(x, table)
+        return torch.bmm(x, table.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, table = ctx.saved_tensors
+        (gradient,) = gradients
+        of_x = torch.bmm(gradient, table) if ctx.needs_input_grad[0] else None
+        of_table = torch.bmm(gradient.transpose(1, 2), x) if ctx.needs_input_grad[1] else None
+        return of_x, of_table
 
 
 def _embedded(parameters: Mapping[str, Tensor], tokens: Tensor) -> Float[Tensor, "replica token d_model"]:
