@@ -178,7 +178,7 @@ def logits(
     """The head, tied to the token embedding, on activations of `hidden`."""
     replicas, batch, length, width = activations.shape
     flat = activations.reshape(replicas, batch * length, width)
-    scores: Tensor = _TiedHead.apply(flat, parameters["wte.weight"])  # type: ignore[no-untyped-call]
+    scores: Tensor = _TiedHead.apply(flat, parameters["wte.weight"])
     return scores.view(replicas, batch, length, -1)
 
 
