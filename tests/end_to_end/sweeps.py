@@ -189,6 +189,8 @@ def until(holds: Callable[[], Any], *, process: Process | None = None) -> Any:
 
 def family(process: Process) -> list[psutil.Process]:
     """The descendants of a command that is alive: Ray's servers and workers."""
+    if process.poll() is not None:  # its number may be another process's by now
+        return []
     try:
         return list(psutil.Process(process.pid).children(recursive=True))
     except psutil.NoSuchProcess:
