@@ -75,7 +75,7 @@ def _value(node: ast.expr, operands: dict[str, Any], modulus: int) -> Any:
         case ast.Name(id=name):
             return operands[name] % modulus
         case ast.Constant(value=int(value)):
-            return value % modulus
+            return operands["a"] * 0 + value % modulus
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return (_value(left, operands, modulus) + _value(right, operands, modulus)) % modulus
         case ast.BinOp(left=left, op=ast.Sub(), right=right):

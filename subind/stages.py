@@ -10,6 +10,7 @@ from typing import assert_never
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -90,8 +91,15 @@ def method_of(
 
 
 def donor_parameters(content: bytes, donor: Donor) -> Parameters:
-    """A donor's parameters from its weights file, or from any safetensors file of such a GPT2LMHeadModel."""
-    return gpt2.from_transformers(load_tensors(content), donor.model, arithmetic.vocabulary_size(donor.task))
+    """A donor's parameters from its weights file, or from any safetensors file of such a GPT2LMHeadModel.
+
+    Raises ValueError if the content is no safetensors file or its tensors are not the model's.
+    """
+    try:
+        tensors = load_tensors(content)
+    except SafetensorError as error:
+        raise ValueError(f"the weights are no safetensors file ({error}): save them with safetensors.torch") from None
+    return gpt2.from_transformers(tensors, donor.model, arithmetic.vocabulary_size(donor.task))
 
 
 def _on(device: str, tensors: Mapping[str, Tensor]) -> Parameters:

@@ -1,6 +1,5 @@
 """What the commands do, without how they are typed: functions over a request that names a part of a grid."""
 
-import os
 import shutil
 import uuid
 from collections import Counter
@@ -18,6 +17,7 @@ from sweeps import cost, grids
 from sweeps.cells import chosen, condition
 from sweeps.export import status
 from sweeps.plan import Plan, plan
+from sweeps.workers import num_cores
 
 PACK_SIZES = {"cpu": 10, "cuda": 64}
 """Replicas of a pack at most: on a CPU more than ten leave the caches, on a GPU they fill it."""
@@ -110,7 +110,7 @@ def forecast_seconds(found: Plan, store: Store, *, device: str, num_workers: int
     finished = [found.runs[run] for run in sorted(found.finished)[:200]]
     speed = cost.measured_speed(((spec, store.record(spec)) for spec in finished), device=device)
     if speed is None and device == "cpu":
-        speed = cost.assumed_cpu_speed(len(os.sched_getaffinity(0)))
+        speed = cost.assumed_cpu_speed(num_cores())
     if speed is None:
         return None
     costs = {stage: [0.0] for stage in STAGES}

@@ -1,6 +1,5 @@
 """Checks of the machine: everything that a sweep needs, tried for real."""
 
-import os
 import platform
 import shutil
 import sys
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subind.store import Store
-from sweeps.workers import available_workers
+from sweeps.workers import available_workers, num_cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ def _python(_: Store) -> str:
 def _cores_and_memory(_: Store) -> str:
     import psutil
 
-    return f"{len(os.sched_getaffinity(0))} cores, {psutil.virtual_memory().available / 1e9:.1f} GB of memory free"
+    return f"{num_cores()} cores, {psutil.virtual_memory().available / 1e9:.1f} GB of memory free"
 
 
 def _torch(_: Store) -> str:

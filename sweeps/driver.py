@@ -1,7 +1,6 @@
 """The driver of a sweep: Ray Tune over the packs of a plan, with a live display and the MLflow mirror beside it."""
 
 import math
-import os
 import signal
 import socket
 import tempfile
@@ -31,7 +30,7 @@ from sweeps.plan import Plan
 from sweeps.search import PackSearcher
 from sweeps.tracking import Mirror
 from sweeps.trainable import Job, train_pack
-from sweeps.workers import Workers
+from sweeps.workers import Workers, num_cores
 
 NUM_ATTEMPTS = 2
 """How often a pack is tried whose worker dies or raises, before its runs are quarantined."""
@@ -72,7 +71,7 @@ def drive(
 
 
 def _num_cpus(workers: Workers) -> int:
-    return max(workers.num_workers, len(os.sched_getaffinity(0)))
+    return max(workers.num_workers, num_cores())
 
 
 class StopSignal(Stopper):

@@ -14,6 +14,13 @@ class Workers:
     num_workers: int
 
 
+def num_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def available_workers(device: str) -> Workers:
     """One worker a core on the CPU, one a GPU where there is one; `device` is auto, cpu or cuda.
 
@@ -25,7 +32,7 @@ def available_workers(device: str) -> Workers:
     if device == "cuda" and num_gpus == 0:
         raise ValueError("--device is 'cuda': PyTorch sees no CUDA device on this machine; use --device cpu")
     if num_gpus == 0:
-        return Workers(device="cpu", num_workers=len(os.sched_getaffinity(0)))
+        return Workers(device="cpu", num_workers=num_cores())
     return Workers(device="cuda", num_workers=num_gpus)
 
 

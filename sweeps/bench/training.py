@@ -6,7 +6,6 @@ of a large float32 matrix product on all cores. All three are timed in turn, rou
 the machine meets all of them.
 """
 
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from subind.tasks.arithmetic import vocabulary_size
 from subind.training import INPUT_LENGTH, Runtime, Trainer
 from sweeps.bench.plain_loop import Step, plain_step
 from sweeps.grids import protocol
+from sweeps.workers import num_cores
 
 BATCH_SIZE = 50
 """Rows of a step, in every stage; the protocol's masks train with 500, with which 25 replicas take seconds a step."""
@@ -88,13 +88,6 @@ def training_benchmark(
         return {"machine": machine(device), "rows": rows}
     finally:
         torch.set_num_threads(num_threads)
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -73,14 +73,14 @@ def test_second_run_computes_nothing_and_ends_with_zero(undisturbed: tuple[Folde
 # ---- the driver is killed, or another one is there
 
 
-def test_driver_killed_in_mid_run_loses_and_repeats_nothing(here: Folder, undisturbed: tuple[Folder, Ended]) -> None:
+def test_machine_down_in_mid_run_loses_and_repeats_nothing(here: Folder, undisturbed: tuple[Folder, Ended]) -> None:
     here.write_grid()
     driver = here.start("run")
     until(lambda: len(here.records()) >= 3, process=driver)
     ray = family(driver)
-    kill(driver.pid)
+    for each in (driver.pid, *(process.pid for process in ray)):
+        kill(each)
     driver.communicate()
-    until(lambda: all(map(is_gone, ray)))
     before = here.states()
     assert len(before) < sum(NUM_RUNS.values())
     again = here.run("run")
@@ -108,6 +108,7 @@ def test_interrupted_driver_ends_soon_and_the_next_run_finishes(
     assert here.results() == undisturbed[0].results()
 
 
+@pytest.mark.slow
 def test_two_drivers_on_one_store_both_finish_without_duplicates(
     here: Folder, undisturbed: tuple[Folder, Ended]
 ) -> None:
@@ -206,8 +207,7 @@ def test_pack_killed_after_a_checkpoint_resumes_from_it_with_the_same_bits(
     driver.communicate()
     kept = [path.name for path in here.store.glob("checkpoints/transfer*.json")]
     again = here.start("run", "--checkpoint-seconds", "300")
-    resumed = until(lambda: [each for each in here.heartbeats("transfer") if each["step"] > 0], process=again)[0]
-    assert f"{resumed['pack']}.json" in kept
+    until(lambda: {f"{each['pack']}.json" for each in here.heartbeats("transfer")} & set(kept), process=again)
     assert ended(again).status == 0
     with folder(tmp_path_factory.mktemp("same")) as same:
         same.write_grid(transfer=LONG)

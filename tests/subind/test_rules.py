@@ -38,14 +38,14 @@ def test_evaluate_of_tensors_near_the_largest_modulus_equals_python_integers(tex
     a, b = torch.tensor(pairs, dtype=torch.int64).T
     found = rules.evaluate(text, a, b, modulus=modulus)
     expected = [RULES[text](a, b) % modulus for a, b in pairs]
-    assert (found + 0 * a).tolist() == expected
+    assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("text", RULES)
 def test_evaluate_of_numpy_arrays_equals_python_integers(text: str) -> None:
     a, b = np.array(OPERANDS, dtype=np.int64).T
     found = rules.evaluate(text, a, b, modulus=7)
-    assert (found + 0 * a).tolist() == [RULES[text](a, b) % 7 for a, b in OPERANDS]
+    assert found.tolist() == [RULES[text](a, b) % 7 for a, b in OPERANDS]
 
 
 @pytest.mark.parametrize("modulus", [0, -7, 2**31 + 1])

@@ -101,3 +101,8 @@ def test_transfers_of_other_donors_share_a_pack() -> None:
 def test_pack_of_two_shapes_is_refused() -> None:
     with pytest.raises(AssertionError, match="one shape"):
         finished([tiny_donor(), tiny_donor(model=tiny_model(num_layers=1))])
+
+
+def test_donor_parameters_of_no_safetensors_file_say_so() -> None:
+    with pytest.raises(ValueError, match="the weights are no safetensors file"):
+        donor_parameters(b"no weights", tiny_donor())
