@@ -28,6 +28,24 @@ class Checked:
         """Raise ValueError for values of the right type that cannot be."""
 
 
+class Identified(Checked):
+    """A base of the specs of runs. One remembers the last run id that `subind.fingerprint` found for it.
+
+    That is no field: it is not compared, not written and not copied.
+    """
+
+    __slots__ = ("_run_id",)
+
+    def remembered_id(self) -> tuple[tuple[int, ...], str] | None:
+        """The versions of the stages and the run id at these; None if none was asked for yet."""
+        found: tuple[tuple[int, ...], str] | None = getattr(self, "_run_id", None)
+        return found
+
+    def remember_id(self, versions: tuple[int, ...], run_id: str) -> None:
+        """Keep the run id at the versions."""
+        object.__setattr__(self, "_run_id", (versions, run_id))
+
+
 def check_types(made: Any) -> None:
     """Raise ValueError, naming class, field and value, if one is of another type than declared, NaN or an infinity.
 
@@ -50,7 +68,8 @@ def require(holds: bool, made: object, field: str, remedy: str) -> None:
 def positive(made: object, *names: str) -> None:
     """Raise ValueError unless each of the fields is above 0."""
     for name in names:
-        require(getattr(made, name) > 0, made, name, "give a number above 0")
+        if not getattr(made, name) > 0:
+            require(False, made, name, "give a number above 0")
 
 
 def not_negative(made: object, *names: str) -> None:

@@ -7,14 +7,15 @@ id.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, lru_cache
-from typing import Any
+from json.encoder import encode_basestring_ascii
+from typing import Any, get_args
 
 from subind import spec as specs
 from subind.declared import Checked, check_types
-from subind.spec import STAGES, Donor, Mask, Spec, Stage, Transfer
+from subind.spec import STAGES, Control, Donor, Mask, Spec, Stage, Transfer
 
 STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
     "donor": ("first version",),
@@ -33,11 +34,13 @@ _CLASSES: dict[str, type] = {
     name: member for name, member in vars(specs).items() if isinstance(member, type) and is_dataclass(member)
 }
 _STAGE_CLASSES = (Donor, Mask, Transfer)
+_CONTROL_CLASSES = get_args(Control)
 
 
 def current_versions() -> tuple[int, ...]:
     """The versions of donor, mask and transfer."""
-    return tuple(len(STAGE_VERSIONS[stage]) for stage in STAGES)
+    reasons = STAGE_VERSIONS
+    return len(reasons["donor"]), len(reasons["mask"]), len(reasons["transfer"])
 
 
 def run_id(spec: Spec) -> str:
@@ -48,12 +51,17 @@ def run_id(spec: Spec) -> str:
     return run_id_at(spec, current_versions())
 
 
-@lru_cache(maxsize=200_000)
 def run_id_at(spec: Spec, versions: tuple[int, ...]) -> str:
-    """The run id that the spec has at the given versions of donor, mask and transfer."""
-    version = versions[STAGES.index(specs.stage(spec))]
-    tree = {**_encode_fields(spec, versions), "version": version}
-    return hashlib.sha256(_COMPACT.encode(tree).encode()).hexdigest()[:ID_LENGTH]
+    """The run id that the spec has at the given versions of donor, mask and transfer.
+
+    A spec remembers the last id that it was asked for: a plan asks for those of a sweep's parents thousands of times.
+    """
+    known = spec.remembered_id()
+    if known is not None and known[0] == versions:
+        return known[1]
+    found = hashlib.sha256(_object_text(spec, versions).encode()).hexdigest()[:ID_LENGTH]
+    spec.remember_id(versions, found)
+    return found
 
 
 def canonical_json(value: Any) -> str:
@@ -61,12 +69,13 @@ def canonical_json(value: Any) -> str:
 
     Raises ValueError for NaN, an infinity, an unknown type, and an int where a float is declared.
     """
-    return _COMPACT.encode(encoded(value))
+    return _object_text(value, None)
 
 
 def encoded(value: Any) -> dict[str, Any]:
     """A spec, or a part of one, as JSON data; the exact inverse of `decode`."""
-    return _encode_fields(value, None)
+    data: dict[str, Any] = json.loads(canonical_json(value))
+    return data
 
 
 def decode(data: Any) -> Any:
@@ -80,48 +89,70 @@ def decode(data: Any) -> Any:
         raise ValueError("spec is nested deeper than any spec is: it was not written by `encoded`") from None
 
 
-_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+Versions = tuple[int, ...] | None
+"""Those at which a run id is asked for; None for the whole tree, which has no run ids in it and no versions."""
 
 
 @cache
-def _fields(cls: type) -> tuple[tuple[str, bool, Any], ...]:
-    """Of each field its name, whether it has a neutral value, and that. Raises ValueError if it is no dataclass."""
+def _neutrals(cls: type) -> tuple[tuple[str, Any], ...]:
+    """The fields that have a neutral value, with it. Raises ValueError if the class is no dataclass."""
     if not is_dataclass(cls):
         raise ValueError(
             f"a spec holds a value of type {cls.__name__}: give str, int, float, bool, tuples, dataclasses"
         )
-    return tuple((field.name, NEUTRAL in field.metadata, field.metadata.get(NEUTRAL)) for field in fields(cls))
+    return tuple((each.name, each.metadata[NEUTRAL]) for each in fields(cls) if NEUTRAL in each.metadata)
 
 
-def _encode(value: Any, versions: tuple[int, ...] | None) -> Any:
-    """JSON data of the value; with versions, the run id in place of a donor or a mask."""
-    if isinstance(value, float):
-        return value + 0.0  # -0.0 equals 0.0 and so is spelled like it
-    if isinstance(value, str | int):
-        return value
+@cache
+def _layout(cls: Any, version: int | None, omitted: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The text of an instance with a %s for the value of each field that is not omitted, and these in their order."""
+    names = {each.name for each in fields(cls)}.difference(omitted)
+    spelled = {**dict.fromkeys(names, "%s"), "class": f'"{cls.__name__}"'}
+    if version is not None:
+        spelled["version"] = str(version)
+    text = ",".join(f'"{name}":{spelled[name]}' for name in sorted(spelled))
+    return f"{{{text}}}", tuple(sorted(names))
+
+
+def _object_text(value: Any, versions: Versions) -> str:
+    """Canonical JSON of a dataclass; with versions, a run id in place of each donor and mask within it."""
+    cls = value.__class__
+    omitted = tuple([name for name, neutral in _neutrals(cls) if getattr(value, name) == neutral])
+    if not isinstance(value, Checked):  # such a value was checked when it was made
+        check_types(value)
+    version = versions[STAGES.index(specs.stage(value))] if versions is not None and cls in _STAGE_CLASSES else None
+    template, names = _layout(cls, version, omitted)
+    return template % tuple([_text(getattr(value, name), versions) for name in names])
+
+
+_SCALARS: dict[type, Callable[[Any], str]] = {
+    bool: lambda value: "true" if value else "false",
+    int: int.__repr__,
+    float: lambda value: float.__repr__(value + 0.0),  # -0.0 equals 0.0 and so is spelled like it
+    str: encode_basestring_ascii,
+}
+"""How JSON spells the values that are no tuples and no dataclasses; they are exactly of these types."""
+
+
+def _text(value: Any, versions: Versions) -> str:
+    """Canonical JSON of a field's value."""
+    if write := _SCALARS.get(type(value)):
+        return write(value)
     if isinstance(value, tuple):
-        return [_encode(each, versions) for each in value]
+        return f"[{','.join([_text(each, versions) for each in value])}]"
     if versions is None:
-        return _encode_fields(value, None)
-    return run_id_at(value, versions) if type(value) in _STAGE_CLASSES else _part(value, versions)
+        return _object_text(value, None)
+    if isinstance(value, _STAGE_CLASSES):
+        return f'"{run_id_at(value, versions)}"'
+    if isinstance(value, _CONTROL_CLASSES):  # they differ from run to run where there are many seeds
+        return _object_text(value, versions)
+    return _shared_text(value, versions)
 
 
 @lru_cache(maxsize=10_000)
-def _part(value: Any, versions: tuple[int, ...]) -> dict[str, Any]:
-    """A task, model, optimiser or control within a run id's tree: a grid's thousands of specs share a few of each."""
-    return _encode_fields(value, versions)
-
-
-def _encode_fields(value: Any, versions: tuple[int, ...] | None) -> dict[str, Any]:
-    described = _fields(value.__class__)
-    if not isinstance(value, Checked):  # such a value was checked when it was made
-        check_types(value)
-    tree: dict[str, Any] = {"class": type(value).__name__}
-    for name, may_be_neutral, neutral in described:
-        found = getattr(value, name)
-        if not (may_be_neutral and found == neutral):
-            tree[name] = _encode(found, versions)
-    return tree
+def _shared_text(value: Any, versions: Versions) -> str:
+    """A task, model or optimiser within a run id's tree: a grid's thousands of specs share a few of each."""
+    return _object_text(value, versions)
 
 
 def _decode(data: Any, path: str) -> Any:

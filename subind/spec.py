@@ -11,7 +11,7 @@ from math import ceil
 from typing import Literal, assert_never
 
 from subind import rules
-from subind.declared import Checked, not_negative, positive, require
+from subind.declared import Checked, Identified, not_negative, positive, require
 
 Stage = Literal["donor", "mask", "transfer"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
@@ -126,7 +126,7 @@ class ImportedWeights(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Donor(Checked):
+class Donor(Identified):
     """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
 
     Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what
@@ -157,7 +157,7 @@ class Donor(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mask(Checked):
+class Mask(Identified):
     """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
 
     Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are
@@ -260,7 +260,7 @@ Control = MaskedControl | FullTransfer | UnmaskedOnly | RandomInit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer(Checked):
+class Transfer(Identified):
     """A recipient trained on ambiguous samples of a task and a few that disambiguate.
 
     `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded.

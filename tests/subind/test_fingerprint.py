@@ -1,9 +1,12 @@
 """Identity: canonical JSON, its decoding, and what a run id depends on."""
 
+import copy
 import json
 import math
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Any
 
@@ -189,12 +192,12 @@ def test_run_id_under_another_donor_seed_changes_only_where_the_donor_is_used(co
 
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 def test_run_id_of_equal_specs_is_equal_whichever_zero_came_first(zero: float) -> None:
-    fingerprint.run_id_at.cache_clear()
-    fingerprint._part.cache_clear()
-    first = run_id(tiny_mask(initial_logit=zero))
-    fingerprint.run_id_at.cache_clear()
-    fingerprint._part.cache_clear()
-    assert first == run_id(tiny_mask(initial_logit=-zero))
+    decays = [replace(tiny_optimizer(), weight_decay=value) for value in (zero, -zero)]
+    first, second = (tiny_mask(initial_logit=each.weight_decay, optimizer=each) for each in decays)
+    fingerprint._shared_text.cache_clear()
+    known = run_id(first)
+    fingerprint._shared_text.cache_clear()
+    assert run_id(second) == known
 
 
 # ---- versions
@@ -222,6 +225,22 @@ def test_run_id_follows_a_reason_appended_to_a_stage(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fingerprint, "STAGE_VERSIONS", reasons)
     assert run_id(tiny_mask()) != before
     assert run_id(tiny_mask()) == run_id_at(tiny_mask(), current_versions())
+
+
+def test_run_id_remembered_at_other_versions_is_not_taken() -> None:
+    spec = tiny_transfer()
+    first = run_id_at(spec, (1, 1, 1))
+    assert run_id_at(spec, (1, 1, 2)) != first
+    assert run_id_at(spec, (1, 1, 1)) == first
+
+
+@pytest.mark.parametrize("copied", [lambda spec: pickle.loads(pickle.dumps(spec)), copy.copy, copy.deepcopy])
+def test_run_id_remembered_is_no_part_of_a_copy(copied: Callable[[Spec], Spec]) -> None:
+    spec = tiny_mask()
+    run_id(spec)
+    assert copied(spec) == spec
+    assert copied(spec).remembered_id() is None
+    assert run_id(copied(spec)) == run_id(tiny_mask())
 
 
 # ---- fields added later
