@@ -5,6 +5,7 @@
     weights/<sha256>.safetensors              imported weights, from which donors may start
     checkpoints/<pack>.{json,safetensors}     a pack under way; removed once its runs are committed
     running/<pack>.json                       a heartbeat of the worker that computes the pack
+    index/                                    what is derived from the records; may be removed at any time
 
 Two writers of the same run: the first commit wins, the second is told so. Nothing here is unpickled or executed.
 """
@@ -16,7 +17,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,8 +26,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from subind import spec as specs
 from subind.fingerprint import run_id
+from subind.listing import Listing, local_listing, remote_listing
 from subind.results import Artifact, Failure, RunRecord, checked_fields
-from subind.spec import STAGES, Spec, Stage
+from subind.spec import Spec
 
 HEARTBEAT_SECONDS = 10.0
 """How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
@@ -102,9 +104,16 @@ class Store:
         """The run's folder, as a path of the store's file system."""
         return self._path("runs", specs.stage(spec), f"{slug(spec)}-{run_id(spec)}")
 
+    def listing(self) -> Listing:
+        """The finished and the failed runs, in one look at every folder."""
+        if self.is_local:
+            return local_listing(self._path("runs"))
+        self._fs.invalidate_cache()
+        return remote_listing(self._fs, self._path("runs"))
+
     def finished(self) -> frozenset[str]:
         """The ids of all runs that are committed."""
-        return frozenset(self._ids_with("record.json"))
+        return frozenset(self.listing().finished)
 
     def is_finished(self, spec: Spec) -> bool:
         """Whether the run is committed."""
@@ -180,7 +189,7 @@ class Store:
 
     def failed(self) -> frozenset[str]:
         """The ids of all runs that have a failure and no record."""
-        return frozenset(self._ids_with("failure.json")) - self.finished()
+        return self.listing().failed
 
     def failure(self, spec: Spec) -> Failure:
         """Why the run failed. Raises FileNotFoundError if it did not."""
@@ -255,21 +264,6 @@ class Store:
             return [str(each) for each in self._fs.ls(self._path(*parts), detail=False, refresh=True)]
         except FileNotFoundError:
             return []
-
-    def _ids_with(self, file: str) -> Iterable[str]:
-        for stage in STAGES:
-            yield from self._stage_ids_with(stage, file)
-
-    def _stage_ids_with(self, stage: Stage, file: str) -> Iterable[str]:
-        if self.is_local:
-            folder = self._path("runs", stage)
-            for entry in os.scandir(folder) if os.path.isdir(folder) else ():
-                if os.path.exists(os.path.join(entry.path, file)):
-                    yield entry.name.rpartition("-")[2]
-            return
-        self._fs.invalidate_cache()
-        for path in self._fs.glob(self._path("runs", stage, "*", file)):
-            yield str(path).rsplit("/", 2)[1].rpartition("-")[2]
 
     def _read_json(self, path: str) -> Any:
         try:

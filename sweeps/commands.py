@@ -50,11 +50,12 @@ class Request:
 def planned(request: Request, store: Store, *, device: str, num_workers: int) -> Plan:
     """The plan for a request. Raises ValueError for an unknown grid, a bad condition or a bad spec."""
     cells = chosen(grids.grid(request.grid), [condition(text) for text in request.where])
+    listing = store.listing()
     found = plan(
         grids.label(request.grid),
         cells,
-        finished=store.finished(),
-        failed=store.failed(),
+        finished=listing.finished.keys(),
+        failed=listing.failed,
         checkpoints=store.checkpoints(),
         num_workers=num_workers,
         pack_size=PACK_SIZES[device],

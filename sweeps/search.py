@@ -81,8 +81,9 @@ class PackSearcher(Searcher):
         if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         planned, own = self.plan.runs.keys(), {run for pack in self.running.values() for run in pack.runs}
-        self.finished |= self._store.finished() & planned
-        self.failed |= (self._store.failed() & planned) - own
+        listing = self._store.listing()
+        self.finished |= listing.finished.keys() & planned
+        self.failed |= (listing.failed & planned) - own
         self.failed -= self.finished
         self._block()
         self._looked = time.monotonic()
