@@ -7,6 +7,7 @@ in a pack these carry a leading replica axis.
 import json
 from collections.abc import Mapping
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +25,34 @@ def binarise(logits: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
     return logits > 0
 
 
-def soft_mask(
-    logits: Float[Tensor, "replica *shape"], temperature: Float[Tensor, " replica"]
+def softly_masked(
+    weights: Float[Tensor, "replica *shape"],
+    logits: Float[Tensor, "replica *shape"],
+    temperature: Float[Tensor, " replica"],
+    penalty: Float[Tensor, " replica"],
 ) -> Float[Tensor, "replica *shape"]:
-    """σ(τ·s), with one temperature τ per replica."""
-    return torch.sigmoid(logits * temperature.view(-1, *[1] * (logits.dim() - 1)))
+    """W·σ(τ·s), whose gradient for the logits s is that of the loss plus λ·Σσ(τ·s), with τ and λ of each replica."""
+    found: Tensor = _SoftlyMasked.apply(weights, logits, temperature, penalty)
+    return found
+
+
+class _SoftlyMasked(torch.autograd.Function):
+    """The penalty enters as its gradient λ·τ·σ·(1 - σ), which costs no pass over the weights of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        weights, logits, temperature, penalty = given
+        ones = [1] * (logits.dim() - 1)
+        soft = (logits * temperature.view(-1, *ones)).sigmoid_()
+        ctx.save_for_backward(weights, soft, temperature.view(-1, *ones), penalty.view(-1, *ones))
+        return weights * soft
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None, None]:
+        weights, soft, temperature, penalty = ctx.saved_tensors
+        found = torch.addcmul(penalty, gradients[0], weights)
+        torch.ops.aten.sigmoid_backward.grad_input(found, soft, grad_input=found)
+        return None, found.mul_(temperature), None, None
 
 
 def num_kept(masks: Mapping[str, Bool[Tensor, "replica *shape"]]) -> dict[str, list[int]]:

@@ -21,18 +21,19 @@ class PackedAdamW:
         self._names = list(parameters)
 
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Apply one step of gradients, in the order of the parameters."""
+        """Apply one step of gradients, in the order of the parameters; clips them in place."""
         parameters = self._parameters()
+        # torch's fused AdamW reads another layout as if it were the parameter's
+        own = [gradient.contiguous() for gradient in gradients]
         match self._optimizer.clip:
             case NoClip():
-                clipped = list(gradients)
+                pass
             case ClipNorm(max_norm=max_norm):
-                clipped = _clipped(gradients, max_norm)
+                _clip(own, max_norm)
             case _:
                 assert_never(self._optimizer.clip)
-        for parameter, gradient in zip(parameters, clipped, strict=True):
-            # torch's fused AdamW reads another layout as if it were the parameter's
-            parameter.grad = gradient.contiguous()
+        for parameter, gradient in zip(parameters, own, strict=True):
+            parameter.grad = gradient
         self._adamw.param_groups[0]["lr"] = self._learning_rate()
         self._adamw.step()
         for parameter in parameters:
@@ -91,8 +92,9 @@ def _adamw(parameters: Parameters, optimizer: AdamW) -> torch.optim.AdamW:
     )
 
 
-def _clipped(gradients: Sequence[Tensor], max_norm: float) -> list[Tensor]:
-    """The gradients, each replica's scaled down to the L2 norm `max_norm` over all parameters where it exceeds it."""
-    squares = [gradient.square().flatten(1).sum(1) for gradient in gradients]
-    factor = (max_norm / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
-    return [gradient * factor.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
+def _clip(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale each replica's gradients down to the L2 norm `max_norm` over all parameters where they exceed it."""
+    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
+    factor = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))

@@ -6,10 +6,10 @@ done; it neither knows the store nor commits.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -138,8 +138,11 @@ class DonorMethod:
         validation = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
         self.constants = {"validation": validation}
 
-    def effective(self, epoch: int) -> tuple[Parameters, None]:
-        return self.trainable, None
+    def effective(self, epoch: int) -> Parameters:
+        return self.trainable
+
+    def hold(self) -> None:
+        """Nothing: every weight of a donor moves."""
 
     def evaluate(self, epoch: int) -> list[Verdict]:
         rows = self.constants["validation"]
@@ -182,16 +185,21 @@ class MaskMethod:
         self.constants["validation"] = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
         self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(runtime.device)
 
-    def effective(self, epoch: int) -> tuple[Parameters, Float[Tensor, " replica"]]:
-        temperature = torch.tensor(self._temperatures(epoch)).to(self.constants["penalty"])
-        soft = {name: masks.soft_mask(self.trainable[name], temperature) for name in self.matrices}
-        total = torch.stack([each.flatten(1).sum(1) for each in soft.values()]).sum(0)
-        return self._masked(soft), self.constants["penalty"] * total
+    def effective(self, epoch: int) -> Parameters:
+        temperature, penalty = torch.tensor(self._temperatures(epoch)).to(self.tokens.device), self.constants["penalty"]
+        donor = self._donor()
+        return donor | {
+            name: masks.softly_masked(donor[name], self.trainable[name], temperature, penalty) for name in self.matrices
+        }
+
+    def hold(self) -> None:
+        """Nothing: every logit moves, and the donor is not trained."""
 
     def evaluate(self, epoch: int) -> list[Verdict]:
         rows = self.constants["validation"]
         hard = {name: masks.binarise(self.trainable[name].detach()) for name in self.matrices}
-        parameters = self._masked(hard)
+        donor = self._donor()
+        parameters = donor | {name: donor[name] * hard[name] for name in self.matrices}
         model = specs.model(self.replicas[0].spec)
         losses, answers = losses_and_predictions(parameters, rows, model)
         right, temperatures = accuracies(answers, rows[:, :, -1]), self._temperatures(epoch)
@@ -212,11 +220,9 @@ class MaskMethod:
         found = [replica.spec for replica in self.replicas if isinstance(replica.spec, Mask)]
         return [spec.temperature.temperature(epoch, num_epochs=spec.num_epochs) for spec in found]
 
-    def _masked(self, factors: Mapping[str, Tensor]) -> Parameters:
-        whole = {
-            name.removeprefix("donor."): each for name, each in self.constants.items() if name.startswith("donor.")
-        }
-        return whole | {name: whole[name] * factors[name] for name in self.matrices}
+    def _donor(self) -> Parameters:
+        prefix = "donor."
+        return {name.removeprefix(prefix): each for name, each in self.constants.items() if name.startswith(prefix)}
 
 
 def _transfers(
@@ -259,7 +265,10 @@ def _start(spec: Transfer, read: ReadFile) -> _Start:
 
 
 class TransferMethod:
-    """Trains recipients; the best epoch has the highest validation accuracy (the first among equals)."""
+    """Trains recipients; the best epoch has the highest validation accuracy (the first among equals).
+
+    `trainable` holds the donor's values where a weight is frozen: it has no gradient, and `hold` undoes its decay.
+    """
 
     order_stream: Stream = "transfer/order"
     dropout_stream: Stream | None = "transfer/dropout"
@@ -275,35 +284,36 @@ class TransferMethod:
         for name in self.frozen:
             self.constants[f"kept.{name}"] = torch.stack([start.kept[name] for start in starts]).to(runtime.device)
             self.constants[f"donor.{name}"] = torch.stack([start.donor[name] for start in starts]).to(runtime.device)
+        self.hold()
         validation = [arithmetic.validation_samples(spec) for spec in pack]
         self.constants["validation"] = _rows(runtime.device, validation)
         self.constants["rivals"] = _padded(
             [arithmetic.rival_answers(spec, rows) for spec, rows in zip(pack, validation, strict=True)]
         ).to(runtime.device)
 
-    def effective(self, epoch: int) -> tuple[Parameters, None]:
-        return self._effective(self.trainable), None
-
-    def _effective(self, own: Parameters) -> Parameters:
-        constants = self.constants
-        kept = {
-            name: torch.where(constants[f"kept.{name}"], constants[f"donor.{name}"], own[name]) for name in self.frozen
+    def effective(self, epoch: int) -> Parameters:
+        return self.trainable | {
+            name: _WithFrozen.apply(self.trainable[name], self.constants[f"kept.{name}"]) for name in self.frozen
         }
-        return own | kept
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        for name in self.frozen:
+            own = self.trainable[name]
+            torch.where(self.constants[f"kept.{name}"], self.constants[f"donor.{name}"], own, out=own)
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> list[Verdict]:
-        parameters = self._effective(self.trainable)
         first = self.replicas[0].spec
         assert isinstance(first, Transfer)
         rows, model = self.constants["validation"], specs.model(first)
-        losses, answers = losses_and_predictions(parameters, rows, model)
+        losses, answers = losses_and_predictions(self.trainable, rows, model)
         measured = [{"validation_loss": loss} for loss in losses.tolist()]
         for each, accuracy in zip(measured, accuracies(answers, rows[:, :, -1]), strict=True):
             each["validation_accuracy"] = accuracy
         if first.num_ambiguous:
             seen = self.tokens[:, : first.num_ambiguous]
-            right = accuracies(predictions(parameters, seen, model), seen[:, :, -1])
+            right = accuracies(predictions(self.trainable, seen, model), seen[:, :, -1])
             for each, accuracy in zip(measured, right, strict=True):
                 each["ambiguous_accuracy"] = accuracy
         return [self._verdict(index, each, answers) for index, each in enumerate(measured)]
@@ -321,13 +331,23 @@ class TransferMethod:
     def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
         spec = self.replicas[index].spec
         assert isinstance(spec, Transfer)
-        parameters = dict(best)
-        for name in self.frozen:
-            kept, donor = self.constants[f"kept.{name}"][index], self.constants[f"donor.{name}"][index]
-            parameters[name] = torch.where(kept, donor, best[name])
         rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
-        answers = predictions({name: each.unsqueeze(0) for name, each in parameters.items()}, rows, specs.model(spec))
+        answers = predictions({name: each.unsqueeze(0) for name, each in best.items()}, rows, specs.model(spec))
         return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
+
+
+class _WithFrozen(torch.autograd.Function):
+    """The identity, whose gradient is zero for kept weights; it is zeroed in place, for nobody else reads it."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, kept: Tensor) -> Tensor:
+        ctx.save_for_backward(kept)
+        return own.view_as(own)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (kept,) = ctx.saved_tensors
+        return gradients[0].masked_fill_(kept, 0), None
 
 
 def _padded(answers: Sequence[Int[Tensor, "_ sample"]]) -> Int[Tensor, "replica rival sample"]:

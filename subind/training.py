@@ -77,8 +77,12 @@ class Method(Protocol):
     order_stream: Stream
     dropout_stream: Stream | None
 
-    def effective(self, epoch: int) -> tuple[Parameters, Float[Tensor, " replica"] | None]:
-        """The parameters of a training step as a function of `trainable`, and the penalty of each replica."""
+    def effective(self, epoch: int) -> Parameters:
+        """The parameters of a training step as a function of `trainable`, whose gradients may include a penalty's."""
+        ...
+
+    def hold(self) -> None:
+        """Put back in `trainable`, after an optimiser step, what must not move."""
         ...
 
     def evaluate(self, epoch: int) -> list[Verdict]:
@@ -175,12 +179,11 @@ class Trainer:
     def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
         """One optimiser step on those rows of each replica's training set; returns the cross-entropy before it."""
         batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
-        parameters, penalty = self.method.effective(self.epoch)
-        dropout = self._dropout(batch.shape[1])
-        loss = sequence_loss(parameters, batch, self.model, dropout)
-        total = loss if penalty is None else loss + penalty
-        gradients = torch.autograd.grad(total.sum(), list(self.method.trainable.values()))
+        parameters = self.method.effective(self.epoch)
+        loss = sequence_loss(parameters, batch, self.model, self._dropout(batch.shape[1]))
+        gradients = torch.autograd.grad(loss.sum(), list(self.method.trainable.values()))
         self.optimiser.step(gradients)
+        self.method.hold()
         return loss.detach()
 
     def _dropout(self, batch: int) -> gpt2.Dropout | None:

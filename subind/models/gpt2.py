@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from subind.models import cpu
 from subind.spec import GPT2
 from subind.tasks.arithmetic import SEQUENCE_LENGTH
 
@@ -167,7 +168,7 @@ def hidden(
             parameters, at, normed.view(-1, batch, length, model.d_model), model=model, layer=layer, dropout=dropout
         )
         x = _residual(x, attended, layer=layer, branch_index=0, dropout=dropout)
-        inner = F.gelu(_projected(parameters, f"{at}mlp.c_fc", _normed(parameters, f"{at}ln_2", x)), approximate="tanh")
+        inner = _gelu_new(_projected(parameters, f"{at}mlp.c_fc", _normed(parameters, f"{at}ln_2", x)))
         x = _residual(x, _projected(parameters, f"{at}mlp.c_proj", inner), layer=layer, branch_index=1, dropout=dropout)
     return _normed(parameters, "ln_f", x).view(-1, batch, length, model.d_model)
 
@@ -228,15 +229,33 @@ def _attention(
 ) -> Float[Tensor, "replica token d_model"]:
     replicas, batch, length, width = x.shape
     heads = (replicas, batch, length, 3, model.num_heads, width // model.num_heads)
-    joined = _projected(parameters, f"{at}attn.c_attn", x.view(replicas, -1, width))
-    query, key, value = joined.view(heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
-    scores = query @ key.transpose(-1, -2) / sqrt(width // model.num_heads)
-    future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+    joined = _projected(parameters, f"{at}attn.c_attn", x.view(replicas, -1, width)).view(heads)
+    factors = None if dropout is None else dropout.at_attention(layer)
+    attend = cpu.causal_attention if _is_cpu_float32(joined) else causal_attention
+    return _projected(parameters, f"{at}attn.c_proj", attend(joined, factors).reshape(replicas, -1, width))
+
+
+def causal_attention(
+    joined: Float[Tensor, "replica batch position 3 head d_head"],
+    factors: Float[Tensor, "replica batch head query key"] | None,
+) -> Float[Tensor, "replica batch position head d_head"]:
+    """softmax(q·k/√d_head) over the past, times the dropout `factors`, applied to v; `joined` holds q, k and v."""
+    length, size = joined.shape[2], joined.shape[-1]
+    query, key, value = joined.permute(3, 0, 1, 4, 2, 5).unbind(0)
+    scores = query @ key.transpose(-1, -2) / sqrt(size)
+    future = torch.ones(length, length, dtype=torch.bool, device=joined.device).triu(1)
     weights = scores.masked_fill(future, float("-inf")).softmax(-1)
-    if dropout is not None:
-        weights = weights * dropout.at_attention(layer)
-    mixed = (weights @ value).transpose(2, 3).reshape(replicas, -1, width)
-    return _projected(parameters, f"{at}attn.c_proj", mixed)
+    if factors is not None:
+        weights = weights * factors
+    return (weights @ value).transpose(2, 3)
+
+
+def _gelu_new(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    return cpu.gelu_new(x) if _is_cpu_float32(x) else F.gelu(x, approximate="tanh")
+
+
+def _is_cpu_float32(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def _residual(x: Tensor, branch: Tensor, *, layer: int, branch_index: int, dropout: Dropout | None) -> Tensor:

@@ -22,11 +22,12 @@ def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_soft_mask_is_the_logistic_function_of_temperature_times_logit() -> None:
+def test_softly_masked_weights_are_scaled_by_the_logistic_function_of_temperature_times_logit() -> None:
     logits = torch.randn(3, 4, 5, generator=draws())
     temperature = torch.tensor([1.0, 3.0, 100.0])
     expected = 1 / (1 + torch.exp(-temperature.double().view(3, 1, 1) * logits.double()))
-    torch.testing.assert_close(masks.soft_mask(logits, temperature).double(), expected, atol=1e-6, rtol=0)
+    found = masks.softly_masked(torch.ones(3, 4, 5), logits, temperature, torch.zeros(3))
+    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
 
 
 def test_binarise_keeps_positive_logits_and_not_zero() -> None:
@@ -148,7 +149,7 @@ def test_mask_of_ones_equals_the_unmasked_network_bit_for_bit() -> None:
             logits.fill_(1000.0)
     donor = {name: method.constants[f"donor.{name}"] for name in gpt2.shapes(tiny_mask().donor.model, 13)}
     rows, model = method.constants["validation"], tiny_mask().donor.model
-    masked = gpt2.hidden(method.effective(1)[0], rows, model, None)
+    masked = gpt2.hidden(method.effective(1), rows, model, None)
     assert torch.equal(masked, gpt2.hidden(donor, rows, model, None))
 
 
@@ -157,7 +158,7 @@ def test_mask_of_zeros_leaves_only_what_is_not_masked() -> None:
     with torch.no_grad():
         for logits in method.trainable.values():
             logits.fill_(-1000.0)
-    found, _ = method.effective(1)
+    found = method.effective(1)
     for name, tensor in found.items():
         if name in method.matrices:
             assert tensor.count_nonzero() == 0
@@ -172,22 +173,26 @@ def test_mask_logits_begin_at_the_initial_logit_of_each_replica() -> None:
         assert bool((logits[1] == 0.25).all())
 
 
-def test_mask_penalty_is_the_weighted_sum_of_the_soft_mask() -> None:
-    method = mask_method([tiny_mask(penalty=1e-3), tiny_mask(penalty=2e-3)])
-    _, penalty = method.effective(1)
-    soft = 1 / (1 + torch.tensor(0.1).exp().item())
-    num_weights = sum(logits[0].numel() for logits in method.trainable.values())
-    assert penalty.tolist() == pytest.approx([1e-3 * soft * num_weights, 2e-3 * soft * num_weights], rel=1e-5)
+def test_softly_masked_has_the_gradient_of_the_loss_plus_the_weighted_sum_of_the_soft_mask() -> None:
+    logits = torch.randn(2, 4, 5, generator=draws(), dtype=torch.float64, requires_grad=True)
+    weights, upstream = (torch.randn(2, 4, 5, generator=draws(seed), dtype=torch.float64) for seed in (1, 2))
+    temperature, penalty = torch.tensor([1.0, 7.0]).double(), torch.tensor([1e-3, 0.5]).double()
+    soft = torch.sigmoid(logits * temperature.view(2, 1, 1))
+    total = (weights * soft * upstream).sum() + (penalty.view(2, 1, 1) * soft).sum()
+    (expected,) = torch.autograd.grad(total, logits)
+    masked = masks.softly_masked(weights, logits, temperature, penalty)
+    (found,) = torch.autograd.grad((masked * upstream).sum(), logits)
+    torch.testing.assert_close(found, expected)
 
 
-def test_mask_penalty_gradient_is_lambda_tau_sigma_one_minus_sigma() -> None:
+def test_mask_method_takes_penalty_and_temperature_of_each_replica() -> None:
     method = mask_method([tiny_mask(penalty=1e-3), tiny_mask(penalty=2e-3)])
     with torch.no_grad():
         for logits in method.trainable.values():
             logits.copy_(0.1 * torch.randn(logits.shape, generator=draws()))
     temperature = 100 ** (1 / 3)
-    _, penalty = method.effective(2)
-    gradients = torch.autograd.grad(penalty.sum(), list(method.trainable.values()))
+    total = torch.stack([0 * each.sum() for each in method.effective(2).values()]).sum()
+    gradients = torch.autograd.grad(total, list(method.trainable.values()))
     for logits, gradient in zip(method.trainable.values(), gradients, strict=True):
         soft = 1 / (1 + torch.exp(-temperature * logits.detach().double()))
         weight = torch.tensor([1e-3, 2e-3], dtype=torch.float64).view(2, 1, 1)
