@@ -7,7 +7,7 @@ import builtins
 import collections.abc
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from math import isfinite
@@ -113,14 +113,22 @@ def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
 
     Raises ValueError naming the source, the field and the value if not.
     """
-    names = {each.name for each in fields(cls)}
-    if not isinstance(data, dict) or set(data) != names:
+    tests = _field_tests(cls)
+    if not isinstance(data, dict) or data.keys() != tests.keys():
         found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(names)}")
-    for name, declared in get_type_hints(cls).items():
-        if not _test(declared)(data[name]):
-            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {declared}")
+        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}")
+    for name, holds in tests.items():
+        if not holds(data[name]):
+            wanted = get_type_hints(cls)[name]
+            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}")
     return dict(data)
+
+
+@cache
+def _field_tests(cls: type) -> dict[str, Callable[[Any], bool]]:
+    """Of each field of the dataclass, whether JSON data are of its type."""
+    hints = get_type_hints(cls)
+    return {each.name: _test(hints[each.name]) for each in fields(cls)}
 
 
 @cache
@@ -133,6 +141,8 @@ def _test(declared: Any) -> Callable[[Any], bool]:
             return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
         case builtins.list | builtins.tuple:
             holds = _test(arguments[0])
+            if arguments[0] is float:
+                return lambda value: isinstance(value, list | tuple) and (_are_floats(value) or all(map(holds, value)))
             return lambda value: isinstance(value, list | tuple) and all(map(holds, value))
         case builtins.float:
             return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
@@ -140,6 +150,11 @@ def _test(declared: Any) -> Callable[[Any], bool]:
             return lambda value: type(value) is declared
         case _:
             return lambda value: declared is Any or isinstance(value, dict)
+
+
+def _are_floats(values: Sequence[Any]) -> bool:
+    """Whether all are floats with a finite sum, so that each is finite: a curve has a hundred of them."""
+    return set(map(type, values)) == {float} and isfinite(sum(values))
 
 
 def _is_small_int(value: Any) -> bool:

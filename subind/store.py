@@ -10,6 +10,7 @@
 Two writers of the same run: the first commit wins, the second is told so. Nothing here is unpickled or executed.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from subind import spec as specs
 from subind.fingerprint import run_id
 from subind.listing import Listing, local_listing, remote_listing
 from subind.results import Artifact, Failure, RunRecord, checked_fields
-from subind.spec import Spec
+from subind.spec import STAGES, Spec
 
 HEARTBEAT_SECONDS = 10.0
 """How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
@@ -121,11 +122,26 @@ class Store:
 
     def record(self, spec: Spec) -> RunRecord:
         """The run's record. Raises FileNotFoundError if there is none, ValueError if the file is not its record."""
-        path = self._join(self.folder(spec), "record.json")
+        return self.record_in(self.folder(spec), run_id(spec))
+
+    def record_in(self, folder: str, run: str) -> RunRecord:
+        """The record of the run with that id, whose folder is known. Raises as `record` does."""
+        path = self._join(folder, "record.json")
         record = RunRecord.from_data(self._read_json(path), source=path)
-        if record.run_id != run_id(spec):
-            raise ValueError(f"{path} is the record of run {record.run_id}, not of {run_id(spec)}: remove that folder")
+        if record.run_id != run:
+            raise ValueError(f"{path} is the record of run {record.run_id}, not of {run}: remove that folder")
         return record
+
+    def sampled_records(self, most: int) -> list[RunRecord]:
+        """At most so many records, those of each stage evenly spread over the names of its runs; only readable ones."""
+        found: list[RunRecord] = []
+        for place, stage in enumerate(STAGES):
+            folders = sorted(self._list("runs", stage))
+            share = (most - len(found)) // (len(STAGES) - place)
+            for folder in folders[:: max(1, -(-len(folders) // max(1, share)))]:
+                with contextlib.suppress(ValueError, OSError):
+                    found.append(self.record_in(folder, folder.rpartition("-")[2]))
+        return found
 
     def commit(self, spec: Spec, record: RunRecord, files: Mapping[str, bytes]) -> bool:
         """Write the artifacts, then the record; the run is finished from then on. False if another writer was first.

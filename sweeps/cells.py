@@ -2,9 +2,9 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from subind import rules
 from subind import spec as specs
@@ -16,33 +16,62 @@ Columns = dict[str, Any]
 
 def planned_columns(spec: Spec) -> Columns:
     """The columns of a result row that the spec alone decides; a column that does not apply is absent."""
+    return next(planned_rows([spec]))
+
+
+def planned_rows(several: Iterable[Spec]) -> Iterator[Columns]:
+    """The planned columns of each spec; what many of them have from the same parent is found once."""
+    of_start: dict[tuple[object, ...], Columns] = {}
+    for spec in several:
+        start = _start(spec)
+        if start not in of_start:
+            of_start[start] = _start_columns(spec)
+        yield _own_columns(spec) | of_start[start]
+
+
+def _start(spec: Spec) -> tuple[object, ...]:
+    """What a run starts from: its class or its control's, and its parent's id or its architecture."""
+    kind = type(spec.control if isinstance(spec, Transfer) else spec)
+    of = specs.parents(spec)
+    return kind, run_id(of[0]) if of else specs.model(spec)
+
+
+def _own_columns(spec: Spec) -> Columns:
     task = specs.task(spec)
-    model = specs.model(spec)
     columns: Columns = {
         "run_id": run_id(spec),
         "stage": specs.stage(spec),
-        "num_layers": model.num_layers,
-        "d_model": model.d_model,
         "rule": task.rule,
         "modulus": task.modulus,
         "num_integers": task.num_integers,
         "seed": spec.seed,
     }
-    if isinstance(spec, Transfer):
-        columns |= {
-            "control": specs.control_name(spec.control),
-            "num_ambiguous": spec.num_ambiguous,
-            "num_disambiguation": spec.num_disambiguation,
-            "rivals": list(spec.rivals),
-        }
-    for parent in specs.parents(spec):
-        columns["parent_id"] = run_id(parent)
-    for ancestor in specs.lineage(spec):
-        columns |= _ancestor_columns(ancestor)
+    match spec:
+        case Transfer():
+            columns["num_ambiguous"] = spec.num_ambiguous
+            columns["num_disambiguation"] = spec.num_disambiguation
+            columns["rivals"] = list(spec.rivals)
+        case Mask() | Donor():
+            columns |= _ancestor_columns(spec)
+        case _:
+            assert_never(spec)
     return columns
 
 
-def _ancestor_columns(ancestor: Spec) -> Columns:
+def _start_columns(spec: Spec) -> Columns:
+    model = specs.model(spec)
+    columns: Columns = {"num_layers": model.num_layers, "d_model": model.d_model}
+    if isinstance(spec, Transfer):
+        columns["control"] = specs.control_name(spec.control)
+    for parent in specs.parents(spec):
+        columns["parent_id"] = run_id(parent)
+        for ancestor in specs.lineage(parent):
+            assert not isinstance(ancestor, Transfer)
+            columns |= _ancestor_columns(ancestor)
+    return columns
+
+
+def _ancestor_columns(ancestor: Donor | Mask) -> Columns:
     match ancestor:
         case Mask():
             return {
@@ -54,8 +83,8 @@ def _ancestor_columns(ancestor: Spec) -> Columns:
             }
         case Donor():
             return {"donor_seed": ancestor.seed}
-        case Transfer():
-            return {}
+        case _:
+            assert_never(ancestor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +146,7 @@ def chosen(cells: Sequence[Transfer], conditions: Iterable[Condition]) -> tuple[
     wanted = tuple(conditions)
     if not wanted:
         return tuple(cells)
-    columns = [planned_columns(cell) for cell in cells]
+    columns = list(planned_rows(cells))
     known = sorted({name for each in columns for name, value in each.items() if isinstance(value, int | float | str)})
     for each in wanted:
         if each.column not in known:

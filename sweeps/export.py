@@ -1,110 +1,111 @@
 """Rows of a grid: one per planned cell, the missing and failed ones included."""
 
+import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from subind.fingerprint import run_id
-from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord, Status
-from subind.spec import Mask, Spec, lineage, parents
+from subind.results import ROW_SCHEMA, Status
+from subind.spec import Spec, lineage
 from subind.store import Store
-from sweeps.cells import planned_columns
+from sweeps.cells import planned_rows
+from sweeps.measured import RECORD_COLUMNS
 from sweeps.plan import Plan
+from sweeps.record_index import RecordIndex, Rows
+from sweeps.status import status
 
-CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density")
+ROWS_AT_ONCE = 4096
+"""Rows that are joined at once, and those of a row group."""
+
+OF_MASKS = ("density", "subtask_accuracy")
+"""What a transfer's row says of the mask that its control is made from."""
+
+PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_COLUMNS)
 
 
 def export(plan: Plan, store: Store, path: Path) -> Path:
-    """Write the grid's rows as Parquet, whole or not at all; returns the path."""
-    running = {run for beat in store.heartbeats() for run in beat.runs}
-    columns: dict[str, list[Any]] = {name: [] for name in ROW_SCHEMA.names}
-    for row in rows(plan, store, running):
-        for name, values in columns.items():
-            values.append(row.get(name))
-    table = pa.table(
-        {field.name: pa.array(columns[field.name], type=field.type) for field in ROW_SCHEMA}, schema=ROW_SCHEMA
-    )
+    """Write the grid's rows as Parquet, whole or not at all; returns the path.
+
+    Records are read once: what they give stands in the store's index from then on. Raises ValueError naming the file
+    if one is not its run's record, and FileNotFoundError if one is gone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        pq.write_table(table, temporary, compression="zstd")
+        with tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
+            _write(plan, store, path=temporary, scratch=Path(scratch))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def status(plan: Plan, run: str, running: frozenset[str] | set[str]) -> Status:
-    """The state of one planned run."""
-    if run in plan.finished:
-        return "finished"
-    if run in running:
-        return "running"
-    if run in plan.failed:
-        return "failed"
-    return "blocked" if run in plan.blocked else "missing"
+def _write(plan: Plan, store: Store, *, path: Path, scratch: Path) -> None:
+    index = RecordIndex(store, stamps=store.listing().finished, scratch=scratch)
+    finished = [run if run in plan.finished else None for run in plan.runs]
+    measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
+    with pq.ParquetWriter(path, ROW_SCHEMA, compression="zstd") as writer:
+        for table in _tables(plan, store, measured):
+            writer.write_table(table)
+    index.tidy()
 
 
-def rows(plan: Plan, store: Store, running: frozenset[str] | set[str]) -> Iterator[dict[str, Any]]:
-    """One row per planned run, parents first."""
-    mask_measurements: dict[Mask, Mapping[str, float]] = {}
-    for run, spec in plan.runs.items():
-        state = status(plan, run, running)
-        row = {**planned_columns(spec), "grid": plan.grid, "status": state}
-        match state:
-            case "finished":
-                record = store.record(spec)
-                row |= _measured(spec, record)
-                if isinstance(spec, Mask):
-                    mask_measurements[spec] = record.measurements
-            case "failed":
-                failure = store.failure(spec)
-                row["failure"] = f"{failure.error}: {failure.message} ({store.failure_path(spec)})"
-            case "blocked":
-                row["failure"] = f"blocked: {', '.join(f'{parent} has failed' for parent in _failed_among(spec, plan))}"
-            case "running" | "missing":
-                pass
-            case _:
-                assert_never(state)
-        yield row | _of_mask(spec, mask_measurements)
+def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:
+    """All planned runs in order, parents first, so many at once."""
+    running = {run for beat in store.heartbeats() for run in beat.runs}
+    planned, of_masks = list(plan.runs.values()), OfMasks()
+    for start in range(0, len(planned), ROWS_AT_ONCE):
+        some = planned[start : start + ROWS_AT_ONCE]
+        table = measured.taken(start, start + len(some))
+        columns = {name: table[name] for name in RECORD_COLUMNS} | _planned_arrays(some, plan, store, running)
+        columns |= of_masks.filled_in(columns)
+        yield pa.Table.from_arrays([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
 
 
-def _failed_among(spec: Spec, plan: Plan) -> list[str]:
-    return [run_id(each) for each in lineage(spec) if run_id(each) in plan.failed]
+def _planned_arrays(some: Sequence[Spec], plan: Plan, store: Store, running: set[str]) -> dict[str, Any]:
+    """The columns that need no record."""
+    rows = list(planned_rows(some))
+    for row, spec in zip(rows, some, strict=True):
+        state = status(plan, row["run_id"], running)
+        row |= {"grid": plan.grid, "status": state, "failure": _failure(state, spec, plan, store)}
+    return {name: pa.array([row.get(name) for row in rows], ROW_SCHEMA.field(name).type) for name in PLANNED_COLUMNS}
 
 
-def _of_mask(spec: Spec, known: Mapping[Mask, Mapping[str, float]]) -> dict[str, float]:
-    """What a transfer's row says of the mask that its control is made from."""
-    for parent in parents(spec):
-        if isinstance(parent, Mask) and parent in known:
-            return {name: known[parent][name] for name in ("density", "subtask_accuracy")}
-    return {}
+def _failure(state: Status, spec: Spec, plan: Plan, store: Store) -> str | None:
+    match state:
+        case "failed":
+            failure = store.failure(spec)
+            return f"{failure.error}: {failure.message} ({store.failure_path(spec)})"
+        case "blocked":
+            among = [run_id(each) for each in lineage(spec) if run_id(each) in plan.failed]
+            return f"blocked: {', '.join(f'{parent} has failed' for parent in among)}"
+        case "finished" | "running" | "missing":
+            return None
+        case _:
+            assert_never(state)
 
 
-def _measured(spec: Spec, record: RunRecord) -> dict[str, Any]:
-    found, curves = record.measurements, record.curves
-    row: dict[str, Any] = {name: found[name] for name in MEASURED_COLUMNS if name in found}
-    if "best_epoch" in row:
-        row["best_epoch"] = int(row["best_epoch"])
-    row |= {f"curve_{name}": curves[name] for name in CURVES if name in curves}
-    row["curve_epoch"] = [int(epoch) for epoch in curves["epoch"]]
-    rivals = [name for name in found if name.startswith("rival_agreement.")]
-    if rivals:
-        ordered = [f"rival_agreement.{rival}" for rival in planned_columns(spec)["rivals"]]
-        row["rival_agreement"] = [found[name] for name in ordered]
-        row["curve_rival_agreement"] = [curves[name] for name in ordered]
-    densities = {name.removeprefix("density."): value for name, value in found.items() if name.startswith("density.")}
-    if densities:
-        row["matrix_density"] = list(densities.items())
-    provenance = record.provenance
-    return row | {
-        "commit": provenance.commit,
-        "dirty": provenance.dirty,
-        "device": provenance.device,
-        "seconds": provenance.seconds,
-        "pack_size": provenance.pack_size,
-    }
+class OfMasks:
+    """What the finished masks measured, which stands in the rows of their transfers too. Masks come first."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float | None, ...]] = {}
+
+    def filled_in(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """The columns OF_MASKS with those of each run's parent, where that is a finished mask."""
+        names = ("run_id", "stage", "status", *OF_MASKS)
+        for run, stage, state, *found in zip(*(columns[name].to_pylist() for name in names), strict=True):
+            if stage == "mask" and state == "finished":
+                self._known[run] = tuple(found)
+        absent = (None,) * len(OF_MASKS)
+        of_parent = [self._known.get(parent, absent) for parent in columns["parent_id"].to_pylist()]
+        return {
+            name: pc.coalesce(pa.array([found[place] for found in of_parent], pa.float64()), columns[name])
+            for place, name in enumerate(OF_MASKS)
+        }

@@ -1,0 +1,66 @@
+"""The columns of a result row that the record of its run gives, as a table with a row per record."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord
+
+CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density")
+RECORD_COLUMNS = (
+    *MEASURED_COLUMNS,
+    "rival_agreement",
+    "matrix_density",
+    "curve_epoch",
+    *(f"curve_{name}" for name in CURVES),
+    "curve_rival_agreement",
+    "commit",
+    "dirty",
+    "device",
+    "seconds",
+    "pack_size",
+)
+RECORD_SCHEMA = pa.schema([ROW_SCHEMA.field(name) for name in RECORD_COLUMNS])
+
+
+def measured_table(records: Iterable[RunRecord]) -> pa.Table:
+    """A row per record, of RECORD_SCHEMA; what a record does not have is null.
+
+    Raises ValueError if a record lacks its epochs, or the agreement with a rival of its spec where it has any.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in RECORD_COLUMNS}
+    for record in records:
+        row = _measured(record)
+        for name, values in columns.items():
+            values.append(row.get(name))
+    arrays = [pa.array(columns[field.name], type=field.type) for field in RECORD_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=RECORD_SCHEMA)
+
+
+def _measured(record: RunRecord) -> dict[str, Any]:
+    found, curves, provenance = record.measurements, record.curves, record.provenance
+    row: dict[str, Any] = {name: found[name] for name in MEASURED_COLUMNS if name in found}
+    if "best_epoch" in row:
+        row["best_epoch"] = int(row["best_epoch"])
+    row |= {f"curve_{name}": curves[name] for name in CURVES if name in curves}
+    row["curve_epoch"] = [int(epoch) for epoch in _held(record.curves, "epoch", record)]
+    if any(name.startswith("rival_agreement.") for name in found):
+        rivals = [f"rival_agreement.{rival}" for rival in record.spec["rivals"]]
+        row["rival_agreement"] = [_held(found, name, record) for name in rivals]
+        row["curve_rival_agreement"] = [_held(curves, name, record) for name in rivals]
+    densities = [(name.removeprefix("density."), value) for name, value in found.items() if name.startswith("density.")]
+    return row | {
+        "matrix_density": densities or None,
+        "commit": provenance.commit,
+        "dirty": provenance.dirty,
+        "device": provenance.device,
+        "seconds": provenance.seconds,
+        "pack_size": provenance.pack_size,
+    }
+
+
+def _held(parts: Mapping[str, Any], name: str, record: RunRecord) -> Any:
+    if name not in parts:
+        raise ValueError(f"the record of run {record.run_id} lacks {name!r}: remove the run's folder and run it again")
+    return parts[name]
