@@ -11,12 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from subind.spec import STAGES
+from subind.spec import STAGES, Stage
 from subind.store import Store
 from sweeps import commands, grids
 from sweeps.commands import Request
 from sweeps.display import duration
 from sweeps.plan import Plan
+from sweeps.preparation import Prepared, prepared
+from sweeps.workers import available_workers
 
 app = typer.Typer(
     help="Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves.",
@@ -84,38 +86,38 @@ def plan_command(
 ) -> None:
     """Say what a run would do: how many runs are missing, in how many packs, and how long they take at most."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened, workers = request.opened(), _cpu_workers(device)
-    found = commands.planned(request, opened, device=workers[0], num_workers=workers[1])
-    seconds = commands.forecast_seconds(found, opened, device=workers[0], num_workers=workers[1])
-    data = commands.plan_data(found, seconds=seconds)
+    made = prepared(request, request.opened(), available_workers(device))
     if as_json:
-        print(json.dumps(data))
+        print(json.dumps(commands.plan_data(made.plan, made.forecast)))
         return
-    _print_plan(found, data)
+    _print_plan(made)
 
 
-def _cpu_workers(device: str) -> tuple[str, int]:
-    from sweeps.workers import available_workers
-
-    workers = available_workers(device)
-    return workers.device, workers.num_workers
-
-
-def _print_plan(found: Plan, data: dict[str, Any]) -> None:
+def _print_plan(made: Prepared) -> None:
+    found, times = made.plan, made.forecast
     table = Table(box=None, pad_edge=False)
-    for name in ("stage", "planned", "finished", "failed", "blocked", "to run"):
+    for name in ("stage", "planned", "finished", "failed", "blocked", "to run", "packs", "replicas", "work"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage in STAGES:
         columns = (found.runs, found.finished, found.failed, found.blocked, found.missing)
-        table.add_row(stage, *(str(_count(found, stage, runs)) for runs in columns))
+        table.add_row(stage, *(str(_count(found, stage, runs)) for runs in columns), *_packs_told(made, stage))
     out.print(table)
-    seconds = data["forecast_seconds"]
     unknown = "unknown: no run of this store was computed on such a device"
-    forecast = unknown if seconds is None else f"at most {duration(seconds)}"
-    out.print(f"{found.grid}: {data['missing']} runs in {data['packs']} packs; forecast {forecast}")
+    told = unknown if times is None else ("at most " if times.at_most else "") + duration(times.seconds)
+    out.print(f"{found.grid}: {len(found.missing)} runs in {len(found.packs)} packs; forecast {told}")
     for reason in sorted(set(found.stale.values())):
         number = sum(each == reason for each in found.stale.values())
         out.print(f"{number} runs are stale and run again, because {reason}")
+
+
+def _packs_told(made: Prepared, stage: Stage) -> tuple[str, str, str]:
+    """The packs of a stage, the replicas of one, and the seconds of all workers together."""
+    sizes = [len(pack.specs) for pack in made.plan.packs if pack.stage == stage]
+    if not sizes:
+        return "0", "", ""
+    low, high = min(sizes), max(sizes)
+    seconds = None if made.forecast is None else made.forecast.stages[stage].worker_seconds
+    return str(len(sizes)), str(low) if low == high else f"{low}–{high}", "" if seconds is None else duration(seconds)
 
 
 def _count(found: Plan, stage: str, runs: Any) -> int:
@@ -139,20 +141,25 @@ def run_command(
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened, (kind, number) = request.opened(), _cpu_workers(device)
-    found = commands.planned(request, opened, device=kind, num_workers=number)
-    if retry_failed and commands.retry_failed(found, opened):
-        found = commands.planned(request, opened, device=kind, num_workers=number)
+    opened, workers = request.opened(), available_workers(device)
+    if retry_failed:
+        commands.retry_failed(commands.accounted(request, opened), opened)
+    made = prepared(request, opened, workers)
+    found = made.plan
     commands.check_store(opened, found)
-    seconds = commands.forecast_seconds(found, opened, device=kind, num_workers=number)
-    _print_plan(found, commands.plan_data(found, seconds=seconds))
+    _print_plan(made)
     if found.missing:
         from sweeps.driver import drive
-        from sweeps.workers import Workers
 
-        workers = Workers(device=kind, num_workers=number)
-        drive(found, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds, console=out)
-        found = commands.planned(request, opened, device=kind, num_workers=number)
+        drive(
+            found,
+            opened,
+            made.workers,
+            tracking_uri=tracking_uri,
+            checkpoint_seconds=checkpoint_seconds,
+            console=out,
+        )
+        found = commands.accounted(request, opened)
     _conclude(request, found, opened)
 
 
@@ -202,7 +209,7 @@ def status_command(grid: GridName, where: Where = None, store: StorePath = "stor
     """Say how far a grid is: finished, running, failed, blocked and missing runs, and why the failed ones failed."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    data = commands.status_data(commands.planned(request, opened, device="cpu", num_workers=1), opened)
+    data = commands.status_data(commands.accounted(request, opened), opened)
     if as_json:
         print(json.dumps(data))
         return
@@ -227,7 +234,7 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
 
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.planned(request, opened, device="cpu", num_workers=1)
+    found = commands.accounted(request, opened)
     path = export(found, opened, rows or _rows_path(request))
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
 
@@ -249,7 +256,7 @@ def report_command(
         return
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.planned(request, opened, device="cpu", num_workers=1)
+    found = commands.accounted(request, opened)
     _write_rows_and_report(request, found, opened, output=output)
 
 
@@ -262,7 +269,7 @@ def sync_command(
 
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.planned(request, opened, device="cpu", num_workers=1)
+    found = commands.accounted(request, opened)
     outcome = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri).mirror(list(found.runs.values()))
     counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
     out.print(f"{counts}, {outcome.num_delayed} delayed")
@@ -316,10 +323,27 @@ def bench_training_command(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(data))
         return
-    table = Table(title=str(data["machine"]), box=None, pad_edge=False)
-    for name in data["rows"][0]:
+    _print_rows(data["rows"], title=str(data["machine"]))
+
+
+@bench.command("grid")
+def bench_grid_command(device: Device = "auto", as_json: AsJson = False) -> None:
+    """Forecast a small real grid and sweep it, then once more with what the first sweep taught; some three minutes."""
+    from sweeps.bench.grid import grid_benchmark
+
+    with _quiet(as_json) as progress:
+        data = grid_benchmark(progress=progress, device=device)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows(data["rounds"], title="measured over forecast")
+
+
+def _print_rows(rows: list[dict[str, Any]], *, title: str) -> None:
+    table = Table(title=title, box=None, pad_edge=False)
+    for name in rows[0]:
         table.add_column(name)
-    for row in data["rows"]:
+    for row in rows:
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
     out.print(table)
 

@@ -13,15 +13,11 @@ from subind import spec as specs
 from subind.results import STATUSES, Status
 from subind.spec import STAGES, Donor, ImportedWeights
 from subind.store import Store
-from sweeps import cost, grids
+from sweeps import grids
 from sweeps.cells import chosen, condition
-from sweeps.export import status
-from sweeps.plan import Plan, plan
-from sweeps.workers import num_cores
-
-PACK_SIZES = {"cpu": 10, "cuda": 64}
-"""Replicas of a pack at most: on a CPU more than ten leave the caches, on a GPU they fill it."""
-
+from sweeps.forecast import Forecast
+from sweeps.plan import Plan, accounts
+from sweeps.status import status
 
 _SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", ">": "_above_", "=": "_is_"}
 
@@ -47,19 +43,14 @@ class Request:
         return Store(self.store if "://" in self.store else str(Path(self.store).resolve()))
 
 
-def planned(request: Request, store: Store, *, device: str, num_workers: int) -> Plan:
-    """The plan for a request. Raises ValueError for an unknown grid, a bad condition or a bad spec."""
+def accounted(request: Request, store: Store) -> Plan:
+    """The plan for a request without packs.
+
+    Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
+    """
     cells = chosen(grids.grid(request.grid), [condition(text) for text in request.where])
     listing = store.listing()
-    found = plan(
-        grids.label(request.grid),
-        cells,
-        finished=listing.finished.keys(),
-        failed=listing.failed,
-        checkpoints=store.checkpoints(),
-        num_workers=num_workers,
-        pack_size=PACK_SIZES[device],
-    )
+    found = accounts(grids.label(request.grid), cells, finished=listing.finished.keys(), failed=listing.failed)
     _check_imports(found, store)
     return found
 
@@ -86,8 +77,8 @@ def import_weights(store: Store, path: Path) -> str:
     return store.add_weights(content)
 
 
-def plan_data(found: Plan, *, seconds: float | None) -> dict[str, Any]:
-    """A plan as JSON data; `seconds` is the forecast, None where there is no ground for one."""
+def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
+    """A plan as JSON data, with its forecast, null where there is no ground for one."""
     return {
         "grid": found.grid,
         "cells": len(found.runs),
@@ -98,27 +89,9 @@ def plan_data(found: Plan, *, seconds: float | None) -> dict[str, Any]:
         "stale": len(found.stale),
         "packs": len(found.packs),
         "stages": {stage: found.num_runs(stage) for stage in STAGES},
-        "forecast_seconds": seconds,
+        "forecast_seconds": None if times is None else times.seconds,
+        "forecast": None if times is None else times.data(),
     }
-
-
-def forecast_seconds(found: Plan, store: Store, *, device: str, num_workers: int) -> float | None:
-    """How long the missing runs take at most; None where there is no ground for a forecast.
-
-    The speed is that of finished runs on such a device; on a CPU without any, that of a matrix product timed now. The
-    workers share the packs, but no chain of donor, mask and transfer is shorter than its longest packs in sequence.
-    """
-    finished = [found.runs[run] for run in sorted(found.finished)[:200]]
-    speed = cost.measured_speed(((spec, store.record(spec)) for spec in finished), device=device)
-    if speed is None and device == "cpu":
-        speed = cost.assumed_cpu_speed(num_cores())
-    if speed is None:
-        return None
-    costs = {stage: [0.0] for stage in STAGES}
-    for pack in found.packs:
-        costs[pack.stage].append(sum(cost.operations(spec) for spec in pack.specs))
-    shared = sum(sum(each) for each in costs.values()) / num_workers
-    return max(shared, sum(max(each) for each in costs.values())) / speed
 
 
 def status_data(found: Plan, store: Store) -> dict[str, Any]:

@@ -1,19 +1,152 @@
-"""What a run costs: its floating-point operations, and how many of them a worker does in a second."""
+"""What a pack costs: a model of its seconds that is linear in its replicas, and its fit to finished packs.
 
+    seconds = start + passes · overhead + replicas · (operations · second/operation + elements · second/element)
+
+A pass is one layer run forward and backward in one step, whatever the number of replicas; operations are those of
+products with parameters, elements those of activations, which stand for all that memory rather than arithmetic limits.
+An evaluation costs a third of a training step on the same rows, for it runs forward only. The coefficients belong to a
+stage, a precision and a device; cost_fit.py makes them follow the packs that a store has seen.
+"""
+
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import product
+from statistics import median
+from typing import Literal, get_args
 
 import numpy as np
 
 from subind import spec as specs
-from subind.results import RunRecord
-from subind.spec import Spec, Transfer
+from subind.spec import STAGES, Donor, Precision, Spec, Stage, Transfer
+
+CPU = "cpu"
+"""The name of every CPU in the records of runs."""
 
 POSITIONS = 3
 """Positions of a row that the model reads."""
 
-SHARE_OF_MATRIX_PRODUCT = 0.5
-"""What a packed training step reaches of a CPU core's speed in a float32 matrix product, measured at depth 2."""
+ROWS_OF_AN_EVALUATION = 250
+"""Rows that an evaluation takes at once."""
+
+PRODUCT_SPEED = 83e9
+"""Operations a second of one core in a float32 matrix product, on the machine where the CPU's coefficients stand."""
+
+SATURATED = 0.01
+"""A pack whose passes take less than this share of its time gains nothing from further replicas."""
+
+Basis = Literal["assumed", "calibrated", "measured"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What runs of one shape ask of a worker; passes per pack, operations and elements per replica."""
+
+    passes: float
+    operations: float
+    elements: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coefficients:
+    """Seconds per pack, per pass, per operation and per element."""
+
+    start: float
+    overhead: float
+    operation: float
+    element: float
+
+    def scaled(self, factor: float) -> "Coefficients":
+        """All of them times a factor."""
+        return Coefficients(
+            start=self.start * factor,
+            overhead=self.overhead * factor,
+            operation=self.operation * factor,
+            element=self.element * factor,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Seconds of a pack of one shape: `start` once, `passes` whatever its replicas, `each` for every one of them."""
+
+    start: float
+    passes: float
+    each: float
+
+    def seconds(self, replicas: int, *, sharing: int = 1) -> float:
+        """The time of a pack on a device that `sharing` such packs share.
+
+        The passes of one pack are waiting rather than work, in which the others' replicas train.
+        """
+        work = replicas * self.each
+        return self.start + max(self.passes + work, sharing * work)
+
+    def saturating(self) -> int:
+        """The replicas from which on a pack's time grows with each further one as if it trained alone."""
+        return max(1, math.ceil(self.passes / (SATURATED * self.each))) if self.each > 0 else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """The part of the planned epochs that finished donors have trained: the mean, and the longest."""
+
+    mean: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostModel:
+    """The coefficients of a device by stage and precision, and the seconds around the packs.
+
+    `basis` says what they rest on: finished packs (measured), a matrix product timed now (calibrated), or a table
+    (assumed). `donor_shares` are by num_epochs and patience. `begin` are the seconds until the first pack trains, `end`
+    those after the last one and `end_of_run` its share for each run, `hand_over` those between two packs of a worker.
+    """
+
+    basis: Basis
+    coefficients: Mapping[tuple[Stage, Precision], Coefficients]
+    donor_shares: Mapping[tuple[int, int], Shares] = field(default_factory=dict)
+    begin: float
+    end: float
+    end_of_run: float
+    hand_over: float
+
+    def price(self, spec: Spec) -> Price:
+        """What packs of the run's shape cost."""
+        found, asked = self.coefficients[specs.stage(spec), spec.precision], work(spec)
+        shares = self._shares(spec)
+        return Price(
+            start=self.hand_over + found.start,
+            passes=shares.longest * asked.passes * found.overhead,
+            each=shares.mean * (asked.operations * found.operation + asked.elements * found.element),
+        )
+
+    def may_stop_early(self, spec: Spec) -> bool:
+        """Whether a run may be done before its last epoch and nothing is known of how early."""
+        return isinstance(spec, Donor) and spec.patience < spec.num_epochs and patience(spec) not in self.donor_shares
+
+    def _shares(self, spec: Spec) -> Shares:
+        known = self.donor_shares.get(patience(spec)) if isinstance(spec, Donor) else None
+        return known or Shares(mean=1.0, longest=1.0)
+
+    def scaled(self, factor: float) -> "CostModel":
+        """The model of a machine that takes `factor` times as long for everything."""
+        return replace(
+            self,
+            coefficients={key: each.scaled(factor) for key, each in self.coefficients.items()},
+            begin=self.begin * factor,
+            end=self.end * factor,
+            end_of_run=self.end_of_run * factor,
+            hand_over=self.hand_over * factor,
+        )
+
+
+def patience(donor: Donor) -> tuple[int, int]:
+    """What donors must have in common to stop early alike: num_epochs and patience."""
+    return donor.num_epochs, donor.patience
 
 
 def operations(spec: Spec) -> float:
@@ -27,24 +160,97 @@ def operations(spec: Spec) -> float:
     return float(max(1, spec.num_epochs) * (training + evaluation))
 
 
-def operations_done(spec: Spec, record: RunRecord) -> float:
-    """Floating-point operations of a finished run, which may have stopped early."""
-    return operations(spec) * len(record.curves["epoch"]) / max(1, spec.num_epochs)
+def work(spec: Spec) -> Work:
+    """What the run asks of a worker, if it is not stopped early."""
+    model, epochs = specs.model(spec), max(1, spec.num_epochs)
+    evaluated = spec.num_evaluation_samples + (spec.num_ambiguous if isinstance(spec, Transfer) else 0)
+    steps = specs.steps_per_epoch(spec) + math.ceil(evaluated / ROWS_OF_AN_EVALUATION) / 3
+    rows = spec.num_training_samples + evaluated / 3
+    return Work(
+        passes=epochs * steps * (model.num_layers + 1),
+        operations=operations(spec),
+        elements=epochs * rows * POSITIONS * model.num_layers * model.d_model,
+    )
 
 
-def measured_speed(finished: Iterable[tuple[Spec, RunRecord]], *, device: str) -> float | None:
-    """Operations a worker did in a second, over the runs finished on the kind of device; None if there are none."""
-    done = [
-        (operations_done(spec, record), record.provenance.seconds / record.provenance.pack_size)
-        for spec, record in finished
-        if (record.provenance.device == "cpu") == (device == "cpu")
-    ]
-    seconds = sum(each for _, each in done)
-    return sum(each for each, _ in done) / seconds if seconds > 0 else None
+# ---- defaults
 
 
-def assumed_cpu_speed(num_cores: int) -> float:
-    """Operations a worker of one core is expected to do in a second, from a matrix product timed now."""
+def cpu_model() -> CostModel:
+    """The model of one core of the machine where it was measured, at PRODUCT_SPEED.
+
+    The coefficients are the non-negative least-squares fit to the CPU time of training steps on one thread, both cores
+    busy: lower quartiles over steps of the packed trainer for each stage, with 1 to 20 replicas, at depths 2, 6 and 12
+    of the paper's protocol at batch 50 and in the shape of `quickstart`. The fit is within 8% of each of them.
+    """
+    measured: Mapping[Stage, Coefficients] = {
+        "donor": Coefficients(start=0.1, overhead=7.6e-4, operation=1.8e-11, element=9.1e-8),
+        "mask": Coefficients(start=0.1, overhead=7.7e-4, operation=2.2e-11, element=6.4e-8),
+        "transfer": Coefficients(start=0.1, overhead=8.3e-4, operation=1.7e-11, element=1.2e-7),
+    }
+    return CostModel(
+        basis="assumed",
+        coefficients={(stage, precision): measured[stage] for stage, precision in _all_kinds()},
+        begin=20.0,
+        end=12.0,
+        end_of_run=0.02,
+        hand_over=0.5,
+    )
+
+
+def _all_kinds() -> Iterable[tuple[Stage, Precision]]:
+    return product(STAGES, get_args(Precision))
+
+
+GPUS: Mapping[str, tuple[float, float]] = {
+    "H200": (67e12, 4.8e12),
+    "H100 PCIe": (51e12, 2.0e12),
+    "H100": (67e12, 3.35e12),
+    "A100": (19.5e12, 2.0e12),
+    "L40S": (91.6e12, 0.864e12),
+    "L4": (30.3e12, 0.3e12),
+    "A10": (31.2e12, 0.6e12),
+    "V100": (15.7e12, 0.9e12),
+    "T4": (8.1e12, 0.32e12),
+    "RTX 4090": (82.6e12, 1.01e12),
+    "RTX 3090": (35.6e12, 0.936e12),
+}
+"""Makers' peaks of cards by a part of their name: float32 operations and bytes of memory a second."""
+
+SHARE_OF_PEAK = 0.4
+"""Assumed of batched products and of memory alike."""
+
+BYTES_OF_AN_ELEMENT = 600.0
+"""Assumed traffic per activation element of a layer, forward and backward: what the CPU's fit is at 7 GB/s a core."""
+
+SECONDS_OF_A_PASS = 1.5e-4
+"""Assumed: some sixty kernels of a layer, forward, backward and optimiser, at 2.5 µs each."""
+
+
+def gpu_model(name: str) -> CostModel | None:
+    """The model of a card by its name, assumed until packs have been computed on one; None if it is not in GPUS."""
+    peaks = next((each for part, each in GPUS.items() if part in name), None)
+    return None if peaks is None else _gpu_model(*peaks)
+
+
+def unknown_gpu_model() -> CostModel:
+    """The model of a card of which nothing is known, good enough to cut packs by."""
+    return _gpu_model(30e12, 1e12)
+
+
+def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
+    found = Coefficients(
+        start=3.0,
+        overhead=SECONDS_OF_A_PASS,
+        operation=1 / (SHARE_OF_PEAK * operations_a_second),
+        element=BYTES_OF_AN_ELEMENT / (SHARE_OF_PEAK * bytes_a_second),
+    )
+    return replace(cpu_model(), coefficients=dict.fromkeys(_all_kinds(), found))
+
+
+@cache
+def slowness(num_cores: int) -> float:
+    """How many times longer a core of this machine takes for a matrix product than at PRODUCT_SPEED, timed once."""
     size = 1024
     left = np.ones((size, size), dtype=np.float32)
     left @ left
@@ -53,4 +259,4 @@ def assumed_cpu_speed(num_cores: int) -> float:
         start = time.perf_counter()
         left @ left
         times.append(time.perf_counter() - start)
-    return SHARE_OF_MATRIX_PRODUCT * 2 * size**3 / sorted(times)[1] / num_cores
+    return PRODUCT_SPEED * num_cores * median(times) / (2 * size**3)

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import floor
 from types import FrameType
 from typing import Any
 
@@ -70,6 +71,14 @@ def drive(
         watcher.update()
 
 
+def resources(workers: Workers) -> dict[str, float]:
+    """What Ray reserves for a pack: a core, and of a GPU the part that leaves room for those that share it.
+
+    Ray counts in parts of 1/10,000; a part that is rounded up would leave no room for the last one.
+    """
+    return {"cpu": 1, "gpu": floor(1e4 / workers.sharing) / 1e4 if workers.device == "cuda" else 0}
+
+
 def _num_cpus(workers: Workers) -> int:
     return max(workers.num_workers, num_cores())
 
@@ -112,9 +121,8 @@ class StopSignal(Stopper):
 def _tuner(
     job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper, scratch: str
 ) -> tune.Tuner:
-    resources: dict[str, float] = {"cpu": 1, "gpu": 1 if workers.device == "cuda" else 0}
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(train_pack, job=job), resources),
+        tune.with_resources(tune.with_parameters(train_pack, job=job), resources(workers)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,

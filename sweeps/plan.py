@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
-from math import ceil
+from math import inf
 
 from subind import spec as specs
 from subind.fingerprint import STAGE_VERSIONS, current_versions, run_id, run_id_at
 from subind.spec import STAGES, Spec, Stage
 from subind.store import Checkpoint
-from sweeps.cost import operations
+from sweeps.cost import CostModel, cpu_model
+from sweeps.memory import most_replicas
+from sweeps.packing import Group, Packing, Piece, Schedule, best_packing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,20 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """Who trains the packs: so many workers, `sharing` of them on each device, each with so much memory to itself.
+
+    `model` says what a pack costs; `pack_size` is the most replicas that a pack may have whatever the memory.
+    """
+
+    num_workers: int
+    model: CostModel = field(default_factory=cpu_model)
+    sharing: int = 1
+    free_bytes: float = inf
+    pack_size: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a sweep has to do: all runs by id, parents first, and which are finished, failed, blocked or missing.
 
@@ -42,6 +58,8 @@ class Plan:
     blocked: frozenset[str]
     stale: Mapping[str, str]
     packs: tuple[Pack, ...]
+    schedule: Schedule
+    naive_makespan: float = 0.0
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -54,25 +72,21 @@ class Plan:
         return sum(specs.stage(spec) == stage for spec in self.runs.values())
 
 
-def plan(
-    grid: str,
-    cells: Iterable[Spec],
-    *,
-    finished: Collection[str],
-    failed: Collection[str],
-    checkpoints: Sequence[Checkpoint],
-    num_workers: int,
-    pack_size: int,
-) -> Plan:
-    """The plan for the cells of a grid, given the ids that the store holds.
+def packed(found: Plan, *, checkpoints: Sequence[Checkpoint], crew: Crew) -> Plan:
+    """The plan with its missing runs in packs."""
+    missing = {run: found.runs[run] for run in found.missing}
+    several, packing = packs(missing, checkpoints=checkpoints, crew=crew)
+    return replace(found, packs=several, schedule=packing.schedule, naive_makespan=packing.naive_makespan)
 
-    Packs have at most `pack_size` replicas, and fewer where that lets `num_workers` workers share the work of a stage.
-    """
+
+def accounts(grid: str, cells: Iterable[Spec], *, finished: Collection[str], failed: Collection[str]) -> Plan:
+    """The plan for the cells of a grid without packs: which of its runs are finished, failed, blocked or missing."""
     runs = with_parents(cells)
     done = frozenset(finished) & runs.keys()
     quarantined = (frozenset(failed) & runs.keys()) - done
     blocked = descendants(runs, quarantined) - done
-    missing = {key: spec for key, spec in runs.items() if key not in done | quarantined | blocked}
+    left_out = done | quarantined | blocked
+    missing = {key: spec for key, spec in runs.items() if key not in left_out}
     return Plan(
         grid=grid,
         runs=runs,
@@ -80,7 +94,8 @@ def plan(
         failed=quarantined,
         blocked=blocked,
         stale=_stale(missing, finished),
-        packs=packs(missing, checkpoints=checkpoints, num_workers=num_workers, pack_size=pack_size),
+        packs=(),
+        schedule=Schedule(starts=(), ends=(), chains=()),
     )
 
 
@@ -106,42 +121,83 @@ def descendants(runs: Mapping[str, Spec], roots: Collection[str]) -> frozenset[s
 
 
 def packs(
-    missing: Mapping[str, Spec], *, checkpoints: Sequence[Checkpoint], num_workers: int, pack_size: int
-) -> tuple[Pack, ...]:
-    """The missing runs in packs, parents' stages first and long packs before short ones.
+    missing: Mapping[str, Spec], *, checkpoints: Sequence[Checkpoint], crew: Crew
+) -> tuple[tuple[Pack, ...], Packing]:
+    """The missing runs in packs, those of the longest chains in front, and when each is to train.
 
-    A pack that has a checkpoint is put together again as it was, less what has been finished since.
+    A pack that has a checkpoint is put together again as it was, less what has been finished since; the others are
+    cut so that the whole takes least (see packing.py).
     """
-    left, found = dict(missing), []
+    left, names = dict(missing), {}
+    standing = []
     for checkpoint in checkpoints:
-        under_way = tuple(left.pop(each) for each in checkpoint.runs if each in left)
+        under_way = tuple(each for each in checkpoint.runs if left.pop(each, None) is not None)
         if under_way:
-            found.append(Pack(name=checkpoint.pack, stage=specs.stage(under_way[0]), specs=under_way))
-    for stage in STAGES:
-        found += _fresh_packs([spec for spec in left.values() if specs.stage(spec) == stage], num_workers, pack_size)
-    return tuple(sorted(found, key=lambda pack: (STAGES.index(pack.stage), -_cost(pack))))
+            names[under_way] = checkpoint.pack
+            standing.append(_standing(under_way, missing, crew))
+    found = best_packing(
+        _variants(left, missing, crew), standing=standing, num_workers=crew.num_workers, sharing=crew.sharing
+    )
+    return tuple(_pack(piece, missing, names) for piece in found.pieces), found
 
 
-def _fresh_packs(runs: Sequence[Spec], num_workers: int, pack_size: int) -> list[Pack]:
-    most = max(1, min(pack_size, ceil(len(runs) / num_workers)))
-    groups: dict[tuple[object, ...], list[Spec]] = {}
-    for spec in runs:
-        groups.setdefault(specs.pack_shape(spec), []).append(spec)
-    found = []
-    for group in groups.values():
-        size = ceil(len(group) / ceil(len(group) / most))
-        found += [_pack(group[start : start + size]) for start in range(0, len(group), size)]
-    return found
+def _pack(piece: Piece, missing: Mapping[str, Spec], names: Mapping[tuple[str, ...], str]) -> Pack:
+    digest = hashlib.sha256(" ".join(piece.runs).encode()).hexdigest()
+    name = names.get(piece.runs) or f"{piece.stage}-{digest[:12]}"
+    return Pack(name=name, stage=piece.stage, specs=tuple(missing[run] for run in piece.runs))
 
 
-def _pack(members: Sequence[Spec]) -> Pack:
-    stage = specs.stage(members[0])
-    digest = hashlib.sha256(" ".join(run_id(spec) for spec in members).encode()).hexdigest()
-    return Pack(name=f"{stage}-{digest[:12]}", stage=stage, specs=tuple(members))
+def _standing(runs: tuple[str, ...], missing: Mapping[str, Spec], crew: Crew) -> Piece:
+    parents = (_parent(missing[run], missing) for run in runs)
+    return Piece(
+        stage=specs.stage(missing[runs[0]]),
+        runs=runs,
+        parents=frozenset(parent for parent in parents if parent is not None),
+        seconds=crew.model.price(missing[runs[0]]).seconds(len(runs), sharing=crew.sharing),
+    )
 
 
-def _cost(pack: Pack) -> float:
-    return sum(operations(spec) for spec in pack.specs)
+def _variants(left: Mapping[str, Spec], missing: Mapping[str, Spec], crew: Crew) -> list[list[Group]]:
+    """The runs to be packed in groups of one shape; and where that is another grouping, also of one parent's stage.
+
+    The second lets what needs no parent, or only a donor, train while masks are not yet there.
+    """
+    parents = {run: _parent(spec, missing) for run, spec in left.items()}
+    shapes: dict[tuple[object, ...], list[str]] = {}
+    for run, spec in left.items():
+        shapes.setdefault(specs.pack_shape(spec), []).append(run)
+    plain = list(shapes.values())
+    finer = [members for several in plain for members in _by_parents_stage(several, parents, missing)]
+    groupings = [plain] if len(finer) == len(plain) else [plain, finer]
+    return [[_group(members, parents, missing, crew) for members in grouping] for grouping in groupings]
+
+
+def _by_parents_stage(
+    members: Sequence[str], parents: Mapping[str, str | None], missing: Mapping[str, Spec]
+) -> list[list[str]]:
+    found: dict[Stage | None, list[str]] = {}
+    for run in members:
+        parent = parents[run]
+        found.setdefault(None if parent is None else specs.stage(missing[parent]), []).append(run)
+    return list(found.values())
+
+
+def _group(members: Sequence[str], parents: Mapping[str, str | None], missing: Mapping[str, Spec], crew: Crew) -> Group:
+    first = missing[members[0]]
+    price = crew.model.price(first)
+    fitting = most_replicas(first, free_bytes=crew.free_bytes)
+    return Group(
+        stage=specs.stage(first),
+        price=price,
+        most=min(crew.pack_size, price.saturating(), fitting),
+        runs=tuple(members),
+        parents=tuple(parents[run] for run in members),
+    )
+
+
+def _parent(spec: Spec, missing: Mapping[str, Spec]) -> str | None:
+    """The run that it waits for, if that is missing."""
+    return next((parent for each in specs.parents(spec) if (parent := run_id(each)) in missing), None)
 
 
 def _stale(missing: Mapping[str, Spec], finished: Collection[str]) -> dict[str, str]:

@@ -2,16 +2,35 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """The device of a worker, and how many packs train at once."""
+    """The kind of device of a worker, and how many packs train at once, `sharing` of them on each device.
+
+    `name` is the device's as records have it; `free_bytes` is the memory that all workers of a device have together, on
+    a CPU that of the machine.
+    """
 
     device: str
     num_workers: int
+    sharing: int = 1
+    name: str = "cpu"
+    free_bytes: float = inf
+
+    def shared(self, sharing: int) -> "Workers":
+        """So many packs on each device instead of one."""
+        return replace(self, num_workers=self.num_workers * sharing // self.sharing, sharing=sharing)
+
+    @property
+    def free_bytes_of_one(self) -> float:
+        """The memory that one worker has to itself."""
+        return self.free_bytes / (self.num_workers if self.device == "cpu" else self.sharing)
 
 
 def num_cores() -> int:
@@ -32,8 +51,15 @@ def available_workers(device: str) -> Workers:
     if device == "cuda" and num_gpus == 0:
         raise ValueError("--device is 'cuda': PyTorch sees no CUDA device on this machine; use --device cpu")
     if num_gpus == 0:
-        return Workers(device="cpu", num_workers=num_cores())
-    return Workers(device="cuda", num_workers=num_gpus)
+        return Workers(device="cpu", num_workers=num_cores(), free_bytes=psutil.virtual_memory().available)
+    return _gpu_workers(num_gpus)
+
+
+def _gpu_workers(num_gpus: int) -> Workers:
+    import torch
+
+    free = min(torch.cuda.mem_get_info(index)[0] for index in range(num_gpus))
+    return Workers(device="cuda", num_workers=num_gpus, name=torch.cuda.get_device_name(0), free_bytes=free)
 
 
 def _num_gpus() -> int:

@@ -14,7 +14,8 @@ from subind.spec import Spec
 from subind.store import Heartbeat, Store
 from sweeps import commands
 from sweeps.commands import Request
-from sweeps.cost import operations
+from sweeps.cost import cpu_model
+from sweeps.forecast import forecast
 from sweeps.plan import Plan
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, ids, mask, runs, store_with, transfers, written_grid
@@ -22,9 +23,9 @@ from tests.sweeps.fabricated_grid import NUM_RUNS, donor, ids, mask, runs, store
 DiskUsage = namedtuple("DiskUsage", ["total", "used", "free"])
 
 
-def _planned(folder: Path, store: Store, *where: str, num_workers: int = 2) -> Plan:
+def _planned(folder: Path, store: Store, *where: str) -> Plan:
     request = Request(grid=written_grid(folder), where=where, store=store.url)
-    return commands.planned(request, store, device="cpu", num_workers=num_workers)
+    return commands.accounted(request, store)
 
 
 def _beat(store: Store, *several: Spec) -> None:
@@ -56,11 +57,12 @@ def test_plan_of_a_part_has_the_parents_of_that_part_only(tmp_path: Path) -> Non
     assert set(found.runs) == expected
 
 
-def test_plan_data_count_runs_stages_and_packs(tmp_path: Path) -> None:
+def test_plan_data_count_runs_and_stages_and_hold_the_forecast(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0))
     store.fail(donor(1), small_failure(donor(1)))
     found = _planned(tmp_path, store)
-    data = commands.plan_data(found, seconds=1.5)
+    times = forecast(found, cpu_model(), num_workers=2, sharing=1, slowness=1.0)
+    data = commands.plan_data(found, times)
     expected = {
         "grid": "tiny",
         "cells": 12,
@@ -69,9 +71,10 @@ def test_plan_data_count_runs_stages_and_packs(tmp_path: Path) -> None:
         "blocked": 3,
         "missing": 7,
         "stale": 0,
-        "packs": len(found.packs),
+        "packs": 0,
         "stages": NUM_RUNS,
-        "forecast_seconds": 1.5,
+        "forecast_seconds": 0.0,
+        "forecast": times.data(),
     }
     assert data == expected
 
@@ -94,47 +97,9 @@ def test_name_of_a_whole_grid_is_the_grids() -> None:
     assert Request(grid="paper-arithmetic", where=(), store="store").name == "paper-arithmetic"
 
 
-# ---- forecast
-
-
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_forecast_shares_the_packs_among_workers_at_the_speed_of_finished_runs(
-    tmp_path: Path, num_workers: int
-) -> None:
-    finished = [*runs(0), donor(1), mask(1)]
-    store = store_with(tmp_path, *finished)
-    done = sum(operations(each) * 3 / each.num_epochs for each in finished)  # fabricated records have three epochs
-    speed = done / (len(finished) * 6.0 / 4)  # of six seconds, in packs of four
-    small, large = (sum(map(operations, transfers(1)[start : start + 2])) for start in (0, 2))
-    found = _planned(tmp_path, store, num_workers=num_workers)
-    seconds = commands.forecast_seconds(found, store, device="cpu", num_workers=num_workers)
-    assert seconds == pytest.approx((small + large if num_workers == 1 else large) / speed)
-
-
-def test_forecast_is_no_shorter_than_a_chain_of_donor_mask_and_transfer(tmp_path: Path) -> None:
-    finished = transfers(1)[0]
-    store = store_with(tmp_path, finished)
-    found = _planned(tmp_path, store, "seed=1", "control=subnetwork")
-    speed = operations(finished) * 3 / finished.num_epochs / (6.0 / 4)
-    expected = sum(map(operations, [donor(1), mask(1), transfers(1)[2]])) / speed
-    assert commands.forecast_seconds(found, store, device="cpu", num_workers=8) == pytest.approx(expected)
-
-
-def test_forecast_on_a_gpu_is_unknown_where_only_a_cpu_has_computed(tmp_path: Path) -> None:
-    store = store_with(tmp_path, *runs(0))
-    assert commands.forecast_seconds(_planned(tmp_path, store), store, device="cuda", num_workers=1) is None
-
-
-def test_forecast_on_a_cpu_is_known_for_an_empty_store(tmp_path: Path) -> None:
-    store = store_with(tmp_path)
-    seconds = commands.forecast_seconds(_planned(tmp_path, store), store, device="cpu", num_workers=2)
-    assert seconds is not None
-    assert seconds > 0
-
-
-def test_forecast_of_a_finished_grid_is_zero(tmp_path: Path) -> None:
-    store = store_with(tmp_path, *runs(0), *runs(1))
-    assert commands.forecast_seconds(_planned(tmp_path, store), store, device="cpu", num_workers=2) == 0.0
+def test_plan_data_without_ground_for_a_forecast_have_none(tmp_path: Path) -> None:
+    data = commands.plan_data(_planned(tmp_path, store_with(tmp_path)), None)
+    assert (data["forecast_seconds"], data["forecast"]) == (None, None)
 
 
 # ---- status

@@ -1,17 +1,29 @@
-"""What runs cost and how fast workers are. The oracle is PyTorch's own count of operations, and arithmetic."""
+"""What packs cost. The oracles are PyTorch's own count of operations, and machines of known coefficients."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from subind import spec as specs
+from subind.fingerprint import run_id
 from subind.models import gpt2
 from subind.randomness import generator
 from subind.results import RunRecord
-from subind.spec import GPT2, Spec
-from sweeps.cost import assumed_cpu_speed, measured_speed, operations, operations_done
+from subind.spec import GPT2, Spec, Stage
+from sweeps.cost import (
+    Coefficients,
+    Price,
+    cpu_model,
+    gpu_model,
+    operations,
+    slowness,
+    work,
+)
+from sweeps.cost_fit import fitted, observations
 from sweeps.grids import protocol
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import fabricated_record
@@ -26,10 +38,14 @@ def _counted(model: GPT2, num_rows: int) -> float:
     return float(counter.get_total_flops())
 
 
-def _record(spec: Spec, *, seconds: float, pack_size: int = 1, device: str = "cpu", num_epochs: int = 2) -> RunRecord:
-    record = fabricated_record(spec, num_epochs=num_epochs)
+def _record(spec: Spec, *, seconds: float, pack_size: int = 1, started: str = "", device: str = "cpu") -> RunRecord:
+    """A record of two epochs."""
+    record = fabricated_record(spec, num_epochs=2, started=started)
     provenance = replace(record.provenance, seconds=seconds, pack_size=pack_size, device=device)
     return replace(record, provenance=provenance)
+
+
+Finished = list[tuple[Spec, RunRecord]]
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
@@ -51,35 +67,191 @@ def test_donor_without_epochs_still_costs_its_evaluation() -> None:
     assert operations(tiny_donor(num_epochs=0)) > 0
 
 
-def test_operations_done_of_a_run_that_stopped_early_are_its_share() -> None:
+# ---- the price of a pack
+
+TRUE: Mapping[Stage, Coefficients] = {
+    "donor": Coefficients(start=0.3, overhead=2e-3, operation=5e-11, element=2e-7),
+    "mask": Coefficients(start=0.2, overhead=1e-3, operation=9e-11, element=3e-7),
+    "transfer": Coefficients(start=0.1, overhead=3e-3, operation=2e-11, element=4e-7),
+}
+"""A machine that is not the one of the defaults."""
+
+
+def _true_seconds(spec: Spec, *, replicas: int) -> float:
+    true, asked = TRUE[specs.stage(spec)], work(spec)
+    each = true.operation * asked.operations + true.element * asked.elements
+    return true.start + true.overhead * asked.passes + replicas * each
+
+
+def _finished_pack(first: Spec, *, seconds: float, size: int = 1, started: str = "", **changes: Any) -> Finished:
+    """The records of a pack of runs that differ in their seed."""
+    pack = [replace(first, seed=seed) for seed in range(size)]
+    return [
+        (spec, _record(spec, seconds=seconds, pack_size=size, started=started or run_id(first), **changes))
+        for spec in pack
+    ]
+
+
+def _packs(stage: Stage) -> list[Spec]:
+    """Packs of one stage whose parts weigh differently: few and many rows, shallow and deep, small and large steps."""
+    mask = tiny_mask(num_epochs=2)
+    made: dict[Stage, Callable[[GPT2, int, int], Spec]] = {
+        "donor": lambda model, rows, batch: tiny_donor(model=model, num_samples=rows, batch_size=batch),
+        "mask": lambda model, rows, batch: replace(
+            mask, donor=tiny_donor(model=model), num_samples=rows, batch_size=batch
+        ),
+        "transfer": lambda model, rows, batch: tiny_transfer(
+            mask=replace(mask, donor=tiny_donor(model=model)), num_disambiguation=rows, batch_size=batch
+        ),
+    }
+    models = [GPT2(num_layers=layers, d_model=width, num_heads=2, dropout=0.0) for layers, width in SIZES]
+    return [made[stage](model, rows, batch) for model in models for rows in (100, 20_000) for batch in (10, 1000)]
+
+
+SIZES = ((1, 512), (8, 16), (2, 64), (12, 128))
+
+
+def test_price_of_a_pack_is_linear_in_its_replicas() -> None:
+    price = cpu_model().price(protocol.donor(2, seed=0))
+    assert price.seconds(9) - price.seconds(8) == pytest.approx(price.seconds(2) - price.seconds(1))
+
+
+def test_price_of_packs_that_share_a_device_is_between_alone_and_in_turn() -> None:
+    price = Price(start=1.0, passes=10.0, each=2.0)
+    assert (price.seconds(3), price.seconds(3, sharing=2), price.seconds(3, sharing=4)) == (17.0, 17.0, 25.0)
+
+
+def test_saturating_pack_spends_a_hundredth_on_its_passes() -> None:
+    assert Price(start=1.0, passes=10.0, each=2.0).saturating() == 500
+
+
+def test_price_of_twice_the_epochs_is_twice_but_for_the_start() -> None:
+    once, twice = (cpu_model().price(tiny_donor(num_epochs=number)) for number in (5, 10))
+    assert (twice.start, twice.passes) == (once.start, pytest.approx(2 * once.passes))
+    assert twice.each == pytest.approx(2 * once.each)
+
+
+# ---- the fit
+
+
+@pytest.mark.parametrize("stage", specs.STAGES)
+def test_fit_to_packs_of_known_coefficients_recovers_them(stage: Stage) -> None:
+    packs = [
+        _finished_pack(spec, seconds=_true_seconds(spec, replicas=size), size=size)
+        for spec in _packs(stage)
+        for size in (1, 8)
+    ]
+    model = fitted(cpu_model(), [each for pack in packs for each in pack], device="cpu")
+    fit, true = model.coefficients[stage, "float32"], TRUE[stage]
+    assert asdict(fit) == pytest.approx(asdict(true), rel=0.1)
+    assert model.basis == "measured"
+
+
+def test_fit_forecasts_another_shape_of_a_known_machine() -> None:
+    packs = [_finished_pack(spec, seconds=_true_seconds(spec, replicas=3), size=3) for spec in _packs("donor")]
+    model = fitted(cpu_model(), [each for pack in packs for each in pack], device="cpu")
+    other = protocol.donor(4, seed=0)
+    price = model.price(other)
+    assert price.seconds(5) - model.hand_over == pytest.approx(_true_seconds(other, replicas=5), rel=0.05)
+
+
+def test_fit_to_a_pack_of_a_moment_lengthens_its_start_and_hardly_the_work() -> None:
+    spec = tiny_donor()
+    model = fitted(cpu_model(), _finished_pack(spec, seconds=6.0), device="cpu")
+    long = protocol.donor(2, seed=0)
+    assert model.price(spec).seconds(1) == pytest.approx(6.0, rel=0.2)
+    assert model.price(long).seconds(1) < 2 * cpu_model().price(long).seconds(1)
+
+
+def test_fit_leaves_out_a_pack_that_was_resumed_at_its_end() -> None:
+    seconds = [_true_seconds(spec, replicas=1) for spec in _packs("donor")]
+    seconds[3] *= 0.01
+    packs = [_finished_pack(spec, seconds=each) for spec, each in zip(_packs("donor"), seconds, strict=True)]
+    model = fitted(cpu_model(), [each for pack in packs for each in pack], device="cpu")
+    assert asdict(model.coefficients["donor", "float32"]) == pytest.approx(asdict(TRUE["donor"]), rel=0.15)
+
+
+def test_fit_of_one_stage_makes_the_others_as_many_times_longer() -> None:
+    default = cpu_model()
+    slower = default.scaled(4.0)
+    packs = [_finished_pack(spec, seconds=slower.price(spec).seconds(1)) for spec in _packs("donor")]
+    model = fitted(default, [each for pack in packs for each in pack], device="cpu")
+    mask = protocol.mask(2, seed=0)
+    assert model.price(mask).seconds(1) == pytest.approx(4 * default.price(mask).seconds(1), rel=0.1)
+
+
+def test_fit_without_finished_runs_is_the_default() -> None:
+    assert fitted(cpu_model(), [], device="cpu") == cpu_model()
+
+
+def test_fit_is_to_packs_of_the_named_device_only() -> None:
+    model = gpu_model("NVIDIA H200")
+    assert model is not None
+    assert fitted(model, _finished_pack(tiny_donor(), seconds=100.0), device="NVIDIA H200").basis == "assumed"
+
+
+def test_coefficients_of_a_fit_are_never_negative() -> None:
+    packs = [_finished_pack(spec, seconds=each) for spec, each in zip(_packs("donor"), range(1, 100), strict=False)]
+    model = fitted(cpu_model(), [each for pack in packs for each in pack], device="cpu")
+    assert min(asdict(model.coefficients["donor", "float32"]).values()) >= 0
+
+
+# ---- packs as records tell of them
+
+
+def test_records_of_one_pack_are_one_observation_of_its_whole_work() -> None:
+    (found,) = observations(_finished_pack(tiny_donor(), seconds=8.0, size=5), device="cpu")
+    assert (found.asked.operations, found.seconds) == (pytest.approx(5 * operations(tiny_donor())), 8.0)
+
+
+def test_records_of_a_part_of_a_pack_stand_for_the_whole() -> None:
+    (found,) = observations(_finished_pack(tiny_donor(), seconds=8.0, size=5)[:2], device="cpu")
+    assert found.asked.operations == pytest.approx(5 * operations(tiny_donor()))
+
+
+def test_packs_that_start_at_another_time_are_other_observations() -> None:
+    first, second = (_finished_pack(tiny_donor(), seconds=8.0, size=5, started=time) for time in ("now", "then"))
+    assert len(observations([*first, *second], device="cpu")) == 2
+
+
+def test_pack_of_donors_that_stopped_early_has_done_their_part_of_the_work() -> None:
+    (found,) = observations(_finished_pack(tiny_donor(num_epochs=8), seconds=8.0, size=2), device="cpu")
+    assert found.asked.operations == pytest.approx(2 * operations(tiny_donor(num_epochs=8)) / 4)
+
+
+def test_donors_that_stopped_early_teach_how_early() -> None:
     donor = tiny_donor(num_epochs=8)
-    assert operations_done(donor, fabricated_record(donor, num_epochs=2)) == operations(donor) / 4
+    model = fitted(cpu_model(), _finished_pack(donor, seconds=8.0), device="cpu")
+    whole = replace(model, donor_shares={})
+    assert (whole.may_stop_early(donor), model.may_stop_early(donor)) == (True, False)
+    assert model.price(donor).each == pytest.approx(whole.price(donor).each / 4)
 
 
-def test_measured_speed_without_finished_runs_is_none() -> None:
-    assert measured_speed([], device="cpu") is None
+def test_donor_of_another_patience_is_not_known_to_stop_early() -> None:
+    model = fitted(cpu_model(), _finished_pack(tiny_donor(num_epochs=8), seconds=8.0), device="cpu")
+    assert model.may_stop_early(tiny_donor(num_epochs=8, patience=3))
 
 
-def test_measured_speed_of_a_run_is_its_operations_a_second() -> None:
-    donor = tiny_donor(num_epochs=2)
-    assert measured_speed([(donor, _record(donor, seconds=4.0))], device="cpu") == pytest.approx(operations(donor) / 4)
+def test_run_that_has_no_patience_to_lose_does_not_stop_early() -> None:
+    assert not cpu_model().may_stop_early(tiny_donor(num_epochs=4, patience=4))
+    assert not cpu_model().may_stop_early(tiny_mask())
 
 
-def test_measured_speed_of_a_pack_counts_its_time_once() -> None:
-    pack = [tiny_transfer(seed=seed) for seed in range(5)]
-    finished = [(spec, _record(spec, seconds=10.0, pack_size=5)) for spec in pack]
-    assert measured_speed(finished, device="cpu") == pytest.approx(5 * operations(pack[0]) / 10)
+# ---- defaults
 
 
-SPEEDS: Mapping[str, float] = {"cpu": 1.0, "cuda": 100.0}
+def test_card_of_an_unknown_name_has_no_model() -> None:
+    assert gpu_model("Abacus 3000") is None
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_measured_speed_is_of_runs_on_the_kind_of_device(device: str) -> None:
-    slow, fast = tiny_mask(num_epochs=2, seed=0), tiny_mask(num_epochs=2, seed=1)
-    finished = [(slow, _record(slow, seconds=100.0)), (fast, _record(fast, seconds=1.0, device="NVIDIA H200"))]
-    assert measured_speed(finished, device=device) == pytest.approx(SPEEDS[device] * operations(slow) / 100)
+@pytest.mark.parametrize(
+    ("name", "peak"), [("NVIDIA H100 PCIe", 51e12), ("NVIDIA H100 80GB HBM3", 67e12), ("NVIDIA L4", 30.3e12)]
+)
+def test_model_of_a_card_is_that_of_its_own_name(name: str, peak: float) -> None:
+    model = gpu_model(name)
+    assert model is not None
+    assert model.coefficients["donor", "float32"].operation == pytest.approx(1 / (0.4 * peak))
 
 
-def test_assumed_speed_of_a_core_is_a_share_of_the_machine() -> None:
-    assert 1e6 < assumed_cpu_speed(2) < 1e13
+def test_slowness_of_this_machine_is_that_of_a_computer() -> None:
+    assert 1e-3 < slowness(2) < 1e3

@@ -12,7 +12,7 @@ from subind.fingerprint import run_id
 from subind.spec import Spec
 from sweeps.cost import operations
 from sweeps.display import Board, Display, PackState, duration, line, picture
-from sweeps.plan import plan
+from sweeps.plan import Crew, accounts, packed
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 
@@ -20,7 +20,7 @@ def _board(*, finished: Sequence[Spec] = (), failed: Sequence[Spec] = (), second
     """Two seeds of a donor, a mask and two transfers, the donors under way."""
     masks = [tiny_mask(donor=tiny_donor(seed=seed), seed=seed) for seed in (0, 1)]
     cells = [tiny_transfer(name, mask=mask) for mask in masks for name in ("subnetwork", "full_transfer")]
-    made = plan("my-grid", cells, finished=(), failed=(), checkpoints=(), num_workers=1, pack_size=10)
+    made = packed(accounts("my-grid", cells, finished=(), failed=()), checkpoints=(), crew=Crew(num_workers=1))
     board = Board(plan=made, started=time.monotonic() - seconds)
     board.finished, board.failed = set(map(run_id, finished)), set(map(run_id, failed))
     board.packs["trial"] = PackState(pack=made.packs[0], epoch=3, step=30, num_steps=120, accuracies=(0.25, 0.75))

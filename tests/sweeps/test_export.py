@@ -17,7 +17,7 @@ from subind.results import ROW_SCHEMA
 from subind.spec import Mask, Spec, Transfer
 from subind.store import Heartbeat, Store
 from sweeps.export import export, status
-from sweeps.plan import Plan, plan
+from sweeps.plan import Plan, accounts
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated import commit_fabricated, fabricated_measurements
@@ -42,15 +42,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def _plan(store: Store, cells: Sequence[Spec] | None = None) -> Plan:
-    return plan(
-        "grid",
-        _cells() if cells is None else cells,
-        finished=store.finished(),
-        failed=store.failed(),
-        checkpoints=(),
-        num_workers=1,
-        pack_size=10,
-    )
+    planned = _cells() if cells is None else cells
+    return accounts("grid", planned, finished=store.finished(), failed=store.failed())
 
 
 def _rows(store: Store, tmp_path: Path, cells: Sequence[Spec] | None = None) -> dict[str, dict[str, Any]]:

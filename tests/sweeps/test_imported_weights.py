@@ -68,7 +68,7 @@ def test_plan_of_weights_that_are_not_in_the_store_names_the_remedy(tmp_path: Pa
     grid.write_text(GRID.format(sha256="b" * 64))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match="subind import FILE"):
-        commands.planned(request, request.opened(), device="cpu", num_workers=1)
+        commands.accounted(request, request.opened())
 
 
 def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -
     grid = tmp_path / "own.py"
     grid.write_text(GRID.format(sha256=sha256))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
-    assert commands.planned(request, request.opened(), device="cpu", num_workers=1).num_runs("donor") == 1
+    assert commands.accounted(request, request.opened()).num_runs("donor") == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", save({"other": torch.zeros(2)})])

@@ -12,7 +12,7 @@ from subind.fingerprint import run_id
 from subind.spec import Mask, Spec, Transfer
 from subind.store import Checkpoint
 from sweeps import grids
-from sweeps.plan import Pack, Plan, descendants, plan, with_parents
+from sweeps.plan import Crew, Pack, Plan, accounts, descendants, packed, with_parents
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 MASKED = ("subnetwork", "random_subnetwork")
@@ -34,7 +34,10 @@ def _cells(*, seeds: Sequence[int] = (0, 1), counts: Sequence[int] = (4, 8)) -> 
 
 def _plan(cells: Sequence[Spec], **changes: Any) -> Plan:
     given: dict[str, Any] = {"finished": (), "failed": (), "checkpoints": (), "num_workers": 1, "pack_size": 100}
-    return plan("grid", cells, **{**given, **changes})
+    now = {**given, **changes}
+    crew = Crew(num_workers=now["num_workers"], pack_size=now["pack_size"])
+    found = accounts("grid", cells, finished=now["finished"], failed=now["failed"])
+    return packed(found, checkpoints=now["checkpoints"], crew=crew)
 
 
 def _ids(several: Sequence[Spec]) -> set[str]:
@@ -162,8 +165,9 @@ def test_packs_are_even_and_within_their_size(pack_size: int, sizes: list[int]) 
 
 
 @pytest.mark.parametrize(("num_workers", "sizes"), [(1, [4]), (2, [2, 2]), (3, [2, 2]), (4, [1, 1, 1, 1])])
-def test_workers_share_the_runs_of_a_stage(num_workers: int, sizes: list[int]) -> None:
-    assert _sizes(_plan(_cells(seeds=range(4)), num_workers=num_workers), "donor") == sizes
+def test_workers_share_long_runs(num_workers: int, sizes: list[int]) -> None:
+    donors = [tiny_donor(seed=seed, num_epochs=10**6) for seed in range(4)]
+    assert _sizes(_plan(donors, num_workers=num_workers), "donor") == sizes
 
 
 def test_packs_come_stage_by_stage() -> None:

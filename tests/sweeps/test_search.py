@@ -16,7 +16,7 @@ from subind.fingerprint import run_id
 from subind.spec import Spec, Transfer
 from subind.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps import search
-from sweeps.plan import Plan, plan
+from sweeps.plan import Crew, Plan, accounts, packed
 from sweeps.search import PackSearcher
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure
@@ -28,15 +28,8 @@ class Sweep:
 
     def __init__(self, store: Store, cells: Sequence[Spec], *, pack_size: int = 1) -> None:
         self.store = store
-        self.plan: Plan = plan(
-            "grid",
-            cells,
-            finished=store.finished(),
-            failed=store.failed(),
-            checkpoints=(),
-            num_workers=1,
-            pack_size=pack_size,
-        )
+        found = accounts("grid", cells, finished=store.finished(), failed=store.failed())
+        self.plan: Plan = packed(found, checkpoints=(), crew=Crew(num_workers=1, pack_size=pack_size))
         self.searcher = PackSearcher(self.plan, store)
         self._trials = 0
 

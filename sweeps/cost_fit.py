@@ -1,0 +1,149 @@
+"""The cost model's coefficients from packs that were finished: a fit that leans on the defaults as far as it must."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import geometric_mean, median
+
+import numpy as np
+
+from subind import spec as specs
+from subind.results import RunRecord
+from subind.spec import Donor, Precision, Spec, Stage
+from sweeps.cost import CPU, Coefficients, CostModel, Shares, Work, patience, work
+
+FIRST_PULL, SECOND_PULL = 0.003, 0.03
+"""What a deviation of a coefficient from its default weighs beside one of a pack from its forecast, both relative."""
+
+SECONDS_OF_DOUBT = 2.0
+"""So much work must be seen before a machine counts as faster or slower than by default."""
+
+OUTLIER = 3.0
+"""A pack that took so many times more or less than its fit was disturbed, or resumed, and is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A finished pack: what it asked for in all, and how long it took."""
+
+    stage: Stage
+    precision: Precision
+    asked: Work
+    seconds: float
+
+
+def fitted(model: CostModel, records: Iterable[tuple[Spec, RunRecord]], *, device: str) -> CostModel:
+    """The model, with coefficients that follow the packs that were finished on the named device, if there are any.
+
+    A stage without packs of its own, and on a CPU what is around the packs, takes as many times longer as the work of
+    the stages that have some. The donors' epochs are learnt from any device.
+    """
+    found = list(records)
+    shared = replace(model, donor_shares=donor_shares(found))
+    seen: dict[tuple[Stage, Precision], list[Observation]] = defaultdict(list)
+    for each in observations(found, device=device):
+        seen[each.stage, each.precision].append(each)
+    if not seen:
+        return shared
+    fits = {key: fitted_coefficients(model.coefficients[key], several) for key, several in seen.items()}
+    slower = geometric_mean(_work_ratio(fits[key], model.coefficients[key], each) for key, each in seen.items())
+    return replace(
+        shared.scaled(slower) if device == CPU else shared,
+        basis="measured",
+        coefficients={key: fits.get(key) or each.scaled(slower) for key, each in model.coefficients.items()},
+    )
+
+
+def observations(records: Iterable[tuple[Spec, RunRecord]], *, device: str) -> list[Observation]:
+    """The packs on the named device to which the records belong.
+
+    Runs of a pack share its start, host and size. Those whose record is not given are as those whose is, on average.
+    """
+    packs: dict[tuple[object, ...], list[tuple[Spec, RunRecord]]] = defaultdict(list)
+    for spec, record in records:
+        made = record.provenance
+        if made.device == device and made.seconds > 0 and record.curves.get("epoch"):
+            packs[made.started, made.host, made.pack_size, specs.pack_shape(spec)].append((spec, record))
+    return [_observation(members) for members in packs.values()]
+
+
+def _observation(members: Sequence[tuple[Spec, RunRecord]]) -> Observation:
+    first, made = members[0][0], members[0][1].provenance
+    asked, shares = work(first), [_share(spec, record) for spec, record in members]
+    replicas = made.pack_size * sum(shares) / len(shares)
+    return Observation(
+        stage=specs.stage(first),
+        precision=first.precision,
+        asked=Work(
+            passes=max(shares) * asked.passes,
+            operations=replicas * asked.operations,
+            elements=replicas * asked.elements,
+        ),
+        seconds=max(record.provenance.seconds for _, record in members),
+    )
+
+
+def _share(spec: Spec, record: RunRecord) -> float:
+    """The part of the planned epochs that the run has trained."""
+    return min(1.0, len(record.curves["epoch"]) / max(1, spec.num_epochs))
+
+
+def donor_shares(records: Iterable[tuple[Spec, RunRecord]]) -> dict[tuple[int, int], Shares]:
+    """How much of their epochs the finished donors have trained, by num_epochs and patience."""
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for spec, record in records:
+        if isinstance(spec, Donor) and record.curves.get("epoch"):
+            found[patience(spec)].append(_share(spec, record))
+    return {key: Shares(mean=sum(each) / len(each), longest=max(each)) for key, each in found.items()}
+
+
+def fitted_coefficients(default: Coefficients, packs: Sequence[Observation]) -> Coefficients:
+    """The non-negative least-squares fit to the packs' times, drawn a little towards the default.
+
+    So what the packs do not tell apart is shared out as the default has it: a pack of a moment tells of the start and
+    hardly of the work. A first fit tells how slow the machine is and which packs were disturbed; the second is drawn to
+    the default of such a machine.
+    """
+    first = _fit(default, packs, pull=FIRST_PULL)
+    ratios = [each.seconds / max(_seconds(first, each.asked), 1e-9) for each in packs]
+    kept = [each for each, ratio in zip(packs, ratios, strict=True) if 1 / OUTLIER < ratio < OUTLIER]
+    if len(kept) < len(packs) / 2:
+        return first
+    centre = replace(default.scaled(_work_ratio(first, default, kept)), start=first.start)
+    return _fit(centre, kept, pull=SECOND_PULL)
+
+
+def _fit(default: Coefficients, packs: Sequence[Observation], *, pull: float) -> Coefficients:
+    """The fit, with deviations relative to what the default, made as slow as the median pack, says of each pack."""
+    from scipy.optimize import nnls
+
+    typical = median(each.seconds / _seconds(default, each.asked) for each in packs)
+    weights = np.array([[1 / (typical * _seconds(default, each.asked))] for each in packs])
+    terms = np.array([_terms(default, each.asked) for each in packs]) * weights
+    seconds = np.array([each.seconds for each in packs]) * weights[:, 0]
+    pulls = pull * np.eye(terms.shape[1])
+    factors, _ = nnls(np.vstack([terms, pulls]), np.concatenate([seconds, pulls.sum(1)]))
+    start, overhead, operation, element = map(float, factors)
+    return Coefficients(
+        start=default.start * start,
+        overhead=default.overhead * overhead,
+        operation=default.operation * operation,
+        element=default.element * element,
+    )
+
+
+def _work_ratio(fit: Coefficients, default: Coefficients, packs: Sequence[Observation]) -> float:
+    """How many times longer the work of the packs takes than by default, their starts apart.
+
+    Work of SECONDS_OF_DOUBT as by default is added, so that packs of a moment do not tell it.
+    """
+    now, then = (sum(_seconds(of, each.asked) - of.start for each in packs) for of in (fit, default))
+    return (now + SECONDS_OF_DOUBT) / (then + SECONDS_OF_DOUBT)
+
+
+def _seconds(coefficients: Coefficients, asked: Work) -> float:
+    return sum(_terms(coefficients, asked))
+
+
+def _terms(of: Coefficients, asked: Work) -> tuple[float, ...]:
+    return (of.start, of.overhead * asked.passes, of.operation * asked.operations, of.element * asked.elements)

@@ -1,0 +1,73 @@
+"""How many replicas fit into memory: what one of them needs, and what a worker may take."""
+
+from subind import spec as specs
+from subind.spec import Donor, Mask, Spec, Transfer
+
+FLOAT, INDEX = 4, 8
+"""Bytes of a float32 and of a token."""
+
+POSITIONS, SEQUENCE_LENGTH = 3, 4
+
+ELEMENTS_OF_A_LAYER = 32
+"""Floats kept per token and unit of d_model for the gradient of a layer: inputs of its eight products and norms,
+the MLP's at four times the width before and after gelu, dropout factors, gradients under way."""
+
+ELEMENTS_OF_THE_HEAD = 4
+"""Floats per token and word: scores, their log-softmax, and the gradients of both."""
+
+ROWS_OF_AN_EVALUATION = 250
+
+WORKER_BYTES = 900_000_000
+"""What a worker's process takes before any replica: PyTorch, Ray, the allocator's reserve."""
+
+SHARE_OF_FREE = 0.8
+"""The part of free memory that packs may take."""
+
+
+def bytes_per_replica(spec: Spec) -> int:
+    """The memory of one replica of the run's shape at its peak: state, activations of a step, and samples.
+
+    Measured peaks of whole workers are between 0.67 and 1.5 times this, the process's own memory apart.
+    """
+    return FLOAT * (_state(spec) + max(_training(spec), _evaluation(spec))) + _samples(spec)
+
+
+def most_replicas(spec: Spec, *, free_bytes: float) -> int:
+    """How many replicas of the run's shape a worker with so much free memory holds; at least one is tried."""
+    return max(1, int(min((SHARE_OF_FREE * free_bytes - WORKER_BYTES) / bytes_per_replica(spec), 10**6)))
+
+
+def _state(spec: Spec) -> int:
+    """Floats of parameters, gradients, both moments and the best epoch; of donors that are read; of their products."""
+    model = specs.model(spec)
+    matrices = 12 * model.num_layers * model.d_model**2
+    whole = matrices + (_vocabulary(spec) + SEQUENCE_LENGTH) * model.d_model
+    match spec:
+        case Donor():
+            return 6 * whole
+        case Mask():
+            return whole + 5 * matrices + 3 * matrices
+        case Transfer():
+            return 5 * whole + 3 * matrices
+
+
+def _training(spec: Spec) -> int:
+    model, tokens = specs.model(spec), spec.batch_size * POSITIONS
+    layers = ELEMENTS_OF_A_LAYER * model.num_layers * model.d_model
+    return tokens * (layers + ELEMENTS_OF_THE_HEAD * _vocabulary(spec))
+
+
+def _evaluation(spec: Spec) -> int:
+    """One layer at a time, and the scores of all positions."""
+    model, tokens = specs.model(spec), ROWS_OF_AN_EVALUATION * POSITIONS
+    return tokens * (12 * model.d_model + 3 * _vocabulary(spec))
+
+
+def _samples(spec: Spec) -> int:
+    """Training rows, their order twice, and validation rows."""
+    rows = spec.num_training_samples + spec.num_evaluation_samples
+    return INDEX * (SEQUENCE_LENGTH * rows + 2 * spec.num_training_samples)
+
+
+def _vocabulary(spec: Spec) -> int:
+    return specs.task(spec).num_integers + 1

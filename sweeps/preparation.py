@@ -1,0 +1,88 @@
+"""What `plan` and `run` prepare: the packs of a grid for the workers of this machine, and how long they take."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from subind.fingerprint import decode
+from subind.results import RunRecord
+from subind.spec import Spec
+from subind.store import Checkpoint, Store
+from sweeps import cost
+from sweeps.commands import Request, accounted
+from sweeps.cost import CostModel
+from sweeps.cost_fit import fitted
+from sweeps.forecast import Forecast, forecast
+from sweeps.plan import Crew, Plan, packed
+from sweeps.workers import Workers, num_cores
+
+MOST_RECORDS = 200
+"""Records of finished runs that are read to learn what packs cost here."""
+
+MOST_SHARING = 4
+"""Packs on one GPU at most."""
+
+GAIN_OF_SHARING = 0.9
+"""One more pack on a GPU must leave less than this part of the makespan, for it takes memory and a core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan in packs, the workers that it is packed for, and its forecast, None where there is no ground for one."""
+
+    plan: Plan
+    workers: Workers
+    forecast: Forecast | None
+
+
+def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
+    """The plan for a request, packed for the workers, with its forecast.
+
+    Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
+    """
+    found = accounted(request, store)
+    model = cost_model(store, workers) if found.missing else cost.cpu_model()
+    plan, workers = _packed(found, store.checkpoints(), workers, model or cost.unknown_gpu_model())
+    if model is None:
+        return Prepared(plan=plan, workers=workers, forecast=None)
+    slowness = cost.slowness(num_cores()) if plan.packs and _is_to_be_calibrated(model, workers) else 1.0
+    times = forecast(plan, model, num_workers=workers.num_workers, sharing=workers.sharing, slowness=slowness)
+    return Prepared(plan=plan, workers=workers, forecast=times)
+
+
+def _is_to_be_calibrated(model: CostModel, workers: Workers) -> bool:
+    """Whether the forecast rests on another machine. The packing does not depend on how fast this one is just now."""
+    return workers.device == "cpu" and model.basis == "assumed"
+
+
+def cost_model(store: Store, workers: Workers) -> CostModel | None:
+    """What packs cost on the workers' device, as far as the store's runs and the card's name tell; None if nothing."""
+    default = cost.cpu_model() if workers.device == "cpu" else cost.gpu_model(workers.name)
+    found = fitted(default or cost.unknown_gpu_model(), measured_runs(store), device=workers.name)
+    return None if default is None and found.basis != "measured" else found
+
+
+def measured_runs(store: Store) -> Iterator[tuple[Spec, RunRecord]]:
+    """Some finished runs of the store, of whatever grid; those of a spec that is no more are left out."""
+    for record in store.sampled_records(MOST_RECORDS):
+        try:
+            yield decode(record.spec), record
+        except ValueError:
+            continue
+
+
+def _packed(
+    found: Plan, checkpoints: tuple[Checkpoint, ...], workers: Workers, model: CostModel
+) -> tuple[Plan, Workers]:
+    """The plan in packs, on GPUs with as many packs on each as shorten it."""
+
+    def option(of: Workers) -> Plan:
+        crew = Crew(num_workers=of.num_workers, sharing=of.sharing, free_bytes=of.free_bytes_of_one, model=model)
+        return packed(found, checkpoints=checkpoints, crew=crew)
+
+    best, taken = option(workers), workers
+    most = 1 if workers.device == "cpu" else min(MOST_SHARING, num_cores() // workers.num_workers)
+    for number in range(2, most + 1):
+        other = option(workers.shared(number))
+        if other.schedule.makespan < GAIN_OF_SHARING * best.schedule.makespan:
+            best, taken = other, workers.shared(number)
+    return best, taken
