@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from subind import spec as specs
-from subind.models import gpt2
+from subind.models import cpu, gpt2
 from subind.models.gpt2 import Parameters
 from subind.optimisation import PackedAdamW
 from subind.randomness import Stream, generator
@@ -314,5 +314,10 @@ def sequence_loss(
     """Next-token cross-entropy over the predicted positions (b, =, c), mean over positions and rows, per replica."""
     activations = gpt2.hidden(parameters, batch[:, :, :INPUT_LENGTH], model, dropout)
     scores = gpt2.logits(parameters, activations)
-    losses = F.cross_entropy(scores.flatten(0, 2), batch[:, :, 1:].flatten(), reduction="none")
+    rows, answers = scores.flatten(0, 2), batch[:, :, 1:].flatten()
+    losses = cpu.cross_entropy(rows, answers) if gpt2.is_cpu_float32(rows) else _cross_entropy(rows, answers)
     return losses.view(len(batch), -1).mean(1)
+
+
+def _cross_entropy(scores: Float[Tensor, "row vocabulary"], answers: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
+    return F.cross_entropy(scores, answers, reduction="none")

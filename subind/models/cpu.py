@@ -1,24 +1,31 @@
-"""Two operations of GPT-2 that PyTorch computes slowly on a CPU, as autograd functions in float32.
+"""Operations of GPT-2 on a CPU in float32, as autograd functions over the kernels: fewer passes, the same numbers.
 
-GELU through the logistic function instead of tanh, and causal attention over a few positions as sums of elementwise
-products instead of thousands of tiny matrix products. Same numbers up to rounding.
+The same numbers as PyTorch's operations up to rounding; a replica's do not depend on its pack.
 """
 
-from math import pi, sqrt
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-LINEAR = 2 * sqrt(2 / pi)
-CUBIC = LINEAR * 0.044715
-"""gelu_new(x) = x·σ(LINEAR·x + CUBIC·x³)."""
+from subind import kernels
 
 
 def gelu_new(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """GELU in GPT-2's approximation."""
     found: Tensor = _GeluNew.apply(x)
+    return found
+
+
+def layer_norm(
+    x: Float[Tensor, "replica token d_model"],
+    weight: Float[Tensor, "replica d_model"],
+    bias: Float[Tensor, "replica d_model"],
+) -> Float[Tensor, "replica token d_model"]:
+    """LayerNorm with each replica's own weight and bias."""
+    found: Tensor = _LayerNorm.apply(x, weight, bias)
     return found
 
 
@@ -31,56 +38,87 @@ def causal_attention(
     return found
 
 
+def cross_entropy(scores: Float[Tensor, "row vocabulary"], answers: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """-log softmax(scores)[answer] per row. Overwrites the scores: nobody may read them afterwards."""
+    found: Tensor = _CrossEntropy.apply(scores, answers)
+    return found
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
+    return tensor.detach().contiguous().numpy()
+
+
 class _GeluNew(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        gate = (x * x).mul_(CUBIC).add_(LINEAR).mul_(x).sigmoid_()
-        ctx.save_for_backward(x, gate)
-        return x * gate
+        ctx.save_for_backward(x)
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        kernels.gelu_forward(_array(x).ravel(), _array(out).ravel())
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """The slope gate + x·gate·(1 - gate)·(LINEAR + 3·CUBIC·x²), times the gradient."""
-        x, gate = ctx.saved_tensors
-        slope = (x * x).mul_(3 * CUBIC).add_(LINEAR).mul_(x)
-        torch.ops.aten.sigmoid_backward.grad_input(slope, gate, grad_input=slope)
-        return slope.add_(gate).mul_(gradients[0])
+        (x,) = ctx.saved_tensors
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        kernels.gelu_backward(_array(x).ravel(), _array(gradients[0]).ravel(), _array(out).ravel())
+        return out
+
+
+class _LayerNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = x.contiguous()
+        out, mean, scale = torch.empty_like(x), x.new_empty(x.shape[:2]), x.new_empty(x.shape[:2])
+        kernels.norm_forward(*map(_array, (x, weight, bias, out, mean, scale)))
+        ctx.save_for_backward(x, weight, mean, scale)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight, mean, scale = ctx.saved_tensors
+        found = torch.empty_like(x), x.new_empty(weight.shape), x.new_empty(weight.shape)
+        kernels.norm_backward(*map(_array, (gradients[0], x, weight, mean, scale, *found)))
+        return found
 
 
 class _CausalAttention(torch.autograd.Function):
-    """Scores and weights are (replica, batch, query, key, head), so that every operation is wide in memory."""
-
     @staticmethod
     def forward(ctx: Any, joined: Tensor, factors: Tensor | None) -> Tensor:
-        query, key, value = joined.unbind(3)
-        length, scale = query.shape[2], 1 / sqrt(query.shape[-1])
-        scores = (query.unsqueeze(3) * key.unsqueeze(2)).sum(-1).mul_(scale)
-        scores.masked_fill_(torch.ones(length, length, dtype=torch.bool).triu(1).unsqueeze(-1), float("-inf"))
-        softmax = scores.sub_(scores.amax(3, keepdim=True)).exp_()
-        softmax.div_(softmax.sum(3, keepdim=True))
-        kept = None if factors is None else factors.permute(0, 1, 3, 4, 2)
-        weights = softmax if kept is None else softmax * kept
-        ctx.save_for_backward(joined, softmax, weights, kept)
-        mixed = weights[:, :, :, 0].unsqueeze(-1) * value[:, :, :1]
-        for place in range(1, length):
-            mixed[:, :, place:].addcmul_(weights[:, :, place:, place].unsqueeze(-1), value[:, :, place : place + 1])
-        return mixed
+        replicas, batch, length, _, heads, width = joined.shape
+        joined = joined.contiguous()
+        out = joined.new_empty(replicas, batch, length, heads, width)
+        softmax = joined.new_empty(replicas, batch, heads, length, length)
+        kernels.attention_forward(_array(joined), _strided(factors), _array(softmax), _array(out))
+        ctx.save_for_backward(joined, factors, softmax)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
-        joined, softmax, weights, kept = ctx.saved_tensors
-        query, key, value = joined.unbind(3)
-        of_weights = (gradient.unsqueeze(3) * value.unsqueeze(2)).sum(-1)
-        of_softmax = of_weights if kept is None else of_weights.mul_(kept)
-        mean = (of_softmax * softmax).sum(3, keepdim=True)
-        of_scores = of_softmax.sub_(mean).mul_(softmax).mul_(1 / sqrt(query.shape[-1])).unsqueeze(-1)
-        of_joined = torch.zeros_like(joined, memory_format=torch.contiguous_format)
-        of_query, of_key, of_value = of_joined.unbind(3)
-        for at in range(query.shape[2]):
-            for before in range(at + 1):
-                score = of_scores[:, :, at, before]
-                of_query[:, :, at].addcmul_(score, key[:, :, before])
-                of_key[:, :, before].addcmul_(score, query[:, :, at])
-                of_value[:, :, before].addcmul_(weights[:, :, at, before].unsqueeze(-1), gradient[:, :, at])
-        return of_joined, None
+        joined, factors, softmax = ctx.saved_tensors
+        found = torch.empty_like(joined)
+        kernels.attention_backward(
+            _array(gradients[0]), _array(joined), _strided(factors), _array(softmax), _array(found)
+        )
+        return found, None
+
+
+def _strided(factors: Tensor | None) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The factors where they lie, among those of other places."""
+    return None if factors is None else factors.numpy()
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, answers: Tensor) -> Tensor:
+        assert scores.is_contiguous()
+        losses, totals = scores.new_empty(len(scores)), scores.new_empty(len(scores))
+        kernels.cross_entropy_forward(*map(_array, (scores, answers, losses, totals)))
+        ctx.save_for_backward(answers, totals)
+        ctx.exponentials = scores.detach()
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        answers, totals = ctx.saved_tensors
+        kernels.cross_entropy_backward(*map(_array, (gradients[0], answers, totals, ctx.exponentials)))
+        return ctx.exponentials, None

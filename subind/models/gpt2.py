@@ -210,8 +210,17 @@ def _embedded(parameters: Mapping[str, Tensor], tokens: Tensor) -> Float[Tensor,
 
 
 def _normed(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Float[Tensor, "replica token d_model"]:
-    scaled = F.layer_norm(x, x.shape[-1:], eps=EPSILON)
-    return torch.addcmul(parameters[f"{name}.bias"].unsqueeze(1), scaled, parameters[f"{name}.weight"].unsqueeze(1))
+    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+    return cpu.layer_norm(x, weight, bias) if is_cpu_float32(x) else layer_norm(x, weight, bias)
+
+
+def layer_norm(
+    x: Float[Tensor, "replica token d_model"],
+    weight: Float[Tensor, "replica d_model"],
+    bias: Float[Tensor, "replica d_model"],
+) -> Float[Tensor, "replica token d_model"]:
+    """LayerNorm with each replica's own weight and bias."""
+    return torch.addcmul(bias.unsqueeze(1), F.layer_norm(x, x.shape[-1:], eps=EPSILON), weight.unsqueeze(1))
 
 
 def _projected(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Float[Tensor, "replica token out"]:
@@ -231,7 +240,7 @@ def _attention(
     heads = (replicas, batch, length, 3, model.num_heads, width // model.num_heads)
     joined = _projected(parameters, f"{at}attn.c_attn", x.view(replicas, -1, width)).view(heads)
     factors = None if dropout is None else dropout.at_attention(layer)
-    attend = cpu.causal_attention if _is_cpu_float32(joined) else causal_attention
+    attend = cpu.causal_attention if is_cpu_float32(joined) else causal_attention
     return _projected(parameters, f"{at}attn.c_proj", attend(joined, factors).reshape(replicas, -1, width))
 
 
@@ -251,10 +260,11 @@ def causal_attention(
 
 
 def _gelu_new(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    return cpu.gelu_new(x) if _is_cpu_float32(x) else F.gelu(x, approximate="tanh")
+    return cpu.gelu_new(x) if is_cpu_float32(x) else F.gelu(x, approximate="tanh")
 
 
-def _is_cpu_float32(x: Tensor) -> bool:
+def is_cpu_float32(x: Tensor) -> bool:
+    """Whether the CPU's own operations take the tensor."""
     return x.device.type == "cpu" and x.dtype == torch.float32
 
 

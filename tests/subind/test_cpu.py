@@ -36,3 +36,43 @@ def test_causal_attention_equals_batched_products_in_value_and_gradient(length: 
     (gradient,) = torch.autograd.grad(found, ours, upstream)
     (of_theirs,) = torch.autograd.grad(expected, theirs, upstream.double())
     torch.testing.assert_close(gradient.double(), of_theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_layer_norm_equals_torch_in_value_and_gradient() -> None:
+    ours = [drawn(2, 7, 12, scale=3.0), drawn(2, 12, seed=1), drawn(2, 12, seed=2)]
+    theirs = [each.double().requires_grad_() for each in ours]
+    for each in ours:
+        each.requires_grad_()
+    found, expected = cpu.layer_norm(*ours), gpt2.layer_norm(*theirs)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
+    upstream = drawn(2, 7, 12, seed=3)
+    gradients = torch.autograd.grad(found, ours, upstream)
+    of_theirs = torch.autograd.grad(expected, theirs, upstream.double())
+    for gradient, of_each in zip(gradients, of_theirs, strict=True):
+        torch.testing.assert_close(gradient.double(), of_each, atol=1e-5, rtol=1e-5)
+
+
+def test_cross_entropy_equals_torch_in_value_and_gradient() -> None:
+    ours = torch.cat([drawn(6, 11, scale=5.0), torch.tensor([[-200.0] * 10 + [200.0]])]).requires_grad_()
+    theirs, answers = ours.detach().double().requires_grad_(), torch.tensor([0, 1, 2, 3, 4, 10, 10])
+    expected = F.cross_entropy(theirs, answers, reduction="none")
+    found = cpu.cross_entropy(ours * 1, answers)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
+    upstream = drawn(7, seed=1)
+    (gradient,) = torch.autograd.grad(found, ours, upstream)
+    (of_theirs,) = torch.autograd.grad(expected, theirs, upstream.double())
+    torch.testing.assert_close(gradient.double(), of_theirs, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_stays_so(bad: float) -> None:
+    joined, scores, x = drawn(1, 1, 3, 3, 1, 4), drawn(1, 5), drawn(1, 1, 4)
+    for tensor in (joined, scores, x):
+        tensor.view(-1)[1] = bad
+    assert not cpu.causal_attention(joined, None).isfinite().all()
+    assert not cpu.cross_entropy(scores, torch.tensor([0])).isfinite().any()
+    assert not cpu.layer_norm(x, torch.ones(1, 4), torch.zeros(1, 4)).isfinite().any()
+
+
+def test_gelu_of_nan_is_nan() -> None:
+    assert cpu.gelu_new(torch.tensor([float("nan")])).isnan().all()

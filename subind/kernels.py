@@ -1,0 +1,208 @@
+"""Fused loops over float32 arrays, compiled to machine code by Numba: what PyTorch does in many passes on a CPU.
+
+Each runs on one core and frees the interpreter meanwhile. Arrays are C-contiguous unless said otherwise; results are
+written into arrays that the caller gives. Numbers that are not finite stay so. Axes: R replicas, T tokens, D width,
+B rows (batch), L positions, H heads, V answers.
+"""
+
+from collections.abc import Callable
+from math import pi, sqrt
+from typing import Any
+
+import numba
+import numpy as np
+
+_F = np.float32
+_I = np.int32
+
+
+def _compiled(*flags: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile with products and sums contracted, and with what else the flags allow; once per machine, kept on disk."""
+    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
+        cache=True, nogil=True, error_model="numpy", fastmath={"contract", *flags}
+    )
+    return decorate
+
+
+_elementwise = _compiled()
+_with_sums = _compiled("reassoc", "nsz")
+
+ZERO, HALF, ONE = _F(0), _F(0.5), _F(1)
+EPSILON = _F(1e-5)
+
+LINEAR = _F(2 * sqrt(2 / pi))
+CUBIC = _F(2 * sqrt(2 / pi) * 0.044715)
+THREE_CUBIC = _F(6 * sqrt(2 / pi) * 0.044715)
+"""gelu_new(x) = x·σ(LINEAR·x + CUBIC·x³)."""
+
+LOWEST, HIGHEST = _F(-87), _F(88)
+LOG2_E = _F(1.44269504088896341)
+LN2_HIGH, LN2_LOW = _F(0.693359375), _F(-2.12194440e-4)
+EXP_5, EXP_4, EXP_3 = _F(1.9875691500e-4), _F(1.3981999507e-3), _F(8.3334519073e-3)
+EXP_2, EXP_1, EXP_0 = _F(4.1665795894e-2), _F(1.6666665459e-1), _F(5.0000001201e-1)
+"""The polynomial of eˣ on ±ln2/2 in the Cephes library, to 2 units in the last place."""
+EXPONENT_BIAS, MANTISSA_BITS = _I(127), _I(23)
+
+
+@_elementwise
+def _exp(x):  # type: ignore[no-untyped-def]
+    """Eˣ, at least e⁻⁸⁷ and at most e⁸⁸, in operations that vectorise."""
+    z = min(max(x, LOWEST), HIGHEST)
+    n = np.floor(z * LOG2_E + HALF)
+    z -= n * LN2_HIGH
+    z -= n * LN2_LOW
+    y = ((((EXP_5 * z + EXP_4) * z + EXP_3) * z + EXP_2) * z + EXP_1) * z + EXP_0
+    power = _I((_I(n) + EXPONENT_BIAS) << MANTISSA_BITS)
+    return (y * z * z + z + ONE) * power.view(_F)
+
+
+@_elementwise
+def gelu_forward(x, out) -> None:  # type: ignore[no-untyped-def]
+    """GELU in GPT-2's approximation, over flat arrays."""
+    for i in range(x.size):
+        v = x[i]
+        out[i] = v / (ONE + _exp(-v * (LINEAR + CUBIC * v * v)))
+
+
+@_elementwise
+def gelu_backward(x, gradient, out) -> None:  # type: ignore[no-untyped-def]
+    """The gradient for x, over flat arrays."""
+    for i in range(x.size):
+        v = x[i]
+        gate = ONE / (ONE + _exp(-v * (LINEAR + CUBIC * v * v)))
+        out[i] = gradient[i] * gate * (ONE + v * (ONE - gate) * (LINEAR + THREE_CUBIC * v * v))
+
+
+@_with_sums
+def norm_forward(x, weight, bias, out, mean, scale) -> None:  # type: ignore[no-untyped-def]
+    """LayerNorm of x (R, T, D) with weight and bias (R, D); keeps the mean and 1/σ of each token (R, T)."""
+    replicas, tokens, width = x.shape
+    share = ONE / _F(width)
+    for r in range(replicas):
+        for t in range(tokens):
+            total, square = ZERO, ZERO
+            for d in range(width):
+                total += x[r, t, d]
+            middle = total * share
+            for d in range(width):
+                square += (x[r, t, d] - middle) * (x[r, t, d] - middle)
+            factor = ONE / np.sqrt(square * share + EPSILON)
+            mean[r, t], scale[r, t] = middle, factor
+            for d in range(width):
+                out[r, t, d] = (x[r, t, d] - middle) * factor * weight[r, d] + bias[r, d]
+
+
+@_with_sums
+def norm_backward(gradient, x, weight, mean, scale, of_x, of_weight, of_bias) -> None:  # type: ignore[no-untyped-def]
+    """The gradients of `norm_forward` for x, weight and bias."""
+    replicas, tokens, width = x.shape
+    share = ONE / _F(width)
+    of_weight[:], of_bias[:] = ZERO, ZERO
+    for r in range(replicas):
+        for t in range(tokens):
+            middle, factor, along_one, along_x = mean[r, t], scale[r, t], ZERO, ZERO
+            for d in range(width):
+                normed, own = (x[r, t, d] - middle) * factor, gradient[r, t, d]
+                of_bias[r, d] += own
+                of_weight[r, d] += own * normed
+                along_one += own * weight[r, d]
+                along_x += own * weight[r, d] * normed
+            along_one, along_x = along_one * share, along_x * share
+            for d in range(width):
+                normed = (x[r, t, d] - middle) * factor
+                of_x[r, t, d] = factor * (gradient[r, t, d] * weight[r, d] - along_one - normed * along_x)
+
+
+@_with_sums
+def attention_forward(joined, factors, softmax, out) -> None:  # type: ignore[no-untyped-def]
+    """Causal attention: joined (R, B, L, 3, H, D) holds q, k and v; writes out (R, B, L, H, D).
+
+    Factors (R, B, H, L, L), in any layout, multiply the softmax, which is kept without them; None for no dropout.
+    """
+    replicas, batch, length, _, heads, width = joined.shape
+    root = ONE / np.sqrt(_F(width))
+    for r in range(replicas):
+        for b in range(batch):
+            for h in range(heads):
+                for i in range(length):
+                    top = _F(-np.inf)
+                    for k in range(i + 1):
+                        score = ZERO
+                        for d in range(width):
+                            score += joined[r, b, i, 0, h, d] * joined[r, b, k, 1, h, d]
+                        score *= root
+                        softmax[r, b, h, i, k] = score
+                        top = max(top, score)
+                    total = ZERO
+                    for k in range(i + 1):
+                        score = softmax[r, b, h, i, k]
+                        softmax[r, b, h, i, k] = _exp(score - top) + ZERO * score  # not finite stays not finite
+                        total += softmax[r, b, h, i, k]
+                    for d in range(width):
+                        out[r, b, i, h, d] = ZERO
+                    for k in range(i + 1):
+                        weight = softmax[r, b, h, i, k] / total
+                        softmax[r, b, h, i, k] = weight
+                        if factors is not None:
+                            weight *= factors[r, b, h, i, k]
+                        for d in range(width):
+                            out[r, b, i, h, d] += weight * joined[r, b, k, 2, h, d]
+
+
+@_with_sums
+def attention_backward(gradient, joined, factors, softmax, of_joined) -> None:  # type: ignore[no-untyped-def]
+    """The gradient of `attention_forward` for `joined`, from that (R, B, L, H, D) of its result."""
+    replicas, batch, length, _, heads, width = joined.shape
+    root = ONE / np.sqrt(_F(width))
+    of_weights = np.empty(length, _F)
+    of_joined[:] = ZERO
+    for r in range(replicas):
+        for b in range(batch):
+            for h in range(heads):
+                for i in range(length):
+                    mean = ZERO
+                    for k in range(i + 1):
+                        of_weight, weight = ZERO, softmax[r, b, h, i, k]
+                        for d in range(width):
+                            of_weight += gradient[r, b, i, h, d] * joined[r, b, k, 2, h, d]
+                        if factors is not None:
+                            of_weight *= factors[r, b, h, i, k]
+                        mean += of_weight * weight
+                        of_weights[k] = of_weight
+                        if factors is not None:
+                            weight *= factors[r, b, h, i, k]
+                        for d in range(width):
+                            of_joined[r, b, k, 2, h, d] += weight * gradient[r, b, i, h, d]
+                    for k in range(i + 1):
+                        of_score = softmax[r, b, h, i, k] * (of_weights[k] - mean) * root
+                        for d in range(width):
+                            of_joined[r, b, i, 0, h, d] += of_score * joined[r, b, k, 1, h, d]
+                            of_joined[r, b, k, 1, h, d] += of_score * joined[r, b, i, 0, h, d]
+
+
+@_with_sums
+def cross_entropy_forward(scores, answers, losses, totals) -> None:  # type: ignore[no-untyped-def]
+    """-log softmax(scores)[answer] of every row; puts exp(score - highest) in the place of the scores (rows, V)."""
+    rows, size = scores.shape
+    for row in range(rows):
+        top, check, total = scores[row, 0], ZERO, ZERO
+        for v in range(size):
+            top = max(top, scores[row, v])
+            check += ZERO * scores[row, v]  # not finite stays not finite
+        right = scores[row, answers[row]] - top
+        for v in range(size):
+            scores[row, v] = _exp(scores[row, v] - top)
+            total += scores[row, v]
+        totals[row] = total
+        losses[row] = np.log(total) - right + check
+
+
+@_elementwise
+def cross_entropy_backward(gradients, answers, totals, scores) -> None:  # type: ignore[no-untyped-def]
+    """Puts the gradients for the scores in the place of what `cross_entropy_forward` left of them."""
+    rows, size = scores.shape
+    for row in range(rows):
+        factor = gradients[row] / totals[row]
+        for v in range(size):
+            scores[row, v] *= factor
+        scores[row, answers[row]] -= gradients[row]
