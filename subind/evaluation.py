@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from subind.models import gpt2
-from subind.spec import GPT2
+from subind.spec import GPT2, Precision
 
 ROWS_AT_ONCE = 250
 """Fixed, whatever the pack's size, so that a replica's products have the same shapes alone and in a pack."""
@@ -19,12 +19,17 @@ ANSWER = 2
 
 @torch.no_grad()
 def losses_and_predictions(
-    parameters: Mapping[str, Tensor], rows: Int[Tensor, "replica sample position"], model: GPT2
+    parameters: Mapping[str, Tensor],
+    rows: Int[Tensor, "replica sample position"],
+    model: GPT2,
+    *,
+    precision: Precision = "float32",
 ) -> tuple[Float[Tensor, " replica"], Int[Tensor, "replica sample"]]:
     """Per replica the mean next-token cross-entropy over (b, =, c), and the answer predicted for every row."""
     losses, answers = [], []
     for part in rows.split(ROWS_AT_ONCE, dim=1):
-        scores = gpt2.logits(parameters, gpt2.hidden(parameters, part[:, :, : ANSWER + 1], model, None))
+        activations = gpt2.hidden(parameters, part[:, :, : ANSWER + 1], model, None, precision=precision)
+        scores = gpt2.logits(parameters, activations, precision=precision)
         each = F.cross_entropy(scores.flatten(0, 2), part[:, :, 1:].flatten(), reduction="none")
         losses.append(each.view(len(rows), -1))
         answers.append(scores[:, :, ANSWER].argmax(-1))
@@ -33,13 +38,18 @@ def losses_and_predictions(
 
 @torch.no_grad()
 def predictions(
-    parameters: Mapping[str, Tensor], rows: Int[Tensor, "replica sample position"], model: GPT2
+    parameters: Mapping[str, Tensor],
+    rows: Int[Tensor, "replica sample position"],
+    model: GPT2,
+    *,
+    precision: Precision = "float32",
 ) -> Int[Tensor, "replica sample"]:
     """The answer predicted for every row; cheaper than with the loss, for only one position meets the head."""
     answers = []
     for part in rows.split(ROWS_AT_ONCE, dim=1):
-        activations = gpt2.hidden(parameters, part[:, :, : ANSWER + 1], model, None)[:, :, ANSWER:]
-        answers.append(gpt2.logits(parameters, activations)[:, :, 0].argmax(-1))
+        activations = gpt2.hidden(parameters, part[:, :, : ANSWER + 1], model, None, precision=precision)
+        scores = gpt2.logits(parameters, activations[:, :, ANSWER:], precision=precision)
+        answers.append(scores[:, :, 0].argmax(-1))
     return torch.cat(answers, dim=1)
 
 

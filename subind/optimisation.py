@@ -20,6 +20,15 @@ class PackedAdamW:
         self._adamw = _adamw(parameters, optimizer)
         self._names = list(parameters)
 
+    def schedule(self) -> None:
+        """Set the learning rate of the next step, and count it; to be called before every step."""
+        rate = self._adamw.param_groups[0]["lr"]
+        if isinstance(rate, Tensor):
+            rate.fill_(self._learning_rate())
+        else:
+            self._adamw.param_groups[0]["lr"] = self._learning_rate()
+        self._done += 1
+
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Apply one step of gradients, in the order of the parameters; clips them in place."""
         parameters = self._parameters()
@@ -34,11 +43,9 @@ class PackedAdamW:
                 assert_never(self._optimizer.clip)
         for parameter, gradient in zip(parameters, own, strict=True):
             parameter.grad = gradient
-        self._adamw.param_groups[0]["lr"] = self._learning_rate()
         self._adamw.step()
         for parameter in parameters:
             parameter.grad = None
-        self._done += 1
 
     def _learning_rate(self) -> float:
         match self._optimizer.schedule:
@@ -82,13 +89,17 @@ class PackedAdamW:
 
 
 def _adamw(parameters: Parameters, optimizer: AdamW) -> torch.optim.AdamW:
+    """On a CUDA device the learning rate is a tensor there, so that a captured step reads it anew."""
+    device = next(iter(parameters.values())).device
+    captured = device.type == "cuda"
     return torch.optim.AdamW(
         list(parameters.values()),
-        lr=optimizer.learning_rate,
+        lr=torch.tensor(optimizer.learning_rate, device=device) if captured else optimizer.learning_rate,
         betas=(0.9, 0.999),
         eps=1e-8,
         weight_decay=optimizer.weight_decay,
         fused=True,
+        capturable=captured,
     )
 
 

@@ -138,7 +138,10 @@ class DonorMethod:
         validation = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
         self.constants = {"validation": validation}
 
-    def effective(self, epoch: int) -> Parameters:
+    def begin(self, epoch: int) -> None:
+        """Nothing: all epochs of a donor are alike."""
+
+    def effective(self) -> Parameters:
         return self.trainable
 
     def hold(self) -> None:
@@ -146,8 +149,8 @@ class DonorMethod:
 
     def evaluate(self, epoch: int) -> list[Verdict]:
         rows = self.constants["validation"]
-        model = specs.model(self.replicas[0].spec)
-        losses, answers = losses_and_predictions(self.trainable, rows, model)
+        model, precision = specs.model(self.replicas[0].spec), self.replicas[0].spec.precision
+        losses, answers = losses_and_predictions(self.trainable, rows, model, precision=precision)
         right = accuracies(answers, rows[:, :, -1])
         return [
             self._verdict(replica, epoch, {"validation_loss": loss, "validation_accuracy": accuracy})
@@ -184,10 +187,13 @@ class MaskMethod:
         self.constants = _on(runtime.device, {f"donor.{name}": tensor for name, tensor in donors.items()})
         self.constants["validation"] = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
         self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(runtime.device)
+        self.constants["temperature"] = torch.ones_like(self.constants["penalty"])
 
-    def effective(self, epoch: int) -> Parameters:
-        temperature, penalty = torch.tensor(self._temperatures(epoch)).to(self.tokens.device), self.constants["penalty"]
-        donor = self._donor()
+    def begin(self, epoch: int) -> None:
+        self.constants["temperature"].copy_(torch.tensor(self._temperatures(epoch)))
+
+    def effective(self) -> Parameters:
+        donor, temperature, penalty = self._donor(), self.constants["temperature"], self.constants["penalty"]
         return donor | {
             name: masks.softly_masked(donor[name], self.trainable[name], temperature, penalty) for name in self.matrices
         }
@@ -200,8 +206,8 @@ class MaskMethod:
         hard = {name: masks.binarise(self.trainable[name].detach()) for name in self.matrices}
         donor = self._donor()
         parameters = donor | {name: donor[name] * hard[name] for name in self.matrices}
-        model = specs.model(self.replicas[0].spec)
-        losses, answers = losses_and_predictions(parameters, rows, model)
+        model, precision = specs.model(self.replicas[0].spec), self.replicas[0].spec.precision
+        losses, answers = losses_and_predictions(parameters, rows, model, precision=precision)
         right, temperatures = accuracies(answers, rows[:, :, -1]), self._temperatures(epoch)
         verdicts = []
         for index, (replica, loss) in enumerate(zip(self.replicas, losses.tolist(), strict=True)):
@@ -291,7 +297,10 @@ class TransferMethod:
             [arithmetic.rival_answers(spec, rows) for spec, rows in zip(pack, validation, strict=True)]
         ).to(runtime.device)
 
-    def effective(self, epoch: int) -> Parameters:
+    def begin(self, epoch: int) -> None:
+        """Nothing: all epochs of a transfer are alike."""
+
+    def effective(self) -> Parameters:
         return self.trainable | {
             name: _WithFrozen.apply(self.trainable[name], self.constants[f"kept.{name}"]) for name in self.frozen
         }
@@ -306,14 +315,14 @@ class TransferMethod:
     def evaluate(self, epoch: int) -> list[Verdict]:
         first = self.replicas[0].spec
         assert isinstance(first, Transfer)
-        rows, model = self.constants["validation"], specs.model(first)
-        losses, answers = losses_and_predictions(self.trainable, rows, model)
+        rows, model, precision = self.constants["validation"], specs.model(first), first.precision
+        losses, answers = losses_and_predictions(self.trainable, rows, model, precision=precision)
         measured = [{"validation_loss": loss} for loss in losses.tolist()]
         for each, accuracy in zip(measured, accuracies(answers, rows[:, :, -1]), strict=True):
             each["validation_accuracy"] = accuracy
         if first.num_ambiguous:
             seen = self.tokens[:, : first.num_ambiguous]
-            right = accuracies(predictions(self.trainable, seen, model), seen[:, :, -1])
+            right = accuracies(predictions(self.trainable, seen, model, precision=precision), seen[:, :, -1])
             for each, accuracy in zip(measured, right, strict=True):
                 each["ambiguous_accuracy"] = accuracy
         return [self._verdict(index, each, answers) for index, each in enumerate(measured)]
@@ -332,7 +341,8 @@ class TransferMethod:
         spec = self.replicas[index].spec
         assert isinstance(spec, Transfer)
         rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
-        answers = predictions({name: each.unsqueeze(0) for name, each in best.items()}, rows, specs.model(spec))
+        parameters = {name: each.unsqueeze(0) for name, each in best.items()}
+        answers = predictions(parameters, rows, specs.model(spec), precision=spec.precision)
         return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from subind import spec as specs
+from subind.graphs import GraphedStep, Step
 from subind.models import cpu, gpt2
 from subind.models.gpt2 import Parameters
 from subind.optimisation import PackedAdamW
@@ -77,8 +78,15 @@ class Method(Protocol):
     order_stream: Stream
     dropout_stream: Stream | None
 
-    def effective(self, epoch: int) -> Parameters:
-        """The parameters of a training step as a function of `trainable`, whose gradients may include a penalty's."""
+    def begin(self, epoch: int) -> None:
+        """Set what differs between epochs; `trainable` and `constants` stay the same tensors."""
+        ...
+
+    def effective(self) -> Parameters:
+        """The parameters of a training step of the epoch that has begun, as a function of `trainable`.
+
+        Their gradients may include a penalty's.
+        """
         ...
 
     def hold(self) -> None:
@@ -127,6 +135,8 @@ class Trainer:
         self.batch_size = first.batch_size
         self.num_epochs = first.num_epochs
         self.steps_per_epoch = specs.steps_per_epoch(first)
+        self.precision = first.precision
+        _set_products(first.precision, runtime.device)
         self.optimiser = PackedAdamW(
             method.trainable, first.optimizer, num_steps=max(1, self.num_epochs * self.steps_per_epoch)
         )
@@ -139,6 +149,7 @@ class Trainer:
         self.order_states = [each.get_state() for each in self.order]
         self.epoch, self.step = 1, 0
         self.last_checkpoint = time.monotonic()
+        self._on_device = self._device_step()
 
     # ---- the loop
 
@@ -163,6 +174,7 @@ class Trainer:
             report(self._progress())
 
     def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress) -> None:
+        self.method.begin(self.epoch)
         self.order_states = [each.get_state() for each in self.order]
         num_samples = self.method.tokens.shape[1]
         orders = [torch.randperm(num_samples, generator=each) for each in self.order]
@@ -177,10 +189,21 @@ class Trainer:
                 self.checkpoint(save)
 
     def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        """One optimiser step on those rows of each replica's training set; returns the cross-entropy before it."""
+        """One optimiser step on those rows of each replica's training set; returns the cross-entropy before it.
+
+        The next step may overwrite what is returned.
+        """
+        self.optimiser.schedule()
+        return self._on_device(rows)
+
+    def _device_step(self) -> Step:
+        return GraphedStep(self._step_of, self.dropout) if self.runtime.device.startswith("cuda") else self._step_of
+
+    def _step_of(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
         batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
-        parameters = self.method.effective(self.epoch)
-        loss = sequence_loss(parameters, batch, self.model, self._dropout(batch.shape[1]))
+        loss = sequence_loss(
+            self.method.effective(), batch, self.model, self._dropout(batch.shape[1]), precision=self.precision
+        )
         gradients = torch.autograd.grad(loss.sum(), list(self.method.trainable.values()))
         self.optimiser.step(gradients)
         self.method.hold()
@@ -247,6 +270,7 @@ class Trainer:
         self.order_states = [self.order_states[place] for place in staying]
         self.dropout = [self.dropout[place] for place in staying] if self.dropout else []
         self.optimiser.select(method.trainable, index)
+        self._on_device = self._device_step()
 
     def _progress(self) -> Progress:
         curves = [replica.curves for replica in self.method.replicas]
@@ -310,10 +334,12 @@ def sequence_loss(
     batch: Int[Tensor, "replica batch position"],
     model: specs.GPT2,
     dropout: gpt2.Dropout | None,
+    *,
+    precision: specs.Precision = "float32",
 ) -> Float[Tensor, " replica"]:
     """Next-token cross-entropy over the predicted positions (b, =, c), mean over positions and rows, per replica."""
-    activations = gpt2.hidden(parameters, batch[:, :, :INPUT_LENGTH], model, dropout)
-    scores = gpt2.logits(parameters, activations)
+    activations = gpt2.hidden(parameters, batch[:, :, :INPUT_LENGTH], model, dropout, precision=precision)
+    scores = gpt2.logits(parameters, activations, precision=precision)
     rows, answers = scores.flatten(0, 2), batch[:, :, 1:].flatten()
     losses = cpu.cross_entropy(rows, answers) if gpt2.is_cpu_float32(rows) else _cross_entropy(rows, answers)
     return losses.view(len(batch), -1).mean(1)
@@ -321,3 +347,10 @@ def sequence_loss(
 
 def _cross_entropy(scores: Float[Tensor, "row vocabulary"], answers: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
     return F.cross_entropy(scores, answers, reduction="none")
+
+
+def _set_products(precision: specs.Precision, device: str) -> None:
+    """Have PyTorch's float32 products be what the precision says. Raises ValueError if the device has no such ones."""
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise ValueError(f"precision is 'tf32', and {device} has none: run on a CUDA device or give 'float32'")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

@@ -6,6 +6,7 @@ from the left, so their weights are (in, out). The head is the token embedding.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from subind.models import cpu
-from subind.spec import GPT2
+from subind.spec import GPT2, Precision
 from subind.tasks.arithmetic import SEQUENCE_LENGTH
 
 INITIAL_STD = 0.02
@@ -155,32 +156,38 @@ def hidden(
     tokens: Int[Tensor, "replica batch position"],
     model: GPT2,
     dropout: Dropout | None,
+    *,
+    precision: Precision = "float32",
 ) -> Float[Tensor, "replica batch position d_model"]:
     """The activations after the last LayerNorm. Without `dropout` the model is in evaluation mode."""
+    projected = partial(_projected, parameters, precision)
     x = _embedded(parameters, tokens)
     if dropout is not None:
         x = x * dropout.at_embedding()
-    batch, length = tokens.shape[1:]
+    heads = (*tokens.shape, 3, model.num_heads, -1)
     for layer in range(model.num_layers):
         at = f"h.{layer}."
         normed = _normed(parameters, f"{at}ln_1", x)
-        attended = _attention(
-            parameters, at, normed.view(-1, batch, length, model.d_model), model=model, layer=layer, dropout=dropout
-        )
+        joined = projected(f"{at}attn.c_attn", normed).view(heads)
+        mixed = _attended(joined, None if dropout is None else dropout.at_attention(layer))
+        attended = projected(f"{at}attn.c_proj", mixed.reshape(x.shape))
         x = _residual(x, attended, layer=layer, branch_index=0, dropout=dropout)
-        inner = _gelu_new(_projected(parameters, f"{at}mlp.c_fc", _normed(parameters, f"{at}ln_2", x)))
-        x = _residual(x, _projected(parameters, f"{at}mlp.c_proj", inner), layer=layer, branch_index=1, dropout=dropout)
-    return _normed(parameters, "ln_f", x).view(-1, batch, length, model.d_model)
+        inner = _gelu_new(projected(f"{at}mlp.c_fc", _normed(parameters, f"{at}ln_2", x)))
+        x = _residual(x, projected(f"{at}mlp.c_proj", inner), layer=layer, branch_index=1, dropout=dropout)
+    return _normed(parameters, "ln_f", x).view(*tokens.shape, model.d_model)
 
 
 def logits(
-    parameters: Mapping[str, Tensor], activations: Float[Tensor, "replica batch position d_model"]
+    parameters: Mapping[str, Tensor],
+    activations: Float[Tensor, "replica batch position d_model"],
+    *,
+    precision: Precision = "float32",
 ) -> Float[Tensor, "replica batch position vocabulary"]:
     """The head, tied to the token embedding, on activations of `hidden`."""
     replicas, batch, length, width = activations.shape
     flat = activations.reshape(replicas, batch * length, width)
-    scores: Tensor = _TiedHead.apply(flat, parameters["wte.weight"])
-    return scores.view(replicas, batch, length, -1)
+    scores: Tensor = _TiedHead.apply(_rounded(flat, precision), _rounded(parameters["wte.weight"], precision))
+    return scores.float().view(replicas, batch, length, -1)
 
 
 class _TiedHead(torch.autograd.Function):
@@ -223,25 +230,22 @@ def layer_norm(
     return torch.addcmul(bias.unsqueeze(1), F.layer_norm(x, x.shape[-1:], eps=EPSILON), weight.unsqueeze(1))
 
 
-def _projected(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Float[Tensor, "replica token out"]:
-    return torch.baddbmm(parameters[f"{name}.bias"].unsqueeze(1), x, parameters[f"{name}.weight"])
+def _projected(
+    parameters: Mapping[str, Tensor], precision: Precision, name: str, x: Tensor
+) -> Float[Tensor, "replica token out"]:
+    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"].unsqueeze(1)
+    if precision == "bfloat16":
+        return torch.bmm(_rounded(x, precision), _rounded(weight, precision)).float() + bias
+    return torch.baddbmm(bias, x, weight)
 
 
-def _attention(
-    parameters: Mapping[str, Tensor],
-    at: str,
-    x: Float[Tensor, "replica batch position d_model"],
-    *,
-    model: GPT2,
-    layer: int,
-    dropout: Dropout | None,
-) -> Float[Tensor, "replica token d_model"]:
-    replicas, batch, length, width = x.shape
-    heads = (replicas, batch, length, 3, model.num_heads, width // model.num_heads)
-    joined = _projected(parameters, f"{at}attn.c_attn", x.view(replicas, -1, width)).view(heads)
-    factors = None if dropout is None else dropout.at_attention(layer)
-    attend = cpu.causal_attention if is_cpu_float32(joined) else causal_attention
-    return _projected(parameters, f"{at}attn.c_proj", attend(joined, factors).reshape(replicas, -1, width))
+def _rounded(operand: Tensor, precision: Precision) -> Tensor:
+    """An operand of a product as the product reads it; TF32 is rounded by the device."""
+    return operand.bfloat16() if precision == "bfloat16" else operand
+
+
+def _attended(joined: Tensor, factors: Tensor | None) -> Float[Tensor, "replica batch position head d_head"]:
+    return (cpu.causal_attention if is_cpu_float32(joined) else causal_attention)(joined, factors)
 
 
 def causal_attention(

@@ -152,7 +152,7 @@ def after() -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
     """The effective parameters of all nine recipients after the last step, by control, and both moments of the pack."""
     trainer = trained(PACK)
     with torch.no_grad():
-        parameters = trainer.method.effective(2)
+        parameters = trainer.method.effective()
     found = {name: gpt2.replica(parameters, place) for place, name in enumerate(CONTROL_NAMES)}
     return found, trainer.optimiser.state()
 
@@ -189,7 +189,7 @@ def test_training_gives_frozen_weights_no_optimiser_state(name: str, after: tupl
 @pytest.mark.parametrize("name", CONTROL_NAMES)
 def test_gradient_of_frozen_weights_is_zero(name: str) -> None:
     trainer = trainer_of([tiny_transfer(name)])
-    parameters = trainer.method.effective(1)
+    parameters = trainer.method.effective()
     total = torch.stack([each.square().sum() for each in parameters.values()]).sum()
     own = [trainer.method.trainable[matrix] for matrix in MATRICES]
     for matrix, gradient in zip(MATRICES, torch.autograd.grad(total, own), strict=True):

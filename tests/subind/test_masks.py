@@ -149,7 +149,7 @@ def test_mask_of_ones_equals_the_unmasked_network_bit_for_bit() -> None:
             logits.fill_(1000.0)
     donor = {name: method.constants[f"donor.{name}"] for name in gpt2.shapes(tiny_mask().donor.model, 13)}
     rows, model = method.constants["validation"], tiny_mask().donor.model
-    masked = gpt2.hidden(method.effective(1), rows, model, None)
+    masked = gpt2.hidden(method.effective(), rows, model, None)
     assert torch.equal(masked, gpt2.hidden(donor, rows, model, None))
 
 
@@ -158,7 +158,7 @@ def test_mask_of_zeros_leaves_only_what_is_not_masked() -> None:
     with torch.no_grad():
         for logits in method.trainable.values():
             logits.fill_(-1000.0)
-    found = method.effective(1)
+    found = method.effective()
     for name, tensor in found.items():
         if name in method.matrices:
             assert tensor.count_nonzero() == 0
@@ -191,7 +191,8 @@ def test_mask_method_takes_penalty_and_temperature_of_each_replica() -> None:
         for logits in method.trainable.values():
             logits.copy_(0.1 * torch.randn(logits.shape, generator=draws()))
     temperature = 100 ** (1 / 3)
-    total = torch.stack([0 * each.sum() for each in method.effective(2).values()]).sum()
+    method.begin(2)
+    total = torch.stack([0 * each.sum() for each in method.effective().values()]).sum()
     gradients = torch.autograd.grad(total, list(method.trainable.values()))
     for logits, gradient in zip(method.trainable.values(), gradients, strict=True):
         soft = 1 / (1 + torch.exp(-temperature * logits.detach().double()))

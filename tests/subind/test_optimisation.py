@@ -42,6 +42,7 @@ def packed(optimizer: AdamW) -> Parameters:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
     optimiser = PackedAdamW(parameters, optimizer, num_steps=STEPS)
     for each in gradients():
+        optimiser.schedule()
         optimiser.step(each)
     return parameters
 
@@ -86,8 +87,10 @@ def test_packed_adamw_linear_decay_ends_at_zero() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
     optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
     for each in gradients():
+        optimiser.schedule()
         optimiser.step(each)
     before = {name: tensor.detach().clone() for name, tensor in parameters.items()}
+    optimiser.schedule()
     optimiser.step(gradients()[0])
     assert all(torch.equal(tensor, before[name]) for name, tensor in parameters.items())
 
@@ -98,11 +101,13 @@ def test_packed_adamw_restored_at_any_step_goes_on_with_the_same_bits() -> None:
         parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
         first = PackedAdamW(parameters, plain(), num_steps=STEPS)
         for each in gradients()[:cut]:
+            first.schedule()
             first.step(each)
         moments = {name: tensor.clone() for name, tensor in first.state().items()}
         second = PackedAdamW(parameters, plain(), num_steps=STEPS)
         second.restore(moments, num_steps_done=cut)
         for each in gradients()[cut:]:
+            second.schedule()
             second.step(each)
         assert all(torch.equal(tensor, expected[name]) for name, tensor in parameters.items())
 
@@ -112,10 +117,12 @@ def test_packed_adamw_selected_goes_on_with_the_same_bits() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
     optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
     for each in gradients()[:7]:
+        optimiser.schedule()
         optimiser.step(each)
     rest = {name: tensor.detach()[staying].requires_grad_() for name, tensor in parameters.items()}
     optimiser.select(rest, staying)
     for each in gradients()[7:]:
+        optimiser.schedule()
         optimiser.step([gradient[staying] for gradient in each])
     assert all(torch.equal(tensor, expected[name][staying]) for name, tensor in rest.items())
 
@@ -126,6 +133,7 @@ def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
     optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
     for each in gradients():
         each[0][1] = float("nan")
+        optimiser.schedule()
         optimiser.step(each)
     for name, tensor in parameters.items():
         assert torch.equal(tensor[[0, 2]], expected[name][[0, 2]])
@@ -144,6 +152,7 @@ def test_packed_adamw_of_gradients_in_another_layout_gives_the_same_numbers() ->
     for matrix, bias in gradients():
         turned = matrix.transpose(1, 2).contiguous().transpose(1, 2)
         assert not turned.is_contiguous()
+        optimiser.schedule()
         optimiser.step([turned, bias])
     for name, tensor in parameters.items():
         torch.testing.assert_close(tensor, expected[name], **EXACT)

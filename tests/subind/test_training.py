@@ -126,7 +126,7 @@ def test_dropout_factors_keep_the_expectation_and_drop_the_rate() -> None:
 )
 def test_train_loss_of_a_network_that_stands_still_is_that_of_every_row_once(spec: Spec) -> None:
     trainer = trainer_of([spec])
-    parameters = trainer.method.effective(1)
+    parameters = trainer.method.effective()
     expected, _ = losses_and_predictions(parameters, trainer.method.tokens, trainer.model)
     (done,) = trainer.run(save=unused, report=ignored)
     assert done.replica.curves["train_loss"] == pytest.approx([expected.item()] * spec.num_epochs, abs=1e-6)

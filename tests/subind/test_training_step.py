@@ -39,7 +39,7 @@ def advanced(trainer: Trainer) -> Parameters:
     for rows in batches(trainer):
         trainer.advance(rows)
     with torch.no_grad():
-        return trainer.method.effective(1)
+        return trainer.method.effective()
 
 
 class Alone:
