@@ -1,8 +1,10 @@
 """The command `subind`."""
 
+import gc
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from subind import spec as specs
 from subind.spec import STAGES, Stage
 from subind.store import Store
 from sweeps import commands, grids
@@ -26,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-bench = typer.Typer(help="Measure how fast this machine trains.", no_args_is_help=True)
+bench = typer.Typer(help="Measure how fast this machine trains, and how a large store is read.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 GridName = Annotated[
@@ -58,12 +61,16 @@ Rows = Annotated[
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
+COLLECTION_THRESHOLDS = (100_000, 50, 100)
+"""A plan's specs are many and live to the end: looking through them after every 700 new objects takes a sixth more."""
+
 INTERRUPTED = 130
 """The exit status of a command that Ctrl-C stopped, as shells have it."""
 
 
 def main() -> None:
     """Run the command; what the user can mend is told in a line, without a traceback."""
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
         app()
     except (ValueError, OSError) as error:
@@ -98,9 +105,11 @@ def _print_plan(made: Prepared) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "planned", "finished", "failed", "blocked", "to run", "packs", "replicas", "work"):
         table.add_column(name, justify="left" if name == "stage" else "right")
+    columns = [
+        _by_stage(found, runs) for runs in (found.runs, found.finished, found.failed, found.blocked, found.missing)
+    ]
     for stage in STAGES:
-        columns = (found.runs, found.finished, found.failed, found.blocked, found.missing)
-        table.add_row(stage, *(str(_count(found, stage, runs)) for runs in columns), *_packs_told(made, stage))
+        table.add_row(stage, *(str(column[stage]) for column in columns), *_packs_told(made, stage))
     out.print(table)
     unknown = "unknown: no run of this store was computed on such a device"
     told = unknown if times is None else ("at most " if times.at_most else "") + duration(times.seconds)
@@ -120,10 +129,8 @@ def _packs_told(made: Prepared, stage: Stage) -> tuple[str, str, str]:
     return str(len(sizes)), str(low) if low == high else f"{low}–{high}", "" if seconds is None else duration(seconds)
 
 
-def _count(found: Plan, stage: str, runs: Any) -> int:
-    from subind import spec as specs
-
-    return sum(specs.stage(found.runs[run]) == stage for run in runs)
+def _by_stage(found: Plan, runs: Iterable[str]) -> Counter[Stage]:
+    return Counter(specs.stage(found.runs[run]) for run in runs)
 
 
 @app.command("run")
@@ -346,6 +353,22 @@ def _print_rows(rows: list[dict[str, Any]], *, title: str) -> None:
     for row in rows:
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
     out.print(table)
+
+
+@bench.command("store")
+def bench_store_command(
+    cells: Annotated[int, typer.Option("--cells", help="Finished cells in the store.", min=1)] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Time plan, export and report over a store of many finished cells, made in a temporary folder: 20 kB a cell."""
+    from sweeps.bench.store import store_benchmark
+
+    with _quiet(as_json) as progress:
+        data = store_benchmark(cells, progress=progress)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows([data], title=f"{cells:,} cells")
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, assert_never
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from subind.fingerprint import run_id
 from subind.results import ROW_SCHEMA, Status
@@ -18,6 +18,7 @@ from sweeps.cells import planned_rows
 from sweeps.measured import RECORD_COLUMNS
 from sweeps.plan import Plan
 from sweeps.record_index import RecordIndex, Rows
+from sweeps.row_files import row_writer
 from sweeps.status import status
 
 ROWS_AT_ONCE = 4096
@@ -47,12 +48,16 @@ def export(plan: Plan, store: Store, path: Path) -> Path:
 
 
 def _write(plan: Plan, store: Store, *, path: Path, scratch: Path) -> None:
+    """Write the rows to the path; one table is joined while the one before is encoded."""
     index = RecordIndex(store, stamps=store.listing().finished, scratch=scratch)
     finished = [run if run in plan.finished else None for run in plan.runs]
     measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
-    with pq.ParquetWriter(path, ROW_SCHEMA, compression="zstd") as writer:
+    with row_writer(path, ROW_SCHEMA) as writer, ThreadPoolExecutor(1) as thread:
+        written: Future[None] = thread.submit(lambda: None)
         for table in _tables(plan, store, measured):
-            writer.write_table(table)
+            written.result()
+            written = thread.submit(writer.write_table, table)
+        written.result()
     index.tidy()
 
 

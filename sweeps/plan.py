@@ -101,12 +101,19 @@ def accounts(grid: str, cells: Iterable[Spec], *, finished: Collection[str], fai
 
 def with_parents(cells: Iterable[Spec]) -> dict[str, Spec]:
     """All runs that the cells need, by id, every parent before its children."""
-    found: dict[str, Spec] = {}
+    by_stage: dict[Stage, dict[str, Spec]] = {stage: {} for stage in STAGES}
     for cell in cells:
-        for spec in reversed(tuple(specs.lineage(cell))):
-            found.setdefault(run_id(spec), spec)
-    by_stage = sorted(found.items(), key=lambda item: STAGES.index(specs.stage(item[1])))
-    return dict(by_stage)
+        _add(cell, by_stage)
+    return {key: spec for found in by_stage.values() for key, spec in found.items()}
+
+
+def _add(spec: Spec, by_stage: Mapping[Stage, dict[str, Spec]]) -> None:
+    """Add the spec and what it descends from, less what is there."""
+    found, key = by_stage[specs.stage(spec)], run_id(spec)
+    if key not in found:
+        for parent in specs.parents(spec):
+            _add(parent, by_stage)
+        found[key] = spec
 
 
 def descendants(runs: Mapping[str, Spec], roots: Collection[str]) -> frozenset[str]:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from subind.store import Store
 from sweeps import measured
 from sweeps.measured import RECORD_SCHEMA, measured_table
+from sweeps.row_files import row_writer
 from sweeps.workers import num_cores
 
 VERSION = hashlib.sha256(inspect.getsource(measured).encode()).hexdigest()[:8]
@@ -88,7 +89,7 @@ def opened(path: Path) -> Part | None:
 def written_part(folder: Path, tables: Iterable[pa.Table]) -> Path:
     """Write tables of PART_SCHEMA as a part, each as a row group; the path in the folder, which tells its content."""
     path = folder / uuid.uuid4().hex
-    with pq.ParquetWriter(path, PART_SCHEMA, compression="zstd", write_statistics=False) as writer:
+    with row_writer(path, PART_SCHEMA) as writer:
         for table in tables:
             writer.write_table(table)
     return path.rename(folder / _named_by_content(path))

@@ -1,0 +1,33 @@
+"""How result rows, and the parts of the index that they come from, are written as Parquet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LOSSES = ("curve_train_loss", "curve_validation_loss")
+"""Columns of values that hardly repeat. Split into byte streams, float32 losses take half the time and room of a
+dictionary of doubles; accuracies are counts of samples and repeat, so that a dictionary suits them."""
+
+
+def row_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of tables of the schema, to be used as a context."""
+    leaves = {leaf: field.name in LOSSES for field in schema for leaf in _leaves(field.name, field.type)}
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[leaf for leaf, is_loss in leaves.items() if not is_loss],
+        column_encoding={leaf: "BYTE_STREAM_SPLIT" for leaf, is_loss in leaves.items() if is_loss},
+    )
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
+    """The Parquet columns of a field."""
+    if pa.types.is_map(kind):
+        yield from (f"{path}.key_value.key", f"{path}.key_value.value")
+    elif pa.types.is_list(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    else:
+        yield path
