@@ -321,12 +321,13 @@ def doctor_command(store: StorePath = "store") -> None:
 
 
 @bench.command("training")
-def bench_training_command(as_json: AsJson = False) -> None:
+def bench_training_command(device: Device = "auto", as_json: AsJson = False) -> None:
     """Time the packed trainer against a plain loop over transformers' GPT-2, and against this machine's limit."""
     from sweeps.bench.training import training_benchmark
+    from sweeps.workers import available_workers
 
     with _quiet(as_json) as progress:
-        data = training_benchmark(progress=progress)
+        data = training_benchmark(progress=progress, device=available_workers(device).device)
     if as_json:
         print(json.dumps(data))
         return

@@ -2,7 +2,7 @@
 
 Each side uses the machine as it does in earnest: the service trains one pack a core, each on one thread, and the plain
 loop trains one model on all cores. The limit is the time of a step if all its products of parameters ran at the speed
-of a large float32 matrix product on all cores. All three are timed in turn, round by round, so that a disturbance of
+of a large matrix product in the same precision on all cores. All three are timed in turn, round by round, so that a disturbance of
 the machine meets all of them.
 """
 
@@ -24,7 +24,7 @@ from subind import masks
 from subind import spec as specs
 from subind.models import gpt2
 from subind.randomness import generator
-from subind.spec import Donor, Mask, Spec, Stage, Subnetwork
+from subind.spec import Donor, Mask, Precision, Spec, Stage, Subnetwork
 from subind.stages import MASK_FILE, WEIGHTS_FILE, method_of
 from subind.tasks.arithmetic import vocabulary_size
 from subind.training import INPUT_LENGTH, Runtime, Trainer
@@ -47,14 +47,24 @@ class Case:
     stage: Stage
     num_layers: int
     replicas: int
+    precision: Precision = "float32"
 
 
-CASES = tuple(
-    Case(stage=stage, num_layers=num_layers, replicas=replicas)
-    for stage in specs.STAGES
-    for num_layers in (2, 12)
-    for replicas in (5, 25)
-)
+def default_cases(device: str) -> tuple[Case, ...]:
+    """What is timed by default; bfloat16 too where the device has units for it."""
+    return tuple(
+        Case(stage=stage, num_layers=num_layers, replicas=replicas, precision=precision)
+        for precision in _precisions(device)
+        for stage in specs.STAGES
+        for num_layers in (2, 6, 12)
+        for replicas in ((5, 25) if device == "cpu" else (25, 45))
+    )
+
+
+def _precisions(device: str) -> tuple[Precision, ...]:
+    if device != "cpu":
+        return ("float32", "tf32", "bfloat16")
+    return ("float32", "bfloat16") if torch.cpu.get_capabilities().get("amx_bf16", False) else ("float32",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +80,21 @@ def training_benchmark(
     *,
     progress: Callable[[str], None],
     device: str = "cpu",
-    cases: Sequence[Case] = CASES,
+    cases: Sequence[Case] | None = None,
     num_rounds: int = 5,
     seconds: float = 0.5,
 ) -> dict[str, Any]:
     """The machine, and a row per case: medians over rounds in which each side runs for about `seconds`.
 
+    Without `cases`, those of `default_cases`.
     Raises ValueError if transformers is not installed.
     """
     num_threads = torch.get_num_threads()
     torch.set_num_threads(num_cores())
     try:
         rows = []
-        for case in cases:
-            progress(f"{case.stage}, {case.num_layers} layers, {case.replicas} replicas")
+        for case in default_cases(device) if cases is None else cases:
+            progress(f"{case.stage}, {case.num_layers} layers, {case.replicas} replicas, {case.precision}")
             rows.append(_row(case, _rounds(case, device=device, num_rounds=num_rounds, seconds=seconds), device))
         return {"machine": machine(device), "rows": rows}
     finally:
@@ -108,6 +119,10 @@ def operations_per_step(spec: Spec) -> float:
 
 def pack(case: Case) -> list[Spec]:
     """The protocol's runs with this benchmark's batch and fewer samples; recipients are frozen on a subnetwork."""
+    return [replace(spec, precision=case.precision) for spec in _runs(case)]
+
+
+def _runs(case: Case) -> list[Spec]:
     donors = [
         replace(protocol.donor(case.num_layers, seed=seed), batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES)
         for seed in range(case.replicas)
@@ -149,6 +164,7 @@ def packed_step(runs: Sequence[Spec], *, device: str) -> Step:
     assert not failed
     trainer = Trainer(method, runtime)
     rows = _shuffled_rows(trainer)
+    method.begin(1)
 
     def step() -> None:
         trainer.advance(next(rows))
@@ -165,9 +181,11 @@ def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
 
 def _rounds(case: Case, *, device: str, num_rounds: int, seconds: float) -> list[Round]:
     runs, num_packs = pack(case), num_cores() if device == "cpu" else 1
-    plain, product = plain_step(runs[0], read=untrained, device=device), _product_step(device)
+    plain = _with_products("float32", plain_step(runs[0], read=untrained, device=device))
+    product = _with_products(case.precision, _product_step(case.precision, device))
     with ThreadPoolExecutor(max_workers=num_packs) as threads:
-        packed = _at_once([packed_step(runs, device=device) for _ in range(num_packs)], threads)
+        steps = [_with_products(case.precision, packed_step(runs, device=device)) for _ in range(num_packs)]
+        packed = _at_once(steps, threads)
         counts = [_num_steps(step, seconds, device) for step in (packed, plain, product)]
         return [
             Round(
@@ -193,8 +211,19 @@ def _at_once(steps: Sequence[Step], threads: ThreadPoolExecutor) -> Step:
     return together
 
 
-def _product_step(device: str) -> Step:
-    left, right, out = (torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, device=device) for _ in range(3))
+def _with_products(precision: Precision, step: Step) -> Step:
+    """The step under PyTorch's setting for float32 products; the plain loop has its default."""
+
+    def set_and_step() -> None:
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        step()
+
+    return set_and_step
+
+
+def _product_step(precision: Precision, device: str) -> Step:
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    left, right, out = (torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, device=device, dtype=dtype) for _ in range(3))
 
     def step() -> None:
         torch.mm(left, right, out=out)
@@ -230,7 +259,7 @@ def _row(case: Case, rounds: Sequence[Round], device: str) -> dict[str, Any]:
         "num_layers": case.num_layers,
         "replicas": case.replicas,
         "batch_size": BATCH_SIZE,
-        "precision": "float32",
+        "precision": case.precision,
         "device": device,
         "ratio_to_plain_loop": median(each.plain / each.packed for each in rounds),
         "share_of_limit": median(limit / each.packed for limit, each in zip(limits, rounds, strict=True)),
