@@ -179,22 +179,23 @@ def work(spec: Spec) -> Work:
 def cpu_model() -> CostModel:
     """The model of one core of the machine where it was measured, at PRODUCT_SPEED.
 
-    The coefficients are the non-negative least-squares fit to the CPU time of training steps on one thread, both cores
-    busy: lower quartiles over steps of the packed trainer for each stage, with 1 to 20 replicas, at depths 2, 6 and 12
-    of the paper's protocol at batch 50 and in the shape of `quickstart`. The fit is within 8% of each of them.
+    The coefficients are the non-negative least-squares fit to the CPU time of training steps on one thread while other
+    work kept both cores busy: lower quartiles over the steps of the packed trainer for each stage, with 1 to 10
+    replicas, at depths 2, 6 and 12 of the paper's protocol at batch 50 and in the shape of `quickstart`. The fit is
+    within 16% of each of them. What is around the packs was measured on the same machine with `quickstart`.
     """
     measured: Mapping[Stage, Coefficients] = {
-        "donor": Coefficients(start=0.1, overhead=7.6e-4, operation=1.8e-11, element=9.1e-8),
-        "mask": Coefficients(start=0.1, overhead=7.7e-4, operation=2.2e-11, element=6.4e-8),
-        "transfer": Coefficients(start=0.1, overhead=8.3e-4, operation=1.7e-11, element=1.2e-7),
+        "donor": Coefficients(start=0.2, overhead=6.0e-4, operation=1.74e-11, element=5.3e-8),
+        "mask": Coefficients(start=0.2, overhead=7.6e-4, operation=2.2e-11, element=5e-9),
+        "transfer": Coefficients(start=0.2, overhead=1.16e-3, operation=1.8e-11, element=6.2e-8),
     }
     return CostModel(
         basis="assumed",
         coefficients={(stage, precision): measured[stage] for stage, precision in _all_kinds()},
-        begin=20.0,
-        end=12.0,
-        end_of_run=0.02,
-        hand_over=0.5,
+        begin=35.0,
+        end=10.0,
+        end_of_run=0.025,
+        hand_over=0.3,
     )
 
 

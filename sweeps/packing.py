@@ -25,6 +25,9 @@ RUNGS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0)
 WEIGHT_OF_WORK = 0.01
 """What a worker's second weighs beside one of the makespan: of two packings that end together, the cheaper is taken."""
 
+GAIN_OF_GROUPING = 0.995
+"""Another grouping than the plain one must cost less than this part of it, for its packs wait for more parents."""
+
 NEAR_ENOUGH = 1.002
 """A packing so near the bound that none can beat is not sought to be bettered."""
 
@@ -235,7 +238,8 @@ def best_packing(
         other.try_(tuple(group.fewest for group in groups))
         if other.numbers or other.try_(naive_numbers(groups, num_workers)):
             _improve(other)
-        best = min(best, other, key=lambda each: each.value)
+        if other.value < GAIN_OF_GROUPING * best.value:
+            best = other
     return _in_order(best.pieces(best.numbers), num_workers, naive_makespan=first.limit)
 
 
