@@ -11,7 +11,7 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 """The nominal coverage of every interval in a report."""
@@ -67,12 +67,12 @@ def bca_interval(
     if np.ptp(given) == 0:
         return Interval(low=float(given[0]), high=float(given[0]), method=method)
     means = given[generator.integers(0, given.size, (num_resamples, given.size))].mean(axis=1)
-    bias = stats.norm.ppf(((means < given.mean()).mean() + (means <= given.mean()).mean()) / 2)
+    bias = special.ndtri(((means < given.mean()).mean() + (means <= given.mean()).mean()) / 2)
     left_out = (given.sum() - given) / (given.size - 1)
     deviations = left_out.mean() - left_out
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
-    normal = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(means, stats.norm.cdf(bias + normal / (1 - acceleration * normal)))
+    normal = bias + special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, special.ndtr(bias + normal / (1 - acceleration * normal)))
     return Interval(low=float(low), high=float(high), method=method)
 
 
@@ -82,7 +82,7 @@ def wilson_interval(num_successes: int, num_trials: int, *, level: float = LEVEL
         raise ValueError(f"num_successes is {num_successes}: give 0 to num_trials = {num_trials}")
     if num_trials == 0:
         return None
-    quantile = float(stats.norm.ppf((1 + level) / 2))
+    quantile = float(special.ndtri((1 + level) / 2))
     share, weight = num_successes / num_trials, quantile**2 / num_trials
     centre = share + weight / 2
     half = quantile * sqrt(share * (1 - share) / num_trials + weight / (4 * num_trials))
@@ -118,7 +118,7 @@ def sign_flip_p(differences: Values) -> float:
     observed = abs(float(given.sum()))
     if given.size > MOST_EXACT_PAIRS:
         scale = float(np.sqrt((given**2).sum()))
-        return 1.0 if scale == 0 else float(2 * stats.norm.sf(observed / scale))
+        return 1.0 if scale == 0 else float(2 * special.ndtr(-observed / scale))
     threshold = observed - 1e-9 * float(np.abs(given).sum())
     if threshold <= 0:
         return 1.0
@@ -147,7 +147,7 @@ def _signs(num: int) -> npt.NDArray[np.float64]:
 
 @cache
 def _t_quantile(degrees: int, level: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, degrees))
+    return float(special.stdtrit(degrees, (1 + level) / 2))
 
 
 def _finite(values: Values) -> npt.NDArray[np.float64]:
