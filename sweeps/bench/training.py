@@ -2,8 +2,8 @@
 
 Each side uses the machine as it does in earnest: the service trains one pack a core, each on one thread, and the plain
 loop trains one model on all cores. The limit is the time of a step if all its products of parameters ran at the speed
-of a large matrix product in the same precision on all cores. All three are timed in turn, round by round, so that a disturbance of
-the machine meets all of them.
+of a large matrix product in the same precision on all cores. All three are timed in turn, round by round, so that a
+disturbance of the machine meets all of them.
 """
 
 import platform
