@@ -182,7 +182,8 @@ def cpu_model() -> CostModel:
     The coefficients are the non-negative least-squares fit to the CPU time of training steps on one thread while other
     work kept both cores busy: lower quartiles over the steps of the packed trainer for each stage, with 1 to 10
     replicas, at depths 2, 6 and 12 of the paper's protocol at batch 50 and in the shape of `quickstart`. The fit is
-    within 16% of each of them. What is around the packs was measured on the same machine with `quickstart`.
+    within 16% of each of them. What is around the packs was measured on the same machine with `quickstart`. Other
+    precisions are taken for as fast as float32 until packs of them have been finished.
     """
     measured: Mapping[Stage, Coefficients] = {
         "donor": Coefficients(start=0.2, overhead=6.0e-4, operation=1.74e-11, element=5.3e-8),
@@ -221,6 +222,9 @@ GPUS: Mapping[str, tuple[float, float]] = {
 SHARE_OF_PEAK = 0.4
 """Assumed of batched products and of memory alike."""
 
+SPEED_OF_PRECISION: Mapping[Precision, float] = {"float32": 1.0, "tf32": 4.0, "bfloat16": 8.0}
+"""Assumed of products on a GPU's tensor cores, whose peaks are higher still, beside float32 without them."""
+
 BYTES_OF_AN_ELEMENT = 600.0
 """Assumed traffic per activation element of a layer, forward and backward: what the CPU's fit is at 7 GB/s a core."""
 
@@ -240,13 +244,18 @@ def unknown_gpu_model() -> CostModel:
 
 
 def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
-    found = Coefficients(
-        start=3.0,
-        overhead=SECONDS_OF_A_PASS,
-        operation=1 / (SHARE_OF_PEAK * operations_a_second),
-        element=BYTES_OF_AN_ELEMENT / (SHARE_OF_PEAK * bytes_a_second),
+    found = {
+        precision: Coefficients(
+            start=3.0,
+            overhead=SECONDS_OF_A_PASS,
+            operation=1 / (SHARE_OF_PEAK * speed * operations_a_second),
+            element=BYTES_OF_AN_ELEMENT / (SHARE_OF_PEAK * bytes_a_second),
+        )
+        for precision, speed in SPEED_OF_PRECISION.items()
+    }
+    return replace(
+        cpu_model(), coefficients={(stage, precision): found[precision] for stage, precision in _all_kinds()}
     )
-    return replace(cpu_model(), coefficients=dict.fromkeys(_all_kinds(), found))
 
 
 @cache

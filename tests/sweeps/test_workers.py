@@ -1,0 +1,25 @@
+"""How many packs train at once, and what Ray reserves for each."""
+
+import pytest
+
+from sweeps.driver import resources
+from sweeps.workers import Workers, available_workers
+
+
+def test_pack_on_a_cpu_reserves_a_core() -> None:
+    assert resources(Workers(device="cpu", num_workers=2)) == {"cpu": 1, "gpu": 0}
+
+
+@pytest.mark.parametrize("sharing", [1, 2, 3, 4])
+def test_packs_that_share_a_gpu_reserve_no_more_than_all_of_it(sharing: int) -> None:
+    reserved = resources(Workers(device="cuda", num_workers=1).shared(sharing))["gpu"]
+    assert 1 / sharing - 1e-4 < reserved <= 1 / sharing
+
+
+def test_sharing_multiplies_the_packs_at_once() -> None:
+    shared = Workers(device="cuda", num_workers=8).shared(3)
+    assert (shared.num_workers, shared.sharing) == (24, 3)
+
+
+def test_workers_of_this_machine_know_what_memory_is_free() -> None:
+    assert 1e6 < available_workers("cpu").free_bytes < 1e15
