@@ -206,3 +206,37 @@ def cross_entropy_backward(gradients, answers, totals, scores) -> None:  # type:
         for v in range(size):
             scores[row, v] *= factor
         scores[row, answers[row]] -= gradients[row]
+
+
+@_elementwise
+def masked_forward(weights, logits, temperature, soft, out) -> None:  # type: ignore[no-untyped-def]
+    """Weights times σ(τ·logits), all (R, W), with the temperature τ of each replica; keeps the σ."""
+    for r in range(weights.shape[0]):
+        for i in range(weights.shape[1]):
+            x = logits[r, i] * temperature[r]
+            share = (ZERO if -x > HIGHEST else ONE / (ONE + _exp(-x))) + ZERO * x  # not finite stays not finite
+            soft[r, i] = share
+            out[r, i] = weights[r, i] * share
+
+
+@_elementwise
+def masked_backward(gradient, weights, soft, temperature, penalty, out) -> None:  # type: ignore[no-untyped-def]
+    """The gradient of `masked_forward` and of penalty·Σσ for the logits; all (R, W)."""
+    for r in range(weights.shape[0]):
+        for i in range(weights.shape[1]):
+            slope = soft[r, i] * (ONE - soft[r, i]) * temperature[r]
+            out[r, i] = (gradient[r, i] * weights[r, i] + penalty[r]) * slope
+
+
+@_elementwise
+def put_zero(kept, out) -> None:  # type: ignore[no-untyped-def]
+    """Zero where `kept`, over flat arrays."""
+    for i in range(out.size):
+        out[i] = ZERO if kept[i] else out[i]
+
+
+@_elementwise
+def put(kept, source, out) -> None:  # type: ignore[no-untyped-def]
+    """The source where `kept`, over flat arrays."""
+    for i in range(out.size):
+        out[i] = source[i] if kept[i] else out[i]

@@ -20,7 +20,7 @@ from subind import spec as specs
 from subind.controls import recipient
 from subind.evaluation import accuracies, losses_and_predictions, predictions
 from subind.masks import HardMask
-from subind.models import gpt2
+from subind.models import cpu, gpt2
 from subind.models.gpt2 import Parameters
 from subind.randomness import Stream, generator
 from subind.spec import Donor, Mask, Spec, Transfer
@@ -309,7 +309,8 @@ class TransferMethod:
     def hold(self) -> None:
         for name in self.frozen:
             own = self.trainable[name]
-            torch.where(self.constants[f"kept.{name}"], self.constants[f"donor.{name}"], own, out=own)
+            kept, donor = self.constants[f"kept.{name}"], self.constants[f"donor.{name}"]
+            cpu.copy_where(kept, donor, own) if cpu.takes(own) else torch.where(kept, donor, own, out=own)
 
     @torch.no_grad()
     def evaluate(self, epoch: int) -> list[Verdict]:
@@ -357,7 +358,8 @@ class _WithFrozen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return gradients[0].masked_fill_(kept, 0), None
+        (gradient,) = gradients
+        return cpu.zero_where(kept, gradient) if cpu.takes(gradient) else gradient.masked_fill_(kept, 0), None
 
 
 def _padded(answers: Sequence[Int[Tensor, "_ sample"]]) -> Int[Tensor, "replica rival sample"]:

@@ -341,7 +341,7 @@ def sequence_loss(
     activations = gpt2.hidden(parameters, batch[:, :, :INPUT_LENGTH], model, dropout, precision=precision)
     scores = gpt2.logits(parameters, activations, precision=precision)
     rows, answers = scores.flatten(0, 2), batch[:, :, 1:].flatten()
-    losses = cpu.cross_entropy(rows, answers) if gpt2.is_cpu_float32(rows) else _cross_entropy(rows, answers)
+    losses = cpu.cross_entropy(rows, answers) if cpu.takes(rows) else _cross_entropy(rows, answers)
     return losses.view(len(batch), -1).mean(1)
 
 

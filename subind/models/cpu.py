@@ -7,10 +7,39 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from subind import kernels
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the operations of this module are for such a tensor."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def zero_where(kept: Bool[Tensor, "*shape"], x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """`x` with zeros where `kept`; `x` itself if it is contiguous."""
+    out = x.contiguous()
+    kernels.put_zero(_array(kept).ravel(), _array(out).ravel())
+    return out
+
+
+def copy_where(kept: Bool[Tensor, "*shape"], source: Float[Tensor, "*shape"], out: Float[Tensor, "*shape"]) -> None:
+    """Copy `source` into the contiguous `out` where `kept`."""
+    assert out.is_contiguous()
+    kernels.put(_array(kept).ravel(), _array(source).ravel(), _array(out).ravel())
+
+
+def softly_masked(
+    weights: Float[Tensor, "replica *shape"],
+    logits: Float[Tensor, "replica *shape"],
+    temperature: Float[Tensor, " replica"],
+    penalty: Float[Tensor, " replica"],
+) -> Float[Tensor, "replica *shape"]:
+    """W·σ(τ·s), whose gradient for the logits s is that of the loss plus λ·Σσ(τ·s), with τ and λ of each replica."""
+    found: Tensor = _SoftlyMasked.apply(weights, logits, temperature, penalty)
+    return found
 
 
 def gelu_new(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -46,6 +75,31 @@ def cross_entropy(scores: Float[Tensor, "row vocabulary"], answers: Int[Tensor, 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
     return tensor.detach().contiguous().numpy()
+
+
+class _SoftlyMasked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        weights, logits, temperature, penalty = given
+        soft, out = (torch.empty_like(logits, memory_format=torch.contiguous_format) for _ in range(2))
+        kernels.masked_forward(
+            *map(_by_replica, (weights, logits)), _array(temperature), *map(_by_replica, (soft, out))
+        )
+        ctx.save_for_backward(weights, soft, temperature, penalty)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None, None]:
+        weights, soft, temperature, penalty = ctx.saved_tensors
+        out = torch.empty_like(soft)
+        kernels.masked_backward(
+            *map(_by_replica, (gradients[0], weights, soft)), *map(_array, (temperature, penalty)), _by_replica(out)
+        )
+        return None, out, None, None
+
+
+def _by_replica(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
+    return _array(tensor).reshape(len(tensor), -1)
 
 
 class _GeluNew(torch.autograd.Function):

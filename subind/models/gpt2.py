@@ -218,7 +218,7 @@ def _embedded(parameters: Mapping[str, Tensor], tokens: Tensor) -> Float[Tensor,
 
 def _normed(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Float[Tensor, "replica token d_model"]:
     weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-    return cpu.layer_norm(x, weight, bias) if is_cpu_float32(x) else layer_norm(x, weight, bias)
+    return cpu.layer_norm(x, weight, bias) if cpu.takes(x) else layer_norm(x, weight, bias)
 
 
 def layer_norm(
@@ -245,7 +245,7 @@ def _rounded(operand: Tensor, precision: Precision) -> Tensor:
 
 
 def _attended(joined: Tensor, factors: Tensor | None) -> Float[Tensor, "replica batch position head d_head"]:
-    return (cpu.causal_attention if is_cpu_float32(joined) else causal_attention)(joined, factors)
+    return (cpu.causal_attention if cpu.takes(joined) else causal_attention)(joined, factors)
 
 
 def causal_attention(
@@ -264,12 +264,7 @@ def causal_attention(
 
 
 def _gelu_new(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    return cpu.gelu_new(x) if is_cpu_float32(x) else F.gelu(x, approximate="tanh")
-
-
-def is_cpu_float32(x: Tensor) -> bool:
-    """Whether the CPU's own operations take the tensor."""
-    return x.device.type == "cpu" and x.dtype == torch.float32
+    return cpu.gelu_new(x) if cpu.takes(x) else F.gelu(x, approximate="tanh")
 
 
 def _residual(x: Tensor, branch: Tensor, *, layer: int, branch_index: int, dropout: Dropout | None) -> Tensor:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from subind import masks
 from subind.models import cpu, gpt2
 
 
@@ -72,7 +73,28 @@ def test_what_is_not_finite_stays_so(bad: float) -> None:
     assert not cpu.causal_attention(joined, None).isfinite().all()
     assert not cpu.cross_entropy(scores, torch.tensor([0])).isfinite().any()
     assert not cpu.layer_norm(x, torch.ones(1, 4), torch.zeros(1, 4)).isfinite().any()
+    assert not cpu.softly_masked(torch.ones(1, 1, 4), x, torch.ones(1), torch.ones(1)).isfinite().all()
 
 
 def test_gelu_of_nan_is_nan() -> None:
     assert cpu.gelu_new(torch.tensor([float("nan")])).isnan().all()
+
+
+def test_softly_masked_equals_the_function_of_other_devices_in_value_and_gradient() -> None:
+    ours = drawn(2, 6, 5).requires_grad_()
+    theirs, weights, upstream = ours.detach().double().requires_grad_(), drawn(2, 6, 5, seed=1), drawn(2, 6, 5, seed=2)
+    temperature, penalty = torch.tensor([1.0, 100.0]), torch.tensor([1e-3, 0.5])
+    found = cpu.softly_masked(weights, ours, temperature, penalty)
+    expected = masks.softly_masked(weights.double(), theirs, temperature.double(), penalty.double())
+    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-6)
+    (gradient,) = torch.autograd.grad(found, ours, upstream)
+    (of_theirs,) = torch.autograd.grad(expected, theirs, upstream.double())
+    torch.testing.assert_close(gradient.double(), of_theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_zero_where_and_copy_where_touch_the_kept_only() -> None:
+    kept, x, source = drawn(2, 5, 7) > 0, drawn(2, 5, 7, seed=1), drawn(2, 5, 7, seed=2)
+    assert torch.equal(cpu.zero_where(kept, x.clone()), x.masked_fill(kept, 0))
+    out = x.clone()
+    cpu.copy_where(kept, source, out)
+    assert torch.equal(out, torch.where(kept, source, x))
