@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from subind import spec as specs
+from subind.listing import Listing
 from subind.spec import STAGES, Stage
 from subind.store import Store
 from sweeps import commands, grids
@@ -193,10 +194,12 @@ def _print_failures(data: dict[str, Any], most: int = 10) -> None:
         out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
 
 
-def _write_rows_and_report(request: Request, found: Plan, store: Store, *, output: Path | None) -> None:
+def _write_rows_and_report(
+    request: Request, found: Plan, store: Store, *, output: Path | None, listing: Listing | None = None
+) -> None:
     from sweeps.export import export
 
-    path = export(found, store, _rows_path(request))
+    path = export(found, store, _rows_path(request), listing)
     out.print(f"rows: {path}")
     _report(path, output or Path("reports") / request.name)
 
@@ -241,8 +244,9 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
 
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.accounted(request, opened)
-    path = export(found, opened, rows or _rows_path(request))
+    listing = opened.listing()
+    found = commands.accounted(request, opened, listing)
+    path = export(found, opened, rows or _rows_path(request), listing)
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
 
 
@@ -263,8 +267,9 @@ def report_command(
         return
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.accounted(request, opened)
-    _write_rows_and_report(request, found, opened, output=output)
+    listing = opened.listing()
+    found = commands.accounted(request, opened, listing)
+    _write_rows_and_report(request, found, opened, output=output, listing=listing)
 
 
 @app.command("sync")

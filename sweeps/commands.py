@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, deserialize
 
 from subind import spec as specs
+from subind.listing import Listing
 from subind.results import STATUSES, Status
 from subind.spec import STAGES, Donor, ImportedWeights
 from subind.store import Store
@@ -43,13 +44,13 @@ class Request:
         return Store(self.store if "://" in self.store else str(Path(self.store).resolve()))
 
 
-def accounted(request: Request, store: Store) -> Plan:
-    """The plan for a request without packs.
+def accounted(request: Request, store: Store, listing: Listing | None = None) -> Plan:
+    """The plan for a request without packs, by the store's listing if the caller has one.
 
     Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
     """
     cells = chosen(grids.grid(request.grid), [condition(text) for text in request.where])
-    listing = store.listing()
+    listing = listing or store.listing()
     found = accounts(grids.label(request.grid), cells, finished=listing.finished.keys(), failed=listing.failed)
     _check_imports(found, store)
     return found

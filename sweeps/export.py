@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from subind.fingerprint import run_id
+from subind.listing import Listing
 from subind.results import ROW_SCHEMA, Status
 from subind.spec import Spec, lineage
 from subind.store import Store
@@ -30,9 +31,10 @@ OF_MASKS = ("density", "subtask_accuracy")
 PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_COLUMNS)
 
 
-def export(plan: Plan, store: Store, path: Path) -> Path:
+def export(plan: Plan, store: Store, path: Path, listing: Listing | None = None) -> Path:
     """Write the grid's rows as Parquet, whole or not at all; returns the path.
 
+    `listing` is the store's, made when the plan was or later; without one the store is listed once more.
     Records are read once: what they give stands in the store's index from then on. Raises ValueError naming the file
     if one is not its run's record, and FileNotFoundError if one is gone.
     """
@@ -40,16 +42,17 @@ def export(plan: Plan, store: Store, path: Path) -> Path:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
-            _write(plan, store, path=temporary, scratch=Path(scratch))
+            index = RecordIndex(store, stamps=(listing or store.listing()).finished, scratch=Path(scratch))
+            _write(plan, store, index, temporary)
+            index.tidy()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def _write(plan: Plan, store: Store, *, path: Path, scratch: Path) -> None:
+def _write(plan: Plan, store: Store, index: RecordIndex, path: Path) -> None:
     """Write the rows to the path; one table is joined while the one before is encoded."""
-    index = RecordIndex(store, stamps=store.listing().finished, scratch=scratch)
     finished = [run if run in plan.finished else None for run in plan.runs]
     measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
     with row_writer(path, ROW_SCHEMA) as writer, ThreadPoolExecutor(1) as thread:
@@ -58,7 +61,6 @@ def _write(plan: Plan, store: Store, *, path: Path, scratch: Path) -> None:
             written.result()
             written = thread.submit(writer.write_table, table)
         written.result()
-    index.tidy()
 
 
 def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:

@@ -168,18 +168,22 @@ class Rows:
         present = positions >= 0
         wanted = np.unique(groups[present])
         if not wanted.size:
-            return pa.Table.from_arrays(
-                [pa.nulls(len(positions), each.type) for each in RECORD_SCHEMA], schema=RECORD_SCHEMA
-            )
-        for group in wanted.tolist():
-            if group not in self._held:
-                part, place = self._groups[group]
-                self._held[group] = part.file.read_row_group(place, columns=RECORD_SCHEMA.names)
-        together = pa.concat_tables([self._held[group] for group in wanted.tolist()])
-        firsts = np.cumsum([0, *(self._held[group].num_rows for group in wanted.tolist())])
+            nulls = [pa.nulls(len(positions), each.type) for each in RECORD_SCHEMA]
+            return pa.Table.from_arrays(nulls, schema=RECORD_SCHEMA)
+        tables = [self._group(group) for group in wanted.tolist()]
+        firsts = np.cumsum([0, *(table.num_rows for table in tables)])
         places = positions - self._starts[groups] + firsts[np.searchsorted(wanted, groups).clip(max=len(wanted) - 1)]
         self._held = {group: table for group, table in self._held.items() if self._last_use[group] >= stop}
+        together = pa.concat_tables(tables)
+        if present.all() and (np.diff(places) == 1).all():
+            return together.slice(places[0], len(places))
         return together.take(pa.array(places, mask=~present))
+
+    def _group(self, number: int) -> pa.Table:
+        if number not in self._held:
+            part, place = self._groups[number]
+            self._held[number] = part.file.read_row_group(place, columns=RECORD_SCHEMA.names)
+        return self._held[number]
 
 
 def _merged(parts: Sequence[Part], current: pa.Array) -> Iterator[pa.Table]:
