@@ -37,9 +37,11 @@ class Prepared:
 def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     """The plan for a request, packed for the workers, with its forecast.
 
-    Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
+    Raises ValueError for an unknown grid, a bad condition, a bad spec, imported weights that the store has not, or a
+    precision that the device has not.
     """
     found = accounted(request, store)
+    _check_precisions(found, workers.device)
     model = cost_model(store, workers) if found.missing else cost.cpu_model()
     plan, workers = _packed(found, store.checkpoints(), workers, model or cost.unknown_gpu_model())
     if model is None:
@@ -47,6 +49,15 @@ def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     slowness = cost.slowness(num_cores()) if plan.packs and _is_to_be_calibrated(model, workers) else 1.0
     times = forecast(plan, model, num_workers=workers.num_workers, sharing=workers.sharing, slowness=slowness)
     return Prepared(plan=plan, workers=workers, forecast=times)
+
+
+def _check_precisions(found: Plan, device: str) -> None:
+    for run in found.missing:
+        if found.runs[run].precision == "tf32" and device == "cpu":
+            raise ValueError(
+                f"precision of run {run} is 'tf32', which only CUDA devices have, and this run is for the CPU: "
+                "use --device cuda, or give 'float32' or 'bfloat16'"
+            )
 
 
 def _is_to_be_calibrated(model: CostModel, workers: Workers) -> bool:

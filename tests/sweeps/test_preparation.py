@@ -168,3 +168,18 @@ def test_record_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0), donor(1))
     Path(store.folder(donor(0)), "record.json").write_text("{")
     assert [spec for spec, _ in measured_runs(store)] == [donor(1)]
+
+
+# ---- what a device has not
+
+
+def test_plan_of_a_tf32_grid_for_a_cpu_is_refused(tmp_path: Path) -> None:
+    grid = tmp_path / "rounded.py"
+    grid.write_text(
+        "from dataclasses import replace\nfrom sweeps.grids import protocol\n\n\n"
+        'def grid():\n    return (replace(protocol.donor(2, seed=0), precision="tf32"),)\n'
+    )
+    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    with pytest.raises(ValueError, match=r"precision of run [0-9a-f]{16} is 'tf32', which only CUDA devices have"):
+        prepared(request, Store(request.store), Workers(device="cpu", num_workers=1))
+    assert prepared(request, Store(request.store), H200).plan.missing
