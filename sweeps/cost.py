@@ -31,8 +31,8 @@ POSITIONS = 3
 ROWS_OF_AN_EVALUATION = 250
 """Rows that an evaluation takes at once."""
 
-PRODUCT_SPEED = 83e9
-"""Operations a second of one core in a float32 matrix product, on the machine where the CPU's coefficients stand."""
+PRODUCT_SPEED = 70e9
+"""Operations a second of one core in small float32 matrix products, on the machine of the CPU's coefficients."""
 
 SATURATED = 0.01
 """A pack whose passes take less than this share of its time gains nothing from further replicas."""
@@ -182,8 +182,9 @@ def cpu_model() -> CostModel:
     The coefficients are the non-negative least-squares fit to the CPU time of training steps on one thread while other
     work kept both cores busy: lower quartiles over the steps of the packed trainer for each stage, with 1 to 10
     replicas, at depths 2, 6 and 12 of the paper's protocol at batch 50 and in the shape of `quickstart`. The fit is
-    within 16% of each of them. What is around the packs was measured on the same machine with `quickstart`. Other
-    precisions are taken for as fast as float32 until packs of them have been finished.
+    within 16% of each of them. What is around the packs was measured there with `quickstart` and with the grid of `subind
+    bench grid`; `begin` has the five seconds that the first pack of a worker takes longer, for PyTorch's own imports.
+    Other precisions are taken for as fast as float32 until packs of them have been finished.
     """
     measured: Mapping[Stage, Coefficients] = {
         "donor": Coefficients(start=0.2, overhead=6.0e-4, operation=1.74e-11, element=5.3e-8),
@@ -194,8 +195,8 @@ def cpu_model() -> CostModel:
         basis="assumed",
         coefficients={(stage, precision): measured[stage] for stage, precision in _all_kinds()},
         begin=35.0,
-        end=10.0,
-        end_of_run=0.025,
+        end=8.0,
+        end_of_run=0.02,
         hand_over=0.3,
     )
 
@@ -259,14 +260,17 @@ def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
 
 
 @cache
-def slowness(num_cores: int) -> float:
-    """How many times longer a core of this machine takes for a matrix product than at PRODUCT_SPEED, timed once."""
-    size = 1024
-    left = np.ones((size, size), dtype=np.float32)
-    left @ left
+def slowness() -> float:
+    """How many times longer a core of this machine takes for matrix products than at PRODUCT_SPEED, timed once.
+
+    The products are so small that each runs on one thread, and their CPU time is taken: so the forecast is for cores
+    that the sweep has to itself, whatever else keeps them busy just now.
+    """
+    number, size = 200, 64
+    left = np.ones((number, size, size), dtype=np.float32)
     times = []
-    for _ in range(3):
-        start = time.perf_counter()
+    for _ in range(9):
+        start = time.thread_time()
         left @ left
-        times.append(time.perf_counter() - start)
-    return PRODUCT_SPEED * num_cores * median(times) / (2 * size**3)
+        times.append(time.thread_time() - start)
+    return PRODUCT_SPEED * median(times) / (2 * number * size**3)

@@ -46,7 +46,7 @@ def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     plan, workers = _packed(found, store.checkpoints(), workers, model or cost.unknown_gpu_model())
     if model is None:
         return Prepared(plan=plan, workers=workers, forecast=None)
-    slowness = cost.slowness(num_cores()) if plan.packs and _is_to_be_calibrated(model, workers) else 1.0
+    slowness = cost.slowness() if plan.packs and _is_to_be_calibrated(model, workers) else 1.0
     times = forecast(plan, model, num_workers=workers.num_workers, sharing=workers.sharing, slowness=slowness)
     return Prepared(plan=plan, workers=workers, forecast=times)
 

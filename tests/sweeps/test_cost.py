@@ -254,4 +254,4 @@ def test_model_of_a_card_is_that_of_its_own_name(name: str, peak: float) -> None
 
 
 def test_slowness_of_this_machine_is_that_of_a_computer() -> None:
-    assert 1e-3 < slowness(2) < 1e3
+    assert 1e-3 < slowness() < 1e3

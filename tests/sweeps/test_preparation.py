@@ -38,7 +38,7 @@ def test_forecast_of_an_empty_store_is_that_of_the_model_on_this_machine(tmp_pat
     model = cpu_model()
     expected = model.begin + found.plan.schedule.makespan + model.end + 12 * model.end_of_run
     assert found.forecast is not None
-    assert found.forecast.seconds == pytest.approx(slowness(num_cores()) * expected)
+    assert found.forecast.seconds == pytest.approx(slowness() * expected)
     assert found.forecast.basis == "calibrated"
 
 
@@ -77,7 +77,7 @@ def test_forecast_of_stages_adds_up_to_the_seconds_of_all_packs(tmp_path: Path) 
     worked = sum(end - start for start, end in zip(times.starts, times.ends, strict=True))
     assert found.forecast is not None
     told = sum(each.worker_seconds for each in found.forecast.stages.values())
-    assert told == pytest.approx(slowness(num_cores()) * worked)
+    assert told == pytest.approx(slowness() * worked)
 
 
 def test_forecast_is_at_most_while_nothing_is_known_of_early_stopping(tmp_path: Path) -> None:
@@ -176,8 +176,9 @@ def test_record_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 def test_plan_of_a_tf32_grid_for_a_cpu_is_refused(tmp_path: Path) -> None:
     grid = tmp_path / "rounded.py"
     grid.write_text(
-        "from dataclasses import replace\nfrom sweeps.grids import protocol\n\n\n"
-        'def grid():\n    return (replace(protocol.donor(2, seed=0), precision="tf32"),)\n'
+        "from dataclasses import replace\nfrom subind.spec import RandomInit\nfrom sweeps.grids import protocol\n\n\n"
+        "def grid():\n    cell = protocol.transfer(RandomInit(model=protocol.model(2)), num_disambiguation=10, seed=0)\n"
+        '    return (replace(cell, precision="tf32"),)\n'
     )
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match=r"precision of run [0-9a-f]{16} is 'tf32', which only CUDA devices have"):
