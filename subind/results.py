@@ -7,7 +7,7 @@ import builtins
 import collections.abc
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from math import isfinite
@@ -137,13 +137,11 @@ def _test(declared: Any) -> Callable[[Any], bool]:
     arguments = get_args(declared)
     match get_origin(declared) or declared:
         case collections.abc.Mapping:
-            holds = _test(arguments[1])
-            return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
+            holds = _values_test(arguments[1])
+            return lambda value: isinstance(value, dict) and holds(value.values())
         case builtins.list | builtins.tuple:
-            holds = _test(arguments[0])
-            if arguments[0] is float:
-                return lambda value: isinstance(value, list | tuple) and (_are_floats(value) or all(map(holds, value)))
-            return lambda value: isinstance(value, list | tuple) and all(map(holds, value))
+            holds = _values_test(arguments[0])
+            return lambda value: isinstance(value, list | tuple) and holds(value)
         case builtins.float:
             return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
         case builtins.int | builtins.str | builtins.bool:
@@ -152,9 +150,26 @@ def _test(declared: Any) -> Callable[[Any], bool]:
             return lambda value: declared is Any or isinstance(value, dict)
 
 
-def _are_floats(values: Sequence[Any]) -> bool:
-    """Whether all are floats with a finite sum, so that each is finite: a curve has a hundred of them."""
-    return set(map(type, values)) == {float} and isfinite(sum(values))
+def _values_test(declared: Any) -> Callable[[Collection[Any]], bool]:
+    """Whether all of several JSON data are of a type. Numbers are looked at together: a record has thousands."""
+    holds = _test(declared)
+    if declared is float:
+        return lambda values: _are_finite(values) or all(map(holds, values))
+    return lambda values: all(map(holds, values))
+
+
+def _are_finite(values: Collection[Any]) -> bool:
+    """Whether these are floats of a finite sum, so that each is finite, or ints that floats can hold.
+
+    False may also mean that finite floats have too large a sum.
+    """
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return isfinite(sum(values))
+    if kinds == {int}:
+        return _is_small_int(min(values)) and _is_small_int(max(values))
+    floats = [value for value in values if type(value) is float]
+    return isfinite(sum(floats)) and all(_is_small_int(value) for value in values if type(value) is not float)
 
 
 def _is_small_int(value: Any) -> bool:

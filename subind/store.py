@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
+import orjson
 from fsspec.implementations.local import LocalFileSystem
 
 from subind import spec as specs
@@ -283,9 +284,16 @@ class Store:
 
     def _read_json(self, path: str) -> Any:
         try:
-            return json.loads(self._fs.cat_file(path))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            return orjson.loads(self._content(path))
+        except orjson.JSONDecodeError as error:
             raise ValueError(f"{path} is no JSON ({error}): remove it and run the sweep again") from None
+
+    def _content(self, path: str) -> bytes:
+        if self.is_local:
+            with open(path, "rb") as file:
+                return file.read()
+        content: bytes = self._fs.cat_file(path)
+        return content
 
     def _read_json_or_none(self, path: str) -> Any:
         try:

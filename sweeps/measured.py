@@ -45,13 +45,14 @@ def _measured(record: RunRecord) -> dict[str, Any]:
         row["best_epoch"] = int(row["best_epoch"])
     row |= {f"curve_{name}": curves[name] for name in CURVES if name in curves}
     row["curve_epoch"] = [int(epoch) for epoch in _held(record.curves, "epoch", record)]
-    if any(name.startswith("rival_agreement.") for name in found):
-        rivals = [f"rival_agreement.{rival}" for rival in record.spec["rivals"]]
+    rivals = [f"rival_agreement.{rival}" for rival in record.spec.get("rivals", ())]
+    if any(name in found for name in rivals):
         row["rival_agreement"] = [_held(found, name, record) for name in rivals]
         row["curve_rival_agreement"] = [_held(curves, name, record) for name in rivals]
-    densities = [(name.removeprefix("density."), value) for name, value in found.items() if name.startswith("density.")]
+    if record.stage == "mask":
+        shares = [(name.removeprefix("density."), found[name]) for name in found if name.startswith("density.")]
+        row["matrix_density"] = shares or None
     return row | {
-        "matrix_density": densities or None,
         "commit": provenance.commit,
         "dirty": provenance.dirty,
         "device": provenance.device,
