@@ -177,7 +177,8 @@ def test_plan_of_a_tf32_grid_for_a_cpu_is_refused(tmp_path: Path) -> None:
     grid = tmp_path / "rounded.py"
     grid.write_text(
         "from dataclasses import replace\nfrom subind.spec import RandomInit\nfrom sweeps.grids import protocol\n\n\n"
-        "def grid():\n    cell = protocol.transfer(RandomInit(model=protocol.model(2)), num_disambiguation=10, seed=0)\n"
+        "def grid():\n    start = RandomInit(model=protocol.model(2))\n"
+        "    cell = protocol.transfer(start, num_disambiguation=10, seed=0)\n"
         '    return (replace(cell, precision="tf32"),)\n'
     )
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
