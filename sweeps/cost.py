@@ -182,9 +182,9 @@ def cpu_model() -> CostModel:
     The coefficients are the non-negative least-squares fit to the CPU time of training steps on one thread while other
     work kept both cores busy: lower quartiles over the steps of the packed trainer for each stage, with 1 to 10
     replicas, at depths 2, 6 and 12 of the paper's protocol at batch 50 and in the shape of `quickstart`. The fit is
-    within 16% of each of them. What is around the packs was measured there with `quickstart` and with the grid of `subind
-    bench grid`; `begin` has the five seconds that the first pack of a worker takes longer, for PyTorch's own imports.
-    Other precisions are taken for as fast as float32 until packs of them have been finished.
+    within 16% of each of them. What is around the packs was measured there with `quickstart` and the grid
+    of `subind bench grid`; `begin` has the five seconds that the first pack of a worker takes longer, for PyTorch's
+    own imports. Other precisions are taken for as fast as float32 until packs of them have been finished.
     """
     measured: Mapping[Stage, Coefficients] = {
         "donor": Coefficients(start=0.2, overhead=6.0e-4, operation=1.74e-11, element=5.3e-8),

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from subind.spec import STAGES, Stage
+from sweeps.bench.training import Case, pack
 from sweeps.grids import protocol
 from sweeps.memory import bytes_per_replica, most_replicas
 from tests.conftest import REPOSITORY
@@ -13,19 +15,22 @@ from tests.specs import tiny_transfer
 MEASURED = """
 import resource, sys
 import torch
-from sweeps.bench.training import Case, pack, packed_step, untrained
+from sweeps.bench.training import Case, pack, untrained
 from subind.stages import method_of
-from subind.training import Runtime
+from subind.training import Runtime, Trainer
 
 torch.set_num_threads(1)
 STAGE, LAYERS = sys.argv[1], int(sys.argv[2])
 
 
 def peak(replicas):
-    runs = pack(Case(stage=STAGE, num_layers=LAYERS, replicas=replicas))
-    step = packed_step(runs, device="cpu")
+    runtime = Runtime(device="cpu", num_threads=1)
+    method, _ = method_of(pack(Case(stage=STAGE, num_layers=LAYERS, replicas=replicas)), untrained, runtime)
+    trainer = Trainer(method, runtime)
+    rows = torch.arange(trainer.batch_size).expand(replicas, -1)
     for _ in range(3):
-        step()
+        trainer.advance(rows)
+    method.evaluate(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -38,17 +43,12 @@ WITHIN = 1.5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["donor", "mask", "transfer"])
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("num_layers", [2, 6])
-def test_bytes_per_replica_are_what_a_process_grows_by(stage: str, num_layers: int) -> None:
-    from sweeps.bench.training import Case, pack
-
+def test_bytes_per_replica_are_what_a_process_grows_by(stage: Stage, num_layers: int) -> None:
     arguments = [sys.executable, "-c", MEASURED, stage, str(num_layers)]
     told = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    (case,) = (
-        Case(stage=each, num_layers=num_layers, replicas=1) for each in ("donor", "mask", "transfer") if each == stage
-    )
-    estimate = bytes_per_replica(pack(case)[0])
+    estimate = bytes_per_replica(pack(Case(stage=stage, num_layers=num_layers, replicas=1))[0])
     assert estimate / WITHIN < float(told) < estimate * WITHIN
 
 
