@@ -51,12 +51,14 @@ def curves(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFra
     Columns: control, num_disambiguation, seed, epoch, validation_accuracy.
     """
     keys = ["control", "num_disambiguation", "seed"]
+    wanted = pa.array(list(run_ids), pa.string())
+    file = pq.ParquetFile(path)
+    groups = [group for group in range(file.num_row_groups) if _has_any(file, group, wanted)]
+    read = file.read_row_groups(
+        groups, columns=["run_id", "stage", "status", *keys, "curve_epoch", "curve_validation_accuracy"]
+    )
     chosen = (pc.field("stage") == "transfer") & (pc.field("status") == "finished")
-    table = pq.read_table(
-        path,
-        columns=[*keys, "curve_epoch", "curve_validation_accuracy"],
-        filters=chosen & pc.field("run_id").isin(pa.array(list(run_ids), pa.string())),
-    ).combine_chunks()
+    table = read.filter(chosen & pc.field("run_id").isin(wanted)).combine_chunks()
     lists = [table.column(name) for name in ("curve_epoch", "curve_validation_accuracy")]
     lengths, others = (pc.fill_null(pc.list_value_length(each), 0) for each in lists)
     if not lengths.equals(others):
@@ -64,6 +66,11 @@ def curves(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFra
     tidy: pd.DataFrame = table.select(keys).to_pandas().iloc[np.repeat(np.arange(table.num_rows), lengths.to_numpy())]
     epoch, accuracy = (pc.list_flatten(each).to_numpy() for each in lists)
     return tidy.assign(epoch=epoch, validation_accuracy=accuracy).reset_index(drop=True)
+
+
+def _has_any(file: pq.ParquetFile, group: int, run_ids: pa.Array) -> bool:
+    """Whether a row group has a row of one of the runs. Of a large sweep most groups have another depth."""
+    return bool(pc.any(pc.is_in(file.read_row_group(group, columns=["run_id"])["run_id"], run_ids)).as_py())
 
 
 def transfers(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,8 @@ One decision: the temperature schedule is the released code's, for the published
 are of that code; the paper's text describes the schedule named `exponential`.
 """
 
+from functools import cache
+
 from subind.spec import (
     GPT2,
     AdamW,
@@ -26,11 +28,14 @@ from subind.spec import (
     UnmaskedOnly,
 )
 
+_TRANSFER_OPTIMIZER = AdamW(learning_rate=2e-4, weight_decay=0.01, schedule="constant", clip=NoClip())
+
 DEPTHS = (2, 4, 6, 8, 10, 12)
 DISAMBIGUATION_COUNTS = (0, 10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000, 1600, 2500, 4000, 6400, 10000)
 """The published numbers of disambiguation samples."""
 
 
+@cache
 def task(rule: str) -> ArithmeticTask:
     """A rule modulo 7 on the integers 0 … 999."""
     return ArithmeticTask(rule=rule, modulus=7, num_integers=1000)
@@ -85,7 +90,7 @@ def transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transfe
         num_disambiguation=num_disambiguation,
         num_evaluation_samples=1000,
         rivals=("2*a**2", "2*b**2"),
-        optimizer=AdamW(learning_rate=2e-4, weight_decay=0.01, schedule="constant", clip=NoClip()),
+        optimizer=_TRANSFER_OPTIMIZER,
         batch_size=50,
         num_epochs=100,
         seed=seed,
