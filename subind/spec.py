@@ -16,10 +16,7 @@ from subind.declared import Checked, Identified, not_negative, positive, require
 Stage = Literal["donor", "mask", "transfer"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
 Precision = Literal["float32", "tf32", "bfloat16"]
-"""Of the products of parameters: IEEE float32; TF32, on CUDA devices only; operands rounded to bfloat16.
-
-Sums, parameters, moments and everything else are float32.
-"""
+"""Of the operands in products of parameters; all else is float32. TF32 exists on CUDA devices only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
