@@ -22,7 +22,7 @@ from subind.graphs import GraphedStep, Step
 from subind.models import cpu, gpt2
 from subind.models.gpt2 import Parameters
 from subind.optimisation import PackedAdamW
-from subind.randomness import Stream, generator
+from subind.randomness import DropoutStream, Stream, generator
 from subind.spec import Spec
 
 INPUT_LENGTH = 3
@@ -143,7 +143,7 @@ class Trainer:
         seeds = [replica.spec.seed for replica in method.replicas]
         self.order = [generator(method.order_stream, seed) for seed in seeds]
         stream = method.dropout_stream
-        self.dropout = [generator(stream, seed, runtime.device) for seed in seeds] if stream else []
+        self.dropout = [DropoutStream(stream, seed, runtime.device) for seed in seeds] if stream else []
         self.best = {name: tensor.detach().clone() for name, tensor in method.trainable.items()}
         self.loss_sum = torch.zeros(len(seeds), device=runtime.device)
         self.order_states = [each.get_state() for each in self.order]
@@ -197,7 +197,9 @@ class Trainer:
         return self._on_device(rows)
 
     def _device_step(self) -> Step:
-        return GraphedStep(self._step_of, self.dropout) if self.runtime.device.startswith("cuda") else self._step_of
+        if not self.runtime.device.startswith("cuda"):
+            return self._step_of
+        return GraphedStep(self._step_of, [each.generator for each in self.dropout])
 
     def _step_of(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
         batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
@@ -214,10 +216,9 @@ class Trainer:
         if not self.dropout or rate == 0:
             return None
         count = gpt2.Dropout.num_factors(self.model, batch, INPUT_LENGTH)
-        draws = torch.empty(len(self.dropout), count, device=self.runtime.device)
-        for row, each in zip(draws, self.dropout, strict=True):
-            torch.rand(count, generator=each, out=row)
-        factors = draws.ge_(rate).mul_(1 / (1 - rate))
+        factors = torch.empty(len(self.dropout), count, device=self.runtime.device)
+        for row, each in zip(factors, self.dropout, strict=True):
+            each.fill(row, rate)
         return gpt2.Dropout(factors, batch, INPUT_LENGTH, self.model)
 
     # ---- histories
@@ -318,8 +319,8 @@ class Trainer:
         # clones, for set_state of torch 2.15 reads beyond a tensor that begins within its storage
         for each, found in zip(self.order, chosen["order"], strict=True):
             each.set_state(found.clone())
-        for each, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
-            each.set_state(found.clone())
+        for stream, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
+            stream.set_state(found.clone())
 
 
 def at_best_epoch(replica: Replica) -> dict[str, float]:
