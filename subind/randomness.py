@@ -58,14 +58,14 @@ class DropoutStream:
             torch.rand(out.shape, generator=self.generator, out=out)
             out.ge_(rate).mul_(1 / (1 - rate))
 
-    def get_state(self) -> Tensor:
+    def state(self) -> Tensor:
         """Where the stream is, on the CPU."""
         if self.generator.device.type != "cpu":
             return self.generator.get_state()
         return torch.from_numpy(np.append(self._words, np.uint32(self._place)).astype(np.int64))
 
-    def set_state(self, state: Tensor) -> None:
-        """Go on from what `get_state` gave."""
+    def restore(self, state: Tensor) -> None:
+        """Go on from what `state` gave."""
         if self.generator.device.type != "cpu":
             self.generator.set_state(state)
             return

@@ -293,7 +293,7 @@ class Trainer:
         tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
         tensors |= {"order": torch.stack(self.order_states), "loss_sum": self.loss_sum}
         if self.dropout:
-            tensors["dropout"] = torch.stack([each.get_state() for each in self.dropout])
+            tensors["dropout"] = torch.stack([each.state() for each in self.dropout])
         histories = [{"curves": each.curves, "best_epoch": each.best_epoch} for each in self.method.replicas]
         state = {"epoch": self.epoch, "step": self.step, "histories": histories}
         save(Saved(specs=tuple(each.spec for each in self.method.replicas), tensors=tensors, state=json.dumps(state)))
@@ -320,7 +320,7 @@ class Trainer:
         for each, found in zip(self.order, chosen["order"], strict=True):
             each.set_state(found.clone())
         for stream, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
-            stream.set_state(found.clone())
+            stream.restore(found.clone())
 
 
 def at_best_epoch(replica: Replica) -> dict[str, float]:

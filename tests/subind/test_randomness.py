@@ -49,7 +49,7 @@ def test_dropout_stream_on_a_cpu_is_that_of_torch_rand_bit_for_bit(seed: int) ->
 def test_dropout_stream_goes_on_from_its_state(before: int) -> None:
     first, second = DropoutStream("donor/dropout", 3, "cpu"), DropoutStream("donor/dropout", 4, "cpu")
     first.fill(torch.empty(before), 0.1)
-    second.set_state(first.get_state())
+    second.restore(first.state())
     found, expected = torch.empty(1500), torch.empty(1500)
     first.fill(expected, 0.1)
     second.fill(found, 0.1)
