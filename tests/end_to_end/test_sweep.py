@@ -136,6 +136,7 @@ def test_driver_that_waits_for_another_one_is_interrupted_at_once(here: Folder) 
 # ---- the tracker is down
 
 
+@pytest.mark.slow
 def test_sweep_without_a_tracker_completes_and_sync_fills_it_in_once(
     here: Folder, undisturbed: tuple[Folder, Ended]
 ) -> None:
