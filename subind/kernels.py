@@ -17,11 +17,20 @@ _I = np.int32
 
 
 def _compiled(*flags: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile with products and sums contracted, and with what else the flags allow; once per machine, kept on disk."""
-    decorate: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
-        cache=True, nogil=True, error_model="numpy", fastmath={"contract", *flags}
-    )
-    return decorate
+    """Compile with products and sums contracted, and with what else the flags allow; once per machine, kept on disk.
+
+    Where neither this folder nor the user's cache can be written to, once per process.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", *flags}}
+        try:
+            found: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # Numba finds no place to keep it
+            found = numba.njit(**options)(function)
+        return found
+
+    return compiled
 
 
 _elementwise = _compiled()

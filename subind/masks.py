@@ -34,9 +34,8 @@ def softly_masked(
     penalty: Float[Tensor, " replica"],
 ) -> Float[Tensor, "replica *shape"]:
     """W·σ(τ·s), whose gradient for the logits s is that of the loss plus λ·Σσ(τ·s), with τ and λ of each replica."""
-    if cpu.takes(logits):
-        return cpu.softly_masked(weights, logits, temperature, penalty)
-    found: Tensor = _SoftlyMasked.apply(weights, logits, temperature, penalty)
+    function = cpu.SoftlyMasked if cpu.takes(logits) else _SoftlyMasked
+    found: Tensor = function.apply(weights, logits, temperature, penalty)
     return found
 
 

@@ -22,7 +22,7 @@ from subind.graphs import GraphedStep, Step
 from subind.models import cpu, gpt2
 from subind.models.gpt2 import Parameters
 from subind.optimisation import PackedAdamW
-from subind.randomness import DropoutStream, Stream, generator
+from subind.randomness import Stream, dropout_stream, generator
 from subind.spec import Spec
 
 INPUT_LENGTH = 3
@@ -143,7 +143,7 @@ class Trainer:
         seeds = [replica.spec.seed for replica in method.replicas]
         self.order = [generator(method.order_stream, seed) for seed in seeds]
         stream = method.dropout_stream
-        self.dropout = [DropoutStream(stream, seed, runtime.device) for seed in seeds] if stream else []
+        self.dropout = [dropout_stream(stream, seed, runtime.device) for seed in seeds] if stream else []
         self.best = {name: tensor.detach().clone() for name, tensor in method.trainable.items()}
         self.loss_sum = torch.zeros(len(seeds), device=runtime.device)
         self.order_states = [each.get_state() for each in self.order]

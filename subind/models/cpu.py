@@ -31,17 +31,6 @@ def copy_where(kept: Bool[Tensor, "*shape"], source: Float[Tensor, "*shape"], ou
     kernels.put(_array(kept).ravel(), _array(source).ravel(), _array(out).ravel())
 
 
-def softly_masked(
-    weights: Float[Tensor, "replica *shape"],
-    logits: Float[Tensor, "replica *shape"],
-    temperature: Float[Tensor, " replica"],
-    penalty: Float[Tensor, " replica"],
-) -> Float[Tensor, "replica *shape"]:
-    """W·σ(τ·s), whose gradient for the logits s is that of the loss plus λ·Σσ(τ·s), with τ and λ of each replica."""
-    found: Tensor = _SoftlyMasked.apply(weights, logits, temperature, penalty)
-    return found
-
-
 def gelu_new(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """GELU in GPT-2's approximation."""
     found: Tensor = _GeluNew.apply(x)
@@ -77,7 +66,9 @@ def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
     return tensor.detach().contiguous().numpy()
 
 
-class _SoftlyMasked(torch.autograd.Function):
+class SoftlyMasked(torch.autograd.Function):
+    """`masks.softly_masked` in one pass each way."""
+
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
         weights, logits, temperature, penalty = given

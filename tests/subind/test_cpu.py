@@ -73,18 +73,18 @@ def test_what_is_not_finite_stays_so(bad: float) -> None:
     assert not cpu.causal_attention(joined, None).isfinite().all()
     assert not cpu.cross_entropy(scores, torch.tensor([0])).isfinite().any()
     assert not cpu.layer_norm(x, torch.ones(1, 4), torch.zeros(1, 4)).isfinite().any()
-    assert not cpu.softly_masked(torch.ones(1, 1, 4), x, torch.ones(1), torch.ones(1)).isfinite().all()
+    assert not masks.softly_masked(torch.ones(1, 1, 4), x, torch.ones(1), torch.ones(1)).isfinite().all()
 
 
 def test_gelu_of_nan_is_nan() -> None:
     assert cpu.gelu_new(torch.tensor([float("nan")])).isnan().all()
 
 
-def test_softly_masked_equals_the_function_of_other_devices_in_value_and_gradient() -> None:
+def test_softly_masked_in_float32_equals_the_passes_of_torch_in_value_and_gradient() -> None:
     ours = drawn(2, 6, 5).requires_grad_()
     theirs, weights, upstream = ours.detach().double().requires_grad_(), drawn(2, 6, 5, seed=1), drawn(2, 6, 5, seed=2)
     temperature, penalty = torch.tensor([1.0, 100.0]), torch.tensor([1e-3, 0.5])
-    found = cpu.softly_masked(weights, ours, temperature, penalty)
+    found = masks.softly_masked(weights, ours, temperature, penalty)
     expected = masks.softly_masked(weights.double(), theirs, temperature.double(), penalty.double())
     torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-6)
     (gradient,) = torch.autograd.grad(found, ours, upstream)

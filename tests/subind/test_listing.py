@@ -1,27 +1,12 @@
 """The listing of a store: what has ended, and stamps that tell a record that was written anew."""
 
 import os
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-
-import fsspec
-import pytest
 
 from subind.fingerprint import run_id
 from subind.store import Store
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "local":
-        yield Store(str(tmp_path / "store"))
-        return
-    url = f"memory://store-{uuid.uuid4().hex}"
-    yield Store(url)
-    fsspec.filesystem("memory").rm(url, recursive=True)
 
 
 def test_listing_parts_finished_from_failed_runs(store: Store) -> None:

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from subind.randomness import DropoutStream, Stream, generator
+from subind.randomness import Stream, dropout_stream, generator
 
 
 def test_generator_same_stream_and_seed_gives_same_bits() -> None:
@@ -38,7 +38,7 @@ def test_generator_drawn_from_leaves_the_global_generator_alone() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 12345])
 def test_dropout_stream_on_a_cpu_is_that_of_torch_rand_bit_for_bit(seed: int) -> None:
-    stream, draws = DropoutStream("transfer/dropout", seed, "cpu"), generator("transfer/dropout", seed)
+    stream, draws = dropout_stream("transfer/dropout", seed, "cpu"), generator("transfer/dropout", seed)
     for count, rate in ((1000, 0.1), (5, 0.5), (624, 0.1), (3000, 0.9), (1, 0.3)):
         found = torch.empty(count)
         stream.fill(found, rate)
@@ -47,7 +47,7 @@ def test_dropout_stream_on_a_cpu_is_that_of_torch_rand_bit_for_bit(seed: int) ->
 
 @pytest.mark.parametrize("before", [0, 1, 623, 624, 1000])
 def test_dropout_stream_goes_on_from_its_state(before: int) -> None:
-    first, second = DropoutStream("donor/dropout", 3, "cpu"), DropoutStream("donor/dropout", 4, "cpu")
+    first, second = dropout_stream("donor/dropout", 3, "cpu"), dropout_stream("donor/dropout", 4, "cpu")
     first.fill(torch.empty(before), 0.1)
     second.restore(first.state())
     found, expected = torch.empty(1500), torch.empty(1500)

@@ -9,15 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-import fsspec
 import pytest
 
 from subind.results import Artifact
@@ -32,19 +29,6 @@ FILES = {"mask.safetensors": b"bits", "picture.png": b"\x89PNG"}
 @pytest.fixture
 def local(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A store in a folder, and one in fsspec's memory as the stand-in for an object store."""
-    if request.param == "local":
-        yield Store(str(tmp_path / "store"))
-        return
-    url = f"memory://store-{uuid.uuid4().hex}"
-    yield Store(url)
-    files = fsspec.filesystem("memory")
-    if files.exists(url):
-        files.rm(url, recursive=True)
 
 
 def overwrite(store: Store, spec: Spec, file: str, content: bytes) -> None:
