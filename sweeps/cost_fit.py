@@ -18,6 +18,9 @@ FIRST_PULL, SECOND_PULL = 0.003, 0.03
 SECONDS_OF_DOUBT = 2.0
 """So much work must be seen before a machine counts as faster or slower than by default."""
 
+LEAST_FACTOR = 0.01
+"""No coefficient falls below this part of its default: work never counts as free."""
+
 OUTLIER = 3.0
 """A pack that took so many times more or less than its fit was disturbed, or resumed, and is left out."""
 
@@ -98,7 +101,7 @@ def donor_shares(records: Iterable[tuple[Spec, RunRecord]]) -> dict[tuple[int, i
 
 
 def fitted_coefficients(default: Coefficients, packs: Sequence[Observation]) -> Coefficients:
-    """The non-negative least-squares fit to the packs' times, drawn a little towards the default.
+    """The bounded least-squares fit to the packs' times, drawn a little towards the default.
 
     So what the packs do not tell apart is shared out as the default has it: a pack of a moment tells of the start and
     hardly of the work. A first fit tells how slow the machine is and which packs were disturbed; the second is drawn to
@@ -115,15 +118,15 @@ def fitted_coefficients(default: Coefficients, packs: Sequence[Observation]) -> 
 
 def _fit(default: Coefficients, packs: Sequence[Observation], *, pull: float) -> Coefficients:
     """The fit, with deviations relative to what the default, made as slow as the median pack, says of each pack."""
-    from scipy.optimize import nnls
+    from scipy.optimize import lsq_linear
 
     typical = median(each.seconds / _seconds(default, each.asked) for each in packs)
     weights = np.array([[1 / (typical * _seconds(default, each.asked))] for each in packs])
     terms = np.array([_terms(default, each.asked) for each in packs]) * weights
     seconds = np.array([each.seconds for each in packs]) * weights[:, 0]
     pulls = pull * np.eye(terms.shape[1])
-    factors, _ = nnls(np.vstack([terms, pulls]), np.concatenate([seconds, pulls.sum(1)]))
-    start, overhead, operation, element = map(float, factors)
+    fit = lsq_linear(np.vstack([terms, pulls]), np.concatenate([seconds, pulls.sum(1)]), bounds=(LEAST_FACTOR, np.inf))
+    start, overhead, operation, element = map(float, fit.x)
     return Coefficients(
         start=default.start * start,
         overhead=default.overhead * overhead,

@@ -189,7 +189,7 @@ class Watcher(Callback):
 
 
 def _failure(spec: Spec, pack: Sequence[Spec], trial: Trial) -> Failure:
-    error = trial.get_error()
+    error = trial.get_pickled_error()
     cause = getattr(error, "cause", None) or error
     text = "".join(traceback.format_exception(error)) if error is not None else "the worker left no traceback"
     return Failure(

@@ -287,8 +287,9 @@ def _longest(group: Group) -> float:
 
 def _number(group: Group, seconds: float) -> int:
     """Into how many packs the group is cut so that none takes longer, if that can be."""
-    price = group.price
-    size = int((seconds * (1 + 1e-9) - price.start - price.passes) / price.each)
+    price, size = group.price, group.most
+    if price.each > 0:
+        size = int((seconds * (1 + 1e-9) - price.start - price.passes) / price.each)
     return ceil(len(group.runs) / max(1, min(size, group.most)))
 
 

@@ -287,3 +287,14 @@ def test_naive_rule_takes_as_few_packs_as_hold_the_runs_and_one_for_each_worker(
     groups = [_alike("donor", "a", 3, each=1), _alike("donor", "b", 25, each=1)]
     assert naive_numbers(groups, 1) == (1, 3)
     assert naive_numbers(groups, 7) == (1, ceil(25 / 4))
+
+
+def test_group_whose_runs_cost_nothing_each_is_packed_to_its_bound() -> None:
+    group = Group(
+        stage="donor",
+        price=Price(start=2.0, passes=0.5, each=0.0),
+        most=3,
+        runs=tuple("abcdefg"),
+        parents=(None,) * 7,
+    )
+    assert sorted(len(piece.runs) for piece in best_packing([[group]], num_workers=1).pieces) == [2, 2, 3]
