@@ -17,7 +17,7 @@ from pathlib import Path
 import sweeps
 from sweeps.bench.fabricated_store import fabricate, written_grid
 
-IMPORTS = "import sweeps.cli, sweeps.export, analysis.report"
+IMPORTS = "import sweeps.cli.__main__, sweeps.export, analysis.report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind import fingerprint
-from sweeps import cli
+from sweeps import grids
+from sweeps.cli.__main__ import main
 from sweeps.plan import Plan
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, runs, store_with, written_grid
@@ -29,7 +30,7 @@ def subind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         monkeypatch.setattr(sys, "argv", ["subind", *arguments])
         status: Any = 0
         try:
-            cli.main()
+            main()
         except SystemExit as ending:
             status = ending.code
         told = capsys.readouterr()
@@ -220,7 +221,7 @@ def test_interruption_ends_with_status_130_and_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> Plan:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.grids, "grid", interrupted)
+    monkeypatch.setattr(grids, "grid", interrupted)
     status, _, err = subind("plan", grid)
     assert status == 130
     assert err == "subind: stopped; the same command goes on with what is missing\n"

@@ -1,0 +1,1 @@
+"""The command `subind`, typed with Typer."""

@@ -1,0 +1,45 @@
+"""The application, its consoles, and the options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sweeps import grids
+
+app = typer.Typer(
+    help="Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+GridName = Annotated[
+    str,
+    typer.Argument(help=f"A grid: {', '.join(grids.NAMES)}, or the path of a Python file with a function grid()."),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", help="Take only the cells for which this holds, such as num_layers=2 or 'seed<3'. May be repeated."
+    ),
+]
+StorePath = Annotated[str, typer.Option("--store", help="The folder or fsspec URL that holds the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Device = Annotated[str, typer.Option("--device", help="What to train on: auto, cpu or cuda.")]
+Tracking = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        help="The MLflow tracking server. The default is MLFLOW_TRACKING_URI, else SQLite in the store.",
+    ),
+]
+Rows = Annotated[
+    Path | None,
+    typer.Option("--rows", help="The Parquet file of result rows. The default is results/GRID.parquet."),
+]
+
+# Lines are never broken and brackets are no markup: paths and JSON are copied from them.
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

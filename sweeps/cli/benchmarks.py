@@ -1,0 +1,72 @@
+"""Commands that measure: `subind bench`."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from sweeps.cli.app import AsJson, Device, app, err, out
+from sweeps.workers import available_workers
+
+bench = typer.Typer(help="Measure how fast this machine trains, and how a large store is read.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("training")
+def bench_training_command(device: Device = "auto", as_json: AsJson = False) -> None:
+    """Time the packed trainer against a plain loop over transformers' GPT-2, and against this machine's limit."""
+    from sweeps.bench.training import training_benchmark
+
+    with _quiet(as_json) as progress:
+        data = training_benchmark(progress=progress, device=available_workers(device).device)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows(data["rows"], title=str(data["machine"]))
+
+
+@bench.command("grid")
+def bench_grid_command(device: Device = "auto", as_json: AsJson = False) -> None:
+    """Forecast a small real grid and sweep it, then once more with what the first sweep taught; some three minutes."""
+    from sweeps.bench.grid import grid_benchmark
+
+    with _quiet(as_json) as progress:
+        data = grid_benchmark(progress=progress, device=device)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows(data["rounds"], title="measured over forecast")
+
+
+def _print_rows(rows: list[dict[str, Any]], *, title: str) -> None:
+    table = Table(title=title, box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    out.print(table)
+
+
+@bench.command("store")
+def bench_store_command(
+    cells: Annotated[int, typer.Option("--cells", help="Finished cells in the store.", min=1)] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """Time plan, export and report over a store of many finished cells, made in a temporary folder: 20 kB a cell."""
+    from sweeps.bench.store import store_benchmark
+
+    with _quiet(as_json) as progress:
+        data = store_benchmark(cells, progress=progress)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows([data], title=f"{cells:,} cells")
+
+
+@contextmanager
+def _quiet(as_json: bool) -> Iterator[Callable[[str], None]]:
+    """How a benchmark tells its progress: on standard error, so that JSON stays alone on standard output."""
+    yield err.print

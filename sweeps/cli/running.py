@@ -1,0 +1,125 @@
+"""Commands that plan and run."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from subind import spec as specs
+from subind.spec import STAGES, Stage
+from subind.store import Store
+from sweeps import commands
+from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
+from sweeps.cli.reading import print_failures, write_rows_and_report
+from sweeps.commands import Request
+from sweeps.display import duration
+from sweeps.plan import Plan
+from sweeps.preparation import Prepared, prepared
+from sweeps.workers import available_workers
+
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C stopped, as shells have it."""
+
+
+@app.command("plan")
+def plan_command(
+    grid: GridName,
+    *,
+    where: Where = None,
+    store: StorePath = "store",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would do: how many runs are missing, in how many packs, and how long they take at most."""
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    made = prepared(request, request.opened(), available_workers(device))
+    if as_json:
+        print(json.dumps(commands.plan_data(made.plan, made.forecast)))
+        return
+    _print_plan(made)
+
+
+def _print_plan(made: Prepared) -> None:
+    found, times = made.plan, made.forecast
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "planned", "finished", "failed", "blocked", "to run", "packs", "replicas", "work"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    columns = [
+        _by_stage(found, runs) for runs in (found.runs, found.finished, found.failed, found.blocked, found.missing)
+    ]
+    for stage in STAGES:
+        table.add_row(stage, *(str(column[stage]) for column in columns), *_packs_told(made, stage))
+    out.print(table)
+    unknown = "unknown: no run of this store was computed on such a device"
+    told = unknown if times is None else ("at most " if times.at_most else "") + duration(times.seconds)
+    out.print(f"{found.grid}: {len(found.missing)} runs in {len(found.packs)} packs; forecast {told}")
+    for reason in sorted(set(found.stale.values())):
+        number = sum(each == reason for each in found.stale.values())
+        out.print(f"{number} runs are stale and run again, because {reason}")
+
+
+def _packs_told(made: Prepared, stage: Stage) -> tuple[str, str, str]:
+    """The packs of a stage, the replicas of one, and the seconds of all workers together."""
+    sizes = [len(pack.specs) for pack in made.plan.packs if pack.stage == stage]
+    if not sizes:
+        return "0", "", ""
+    low, high = min(sizes), max(sizes)
+    seconds = None if made.forecast is None else made.forecast.stages[stage].worker_seconds
+    return str(len(sizes)), str(low) if low == high else f"{low}–{high}", "" if seconds is None else duration(seconds)
+
+
+def _by_stage(found: Plan, runs: Iterable[str]) -> Counter[Stage]:
+    return Counter(specs.stage(found.runs[run]) for run in runs)
+
+
+@app.command("run")
+def run_command(
+    grid: GridName,
+    *,
+    where: Where = None,
+    store: StorePath = "store",
+    device: Device = "auto",
+    tracking_uri: Tracking = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
+    ] = 120,
+) -> None:
+    """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened, workers = request.opened(), available_workers(device)
+    if retry_failed:
+        commands.retry_failed(commands.accounted(request, opened), opened)
+    made = prepared(request, opened, workers)
+    found = made.plan
+    commands.check_store(opened, found)
+    _print_plan(made)
+    if found.missing:
+        from sweeps.driver import drive
+
+        drive(
+            found,
+            opened,
+            made.workers,
+            tracking_uri=tracking_uri,
+            checkpoint_seconds=checkpoint_seconds,
+            console=out,
+        )
+        found = commands.accounted(request, opened)
+    _conclude(request, found, opened)
+
+
+def _conclude(request: Request, found: Plan, store: Store) -> None:
+    """Write rows and report, say how it went, and exit with the status that tells it."""
+    write_rows_and_report(request, found, store, output=None)
+    data = commands.status_data(found, store)
+    out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
+    print_failures(data)
+    if data["failed"] or data["blocked"]:
+        err.print("some runs failed; `--retry-failed` tries them again", style="red")
+        raise typer.Exit(1)
+    if data["missing"] or data["running"]:
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,63 @@
+"""Commands about what stands beside a sweep: the MLflow mirror and its UI, imported weights, this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps import commands
+from sweeps.cli.app import GridName, StorePath, Tracking, Where, app, err, out
+from sweeps.commands import Request
+
+
+@app.command("sync")
+def sync_command(
+    grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None
+) -> None:
+    """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
+    from sweeps.tracking import Mirror
+
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened = request.opened()
+    found = commands.accounted(request, opened)
+    outcome = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri).mirror(list(found.runs.values()))
+    counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
+    out.print(f"{counts}, {outcome.num_delayed} delayed")
+    if outcome.num_delayed:
+        err.print(outcome.error, style="red")
+        raise typer.Exit(1)
+
+
+@app.command("ui")
+def ui_command(
+    store: StorePath = "store",
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1.", min=1, max=65535)] = 5000,
+) -> None:
+    """Open the MLflow UI on the store, on loopback only, until Ctrl-C."""
+    from sweeps.ui import serve_ui
+
+    serve_ui(Request(grid="", where=(), store=store).opened(), port=port)
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A safetensors file of transformers' GPT2LMHeadModel.")],
+    store: StorePath = "store",
+) -> None:
+    """Put weights into the store for donors to start from, and print the checksum that names them in a spec."""
+    print(commands.import_weights(Request(grid="", where=(), store=store).opened(), file))
+
+
+@app.command("doctor")
+def doctor_command(store: StorePath = "store") -> None:
+    """Check that this machine can run a sweep, and say what to do where it cannot."""
+    from sweeps.doctor import checks
+
+    wrong = 0
+    for check in checks(Request(grid="", where=(), store=store).opened()):
+        mark, style = ("ok", "green") if check.holds else ("WRONG", "red")
+        wrong += not check.holds
+        out.print(f"{mark:>5}", style=style, end="")
+        out.print(f" {check.subject}: {check.finding}")
+    if wrong:
+        raise typer.Exit(1)
