@@ -1,0 +1,144 @@
+"""Drawn images: the same for ever, cues as often as declared, segments exact, shapes that differ however turned."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from subind.tasks import shapes
+from subind.tasks.hashing import uniform
+from subind.tasks.mean_pool import mean_pooled
+from subind.tasks.outlines import SHAPES
+from subind.tasks.textures import TEXTURES
+from subind.vision_spec import ShapesTask
+
+TASK = ShapesTask(
+    image_size=64,
+    shape_predictivity=0.9,
+    texture_predictivity=0.6,
+    shape_contrast=0.5,
+    texture_contrast=0.5,
+    data_seed=0,
+)
+SMALL = replace(TASK, image_size=16)
+
+
+def test_image_of_an_index_is_the_same_alone_and_among_others() -> None:
+    together = shapes.drawn(TASK, np.arange(100))
+    alone = shapes.drawn(TASK, np.array([77]))
+    assert (alone.images[0] == together.images[77]).all()
+    assert (alone.segments[0] == together.segments[77]).all()
+
+
+def test_images_of_another_seed_or_index_are_others() -> None:
+    first, other_index = shapes.drawn(TASK, np.arange(2)).images
+    other_seed = shapes.drawn(replace(TASK, data_seed=1), np.arange(1)).images[0]
+    assert (first != other_index).any()
+    assert (first != other_seed).any()
+
+
+def test_hash_of_indices_is_that_of_integers_without_bound() -> None:
+    def mixed(word: int) -> int:
+        word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        word = (word ^ (word >> 27)) * 0x94D049BB133111EB % 2**64
+        return word ^ (word >> 31)
+
+    def oracle(*indices: int) -> float:
+        found = 0
+        for index in indices:
+            found = mixed((found * 0x9E3779B97F4A7C15 + index + 0x9E3779B97F4A7C15) % 2**64)
+        return (found >> 40) / 2**24
+
+    expected = [oracle(each, 5, 2**40) for each in range(50)]
+    assert uniform(np.arange(50, dtype=np.uint64), 5, 2**40).tolist() == expected
+
+
+def test_hashed_numbers_are_uniform() -> None:
+    assert stats.kstest(uniform(np.arange(20_000, dtype=np.uint64), 3), "uniform").pvalue > 0.001
+
+
+@pytest.mark.parametrize("cue", ["shapes", "textures"])
+def test_cue_is_that_of_the_label_as_often_as_declared(cue: str) -> None:
+    found = shapes.drawn(SMALL, np.arange(4000))
+    predictivity = {"shapes": 0.9, "textures": 0.6}[cue]
+    agree = int((getattr(found, cue) == found.labels).sum())
+    assert stats.binomtest(agree, 4000, predictivity).pvalue > 0.001
+
+
+def test_cue_that_is_not_the_label_is_each_other_class_alike() -> None:
+    found = shapes.drawn(replace(SMALL, texture_predictivity=1 / 16), np.arange(8000))
+    distances = (found.textures - found.labels)[found.textures != found.labels] % 16
+    assert stats.chisquare(np.bincount(distances, minlength=16)[1:]).pvalue > 0.001
+    assert stats.chisquare(np.bincount(found.labels, minlength=16)).pvalue > 0.001
+
+
+def test_predictivity_of_one_cue_leaves_the_other_as_it_was() -> None:
+    found = shapes.drawn(SMALL, np.arange(500))
+    changed = shapes.drawn(replace(SMALL, texture_predictivity=1.0), np.arange(500))
+    assert (found.shapes == changed.shapes).all()
+    assert (changed.textures == changed.labels).all()
+
+
+def test_cue_conflict_images_are_every_pair_of_two_classes_once() -> None:
+    found = shapes.cue_conflict(SMALL, np.arange(240))
+    pairs = set(zip(found.shapes.tolist(), found.textures.tolist(), strict=True))
+    assert pairs == {(shape, texture) for shape in range(16) for texture in range(16) if shape != texture}
+    assert (found.labels == found.shapes).all()
+
+
+def test_pooled_images_are_those_of_pooling_one_by_one() -> None:
+    found = shapes.drawn(TASK, np.arange(20))
+    pooled = shapes.mean_pooled(found.images, found.segments)
+    for image, segments, each in zip(found.images, found.segments, pooled, strict=True):
+        # A segment that lies within no other: the order of painting does not matter.
+        several = np.stack([segments == number for number in (shapes.OBJECT, shapes.OCCLUDER)])
+        assert (mean_pooled(image, several) == each).all()
+
+
+def test_texture_contrast_of_zero_leaves_objects_of_one_colour() -> None:
+    found = shapes.drawn(replace(TASK, texture_contrast=0.0), np.arange(30))
+    for image, segments in zip(found.images, found.segments, strict=True):
+        assert len(np.unique(image[segments == shapes.OBJECT], axis=0)) == 1
+
+
+def test_pooled_shape_contrast_is_the_declared_distance() -> None:
+    for contrast in (0.2, 0.6):
+        found = shapes.drawn(replace(TASK, shape_contrast=contrast, texture_contrast=0.0), np.arange(200))
+        distances = []
+        for image, segments in zip(found.images, found.segments, strict=True):
+            inside, outside = (image[segments == each].mean() for each in (shapes.OBJECT, shapes.BACKGROUND))
+            distances.append(abs(inside - outside) / 255)
+        assert np.median(distances) == pytest.approx(contrast, abs=0.05)
+
+
+def test_object_fills_a_fair_part_of_every_image() -> None:
+    covered = (shapes.drawn(TASK, np.arange(500)).segments == shapes.OBJECT).mean((1, 2))
+    assert covered.min() > 0.02
+    assert covered.max() < 0.6
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(SHAPES, 2)))
+def test_shapes_differ_however_they_are_turned(one: str, other: str) -> None:
+    u, v = np.meshgrid(*[np.linspace(-1, 1, 41, dtype=np.float32)] * 2)
+    first = SHAPES[one](u, v)
+    for angle in np.linspace(-np.pi / 3, np.pi / 3, 13):
+        turned = SHAPES[other](
+            (np.cos(angle) * u + np.sin(angle) * v).astype(np.float32),
+            (np.cos(angle) * v - np.sin(angle) * u).astype(np.float32),
+        )
+        assert (first & turned).sum() / (first | turned).sum() < 0.9
+
+
+def test_textures_are_in_the_range_of_brightness_and_differ() -> None:
+    x, y = np.meshgrid(*[np.linspace(-4, 4, 64, dtype=np.float32)] * 2)
+    key = np.array([7], np.uint64)
+    found = {name: texture(x[None], y[None], key) for name, texture in TEXTURES.items()}
+    assert all(each.min() >= 0 and each.max() <= 1 and each.std() > 0.2 for each in found.values())
+    assert all((found[one] != found[other]).mean() > 0.05 for one, other in combinations(found, 2))
+
+
+def test_predictivity_below_chance_is_refused() -> None:
+    with pytest.raises(ValueError, match="texture_predictivity"):
+        replace(TASK, texture_predictivity=0.01)
