@@ -1,6 +1,7 @@
-"""The specs of vision data: what distinguishes one set of drawn images from another."""
+"""The specs of vision: drawn images, and the networks that classify images."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from subind.declared import Checked, positive, require
 
@@ -30,3 +31,52 @@ class ShapesTask(Checked):
         for name in ("shape_contrast", "texture_contrast"):
             require(0 <= getattr(self, name) <= 1, self, name, "give 0 to 1")
         require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNet(Checked):
+    """A residual network of basic blocks (He et al. 2016), with torchvision's names: ResNet-18 has four stages of two.
+
+    `widths` are the channels of the stages and `num_blocks` their blocks; each stage but the first halves the picture.
+    The stem "imagenet" is a 7×7 convolution of stride 2 and a pooling of stride 2; "small" is a 3×3 convolution.
+    """
+
+    widths: tuple[int, ...]
+    num_blocks: tuple[int, ...]
+    stem: Literal["imagenet", "small"]
+    num_classes: int
+
+    def _check(self) -> None:
+        positive(self, "num_classes")
+        require(len(self.widths) > 0 and min(self.widths) > 0, self, "widths", "give one or more positive numbers")
+        remedy = f"give one positive number for each of the {len(self.widths)} widths"
+        require(len(self.num_blocks) == len(self.widths) and min(self.num_blocks) > 0, self, "num_blocks", remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViT(Checked):
+    """A vision transformer (Dosovitskiy et al. 2021) without dropout, with torchvision's names: pre-LN, exact GELU."""
+
+    image_size: int
+    patch_size: int
+    num_layers: int
+    num_heads: int
+    d_model: int
+    d_mlp: int
+    num_classes: int
+
+    def _check(self) -> None:
+        positive(self, *("patch_size", "num_layers", "num_heads", "d_model", "d_mlp", "num_classes"))
+        whole = self.image_size > 0 and self.image_size % self.patch_size == 0
+        require(whole, self, "image_size", f"give a multiple of patch_size = {self.patch_size}")
+        require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
+
+    @property
+    def num_positions(self) -> int:
+        """The patches and the class token."""
+        return (self.image_size // self.patch_size) ** 2 + 1
+
+
+RESNET_18 = ResNet(widths=(64, 128, 256, 512), num_blocks=(2, 2, 2, 2), stem="imagenet", num_classes=1000)
+VIT_B_16 = ViT(image_size=224, patch_size=16, num_layers=12, num_heads=12, d_model=768, d_mlp=3072, num_classes=1000)
+"""The paper's models, with the heads that they are pretrained with."""
