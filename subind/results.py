@@ -8,7 +8,7 @@ import collections.abc
 import re
 import reprlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from math import isfinite
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -33,7 +33,8 @@ class Provenance:
     """Which code computed a run, where, with what and for how long.
 
     `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `seconds` is the
-    wall time of the whole pack, which held `pack_size` runs.
+    wall time of the whole pack, which held `pack_size` runs; `num_halvings` is how often that pack had been halved
+    because a larger one had not enough memory.
     """
 
     commit: str
@@ -44,6 +45,7 @@ class Provenance:
     started: str
     seconds: float
     pack_size: int
+    num_halvings: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +113,23 @@ class Failure:
 def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
     """The JSON object `data`, if it has just the fields of the dataclass, each of its type.
 
-    Raises ValueError naming the source, the field and the value if not.
+    A field with a default may be absent: it was added later. Raises ValueError naming the source, the field and the
+    value if not.
     """
     tests = _field_tests(cls)
-    if not isinstance(data, dict) or data.keys() != tests.keys():
+    if not isinstance(data, dict) or not _required_fields(cls) <= data.keys() <= tests.keys():
         found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
         raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}")
     for name, holds in tests.items():
-        if not holds(data[name]):
+        if name in data and not holds(data[name]):
             wanted = get_type_hints(cls)[name]
             raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}")
     return dict(data)
+
+
+@cache
+def _required_fields(cls: type) -> frozenset[str]:
+    return frozenset(each.name for each in fields(cls) if each.default is MISSING)
 
 
 @cache

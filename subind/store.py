@@ -90,6 +90,10 @@ class Store:
         """Whether the store is a folder of this machine (or mounted on it)."""
         return isinstance(self._fs, LocalFileSystem)
 
+    def is_shared(self) -> bool:
+        """Whether other machines see the same store."""
+        return not self.is_local
+
     def check_writable(self, token: str) -> str:
         """Write, read and remove a file; says where. Raises ValueError if what comes back is not what was written."""
         path = self._path(f".check-{token}")

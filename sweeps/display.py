@@ -81,6 +81,10 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
+    def tell(self, text: str) -> None:
+        """Say what has befallen a pack, in a line of its own."""
+        self._console.print(f"{time.strftime('%H:%M:%S')} · {text}", highlight=False, markup=False, soft_wrap=True)
+
     def refresh(self) -> None:
         """Show the board, if it is time to."""
         now = time.monotonic()

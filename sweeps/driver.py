@@ -2,13 +2,10 @@
 
 import math
 import signal
-import socket
 import tempfile
 import threading
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from math import floor
 from types import FrameType
 from typing import Any
@@ -16,25 +13,24 @@ from typing import Any
 from rich.console import Console
 
 from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when it is imported
+import ray
 from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from subind import provenance
-from subind.fingerprint import encoded, run_id
-from subind.results import Failure
-from subind.spec import Spec
+from subind.fingerprint import encoded
 from subind.store import Store
 from subind.training import Runtime
+from sweeps.cluster import training_nodes
 from sweeps.display import Board, Display, PackState
+from sweeps.failures import fall_of
 from sweeps.plan import Plan
 from sweeps.search import PackSearcher
+from sweeps.sources import sources_digest
 from sweeps.tracking import Mirror
 from sweeps.trainable import Job, train_pack
 from sweeps.workers import Workers, num_cores
-
-NUM_ATTEMPTS = 2
-"""How often a pack is tried whose worker dies or raises, before its runs are quarantined."""
 
 SECONDS_BETWEEN_TURNS = 10.0
 SECONDS_OF_A_TURN = 2.0
@@ -47,15 +43,19 @@ SECONDS_AT_STOP = 5.0
 def drive(
     plan: Plan, store: Store, workers: Workers, *, tracking_uri: str | None, checkpoint_seconds: float, console: Console
 ) -> None:
-    """Run the packs of a plan to the end, or until Ctrl-C. What came of it stands in the store."""
+    """Run the packs of a plan to the end, or until Ctrl-C. What came of it stands in the store.
+
+    They train on the cluster that this process is connected to, or else on this machine.
+    """
     job = Job(
         specs={run: encoded(plan.runs[run]) for run in plan.missing},
         store=store.url,
         code=provenance.code(),
+        sources=sources_digest() if ray.is_initialized() else "",
         runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds),
     )
     stop = StopSignal()
-    searcher = PackSearcher(plan, store, is_stopped=stop.stop_all)
+    searcher = PackSearcher(plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device))
     board = Board(plan=plan, finished=set(plan.finished), failed=set(plan.failed), blocked=set(plan.blocked))
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri), plan)
     with (
@@ -63,8 +63,9 @@ def drive(
         tempfile.TemporaryDirectory(prefix="subind-tune-") as scratch,
         Display(board, console) as display,
     ):
-        watcher = Watcher(searcher=searcher, store=store, display=display, mirror=mirror)
+        watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
         searcher.on_wait = watcher.update
+        searcher.tell = display.tell
         with mirror, stop.by_ctrl_c():
             _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=scratch).fit()
             mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
@@ -77,6 +78,19 @@ def resources(workers: Workers) -> dict[str, float]:
     Ray counts in parts of 1/10,000; a part that is rounded up would leave no room for the last one.
     """
     return {"cpu": 1, "gpu": floor(1e4 / workers.sharing) / 1e4 if workers.device == "cuda" else 0}
+
+
+def placed(workers: Workers) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
+    """Of a pack's config, what Ray reserves for it, and on which nodes not."""
+    bundle = {name.upper(): amount for name, amount in resources(workers).items()}
+
+    def factory(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        if not config["avoid"]:
+            return tune.PlacementGroupFactory([bundle])
+        others = {"ray.io/node-id": f"!in({','.join(config['avoid'])})"}
+        return tune.PlacementGroupFactory([bundle], bundle_label_selector=[others])
+
+    return factory
 
 
 def _num_cpus(workers: Workers) -> int:
@@ -122,7 +136,7 @@ def _tuner(
     job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper, scratch: str
 ) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(train_pack, job=job), resources(workers)),
+        tune.with_resources(tune.with_parameters(train_pack, job=job), placed(workers)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
@@ -135,17 +149,15 @@ def _tuner(
             verbose=0,
             callbacks=[watcher],
             stop=stop,
-            failure_config=tune.FailureConfig(max_failures=NUM_ATTEMPTS - 1),
         ),
     )
 
 
 class Watcher(Callback):
-    """Takes what Tune tells of the trials to the display, the store of failures and the mirror."""
+    """Takes what Tune tells of the trials to the display, the searcher and the mirror."""
 
-    def __init__(self, *, searcher: PackSearcher, store: Store, display: Display, mirror: "MirrorThread") -> None:
+    def __init__(self, *, searcher: PackSearcher, display: Display, mirror: "MirrorThread") -> None:
         self._searcher = searcher
-        self._store = store
         self._display = display
         self._mirror = mirror
 
@@ -181,27 +193,11 @@ class Watcher(Callback):
         self._mirror.wake()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        runs = self._searcher.plan.runs
-        pack = [runs[run] for run in trial.config["runs"]]
-        for spec in pack:
-            self._store.fail(spec, _failure(spec, pack, trial))
+        error, text = trial.get_pickled_error(), trial.get_error() or ""
+        self._searcher.fell(
+            trial.trial_id, lambda place: fall_of(error, text=str(text), host=place.host, node=place.node)
+        )
         self._mirror.wake()
-
-
-def _failure(spec: Spec, pack: Sequence[Spec], trial: Trial) -> Failure:
-    error = trial.get_pickled_error()
-    cause = getattr(error, "cause", None) or error
-    text = "".join(traceback.format_exception(error)) if error is not None else "the worker left no traceback"
-    return Failure(
-        run_id=run_id(spec),
-        error=type(cause).__name__,
-        message=str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__,
-        traceback=text,
-        host=trial.node_ip or socket.gethostname(),
-        pack=tuple(run_id(each) for each in pack),
-        attempts=NUM_ATTEMPTS,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
 
 
 class MirrorThread:

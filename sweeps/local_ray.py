@@ -1,4 +1,4 @@
-"""A Ray of our own on this machine: quiet, its services on loopback, gone when the block ends."""
+"""The Ray that a sweep runs on: one of our own on this machine, quiet and on loopback, or a cluster that is there."""
 
 import logging
 import os
@@ -22,9 +22,8 @@ import ray  # noqa: E402  Ray reads its settings when it is imported
 
 @contextmanager
 def local_ray(*, num_cpus: int) -> Iterator[None]:
-    """Ray for the time of the block; one that runs already in this process is used and left running."""
-    for name in ("ray", "ray.tune", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """Ray for the time of the block; one that this process is connected to already is used and left as it is."""
+    _be_quiet()
     if ray.is_initialized():
         yield
         return
@@ -39,3 +38,34 @@ def local_ray(*, num_cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def cluster_ray(address: str) -> Iterator[None]:
+    """A connection to the cluster at an address for the time of the block; `auto` is the one this machine belongs to.
+
+    Raises ValueError for an address of Ray Client, which Tune cannot use, and if no cluster answers.
+    """
+    if "://" in address:
+        raise ValueError(
+            f"--address is {address!r}: a sweep's driver runs inside the cluster; "
+            "send it there with `subind submit`, or give auto or HOST:PORT on a machine of the cluster"
+        )
+    _be_quiet()
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        told = str(error).strip().splitlines()
+        raise ValueError(
+            f"--address is {address!r}: no Ray cluster answers there ({told[0] if told else type(error).__name__}); "
+            "start one with `ray up` or `ray start --head`, or leave --address out to run on this machine"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _be_quiet() -> None:
+    for name in ("ray", "ray.tune", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -132,12 +132,12 @@ def packs(
 ) -> tuple[tuple[Pack, ...], Packing]:
     """The missing runs in packs, those of the longest chains in front, and when each is to train.
 
-    A pack that has a checkpoint is put together again as it was, less what has been finished since; the others are
-    cut so that the whole takes least (see packing.py).
+    A pack that has a checkpoint is put together again as it was, less what has been finished since; where several hold
+    a run, the smallest, which is a part of the others. The rest is cut so that the whole takes least (see packing.py).
     """
     left, names = dict(missing), {}
     standing = []
-    for checkpoint in checkpoints:
+    for checkpoint in sorted(checkpoints, key=lambda each: len(each.runs)):
         under_way = tuple(each for each in checkpoint.runs if left.pop(each, None) is not None)
         if under_way:
             names[under_way] = checkpoint.pack
@@ -148,10 +148,16 @@ def packs(
     return tuple(_pack(piece, missing, names) for piece in found.pieces), found
 
 
+def named_pack(several: tuple[Spec, ...]) -> Pack:
+    """These runs as a pack that is named by them."""
+    digest = hashlib.sha256(" ".join(run_id(spec) for spec in several).encode()).hexdigest()
+    stage = specs.stage(several[0])
+    return Pack(name=f"{stage}-{digest[:12]}", stage=stage, specs=several)
+
+
 def _pack(piece: Piece, missing: Mapping[str, Spec], names: Mapping[tuple[str, ...], str]) -> Pack:
-    digest = hashlib.sha256(" ".join(piece.runs).encode()).hexdigest()
-    name = names.get(piece.runs) or f"{piece.stage}-{digest[:12]}"
-    return Pack(name=name, stage=piece.stage, specs=tuple(missing[run] for run in piece.runs))
+    pack = named_pack(tuple(missing[run] for run in piece.runs))
+    return replace(pack, name=names.get(piece.runs, pack.name))
 
 
 def _standing(runs: tuple[str, ...], missing: Mapping[str, Spec], crew: Crew) -> Piece:

@@ -13,7 +13,7 @@ from sweeps.cost import CostModel
 from sweeps.cost_fit import fitted
 from sweeps.forecast import Forecast, forecast
 from sweeps.plan import Crew, Plan, packed
-from sweeps.workers import Workers, num_cores
+from sweeps.workers import Workers
 
 MOST_RECORDS = 200
 """Records of finished runs that are read to learn what packs cost here."""
@@ -91,7 +91,7 @@ def _packed(
         return packed(found, checkpoints=checkpoints, crew=crew)
 
     best, taken = option(workers), workers
-    most = 1 if workers.device == "cpu" else min(MOST_SHARING, num_cores() // workers.num_workers)
+    most = 1 if workers.device == "cpu" else min(MOST_SHARING, workers.num_cores // workers.num_workers)
     for number in range(2, most + 1):
         other = option(workers.shared(number))
         if other.schedule.makespan < GAIN_OF_SHARING * best.schedule.makespan:

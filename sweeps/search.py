@@ -1,18 +1,44 @@
-"""A Tune searcher that hands out a pack as soon as its own parents are committed: no barrier between stages."""
+"""A Tune searcher that hands out a pack as soon as its own parents are committed: no barrier between stages.
 
+It also judges what falls: a pack whose worker did not end well is tried again, halved or given up (see failures.py).
+"""
+
+import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
 
 from ray.tune.search import Searcher
 
-from subind import spec as specs
 from subind.fingerprint import run_id
+from subind.spec import Spec
 from subind.store import Store
-from sweeps.plan import Pack, Plan, descendants
+from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
+from sweeps.memory import bytes_per_replica
+from sweeps.plan import Pack, Plan, descendants, named_pack
+from sweeps.queue import PackQueue
 
 SECONDS_BETWEEN_LOOKS = 5.0
 """How often the store is asked what other drivers have finished, and what has failed there."""
+
+SHARE_OF_LOOKING = 0.02
+"""The part of a driver's time that these looks may take: a large store is asked more rarely."""
+
+NUM_FALLS_OF_A_NODE = 2
+"""After so many falls in a row a node is avoided while there is another one."""
+
+NODE_REST_SECONDS = 600.0
+"""How long a node is avoided. A full disk or a broken GPU fails whatever comes, and what fails is free at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a pack trains."""
+
+    host: str
+    node: str
 
 
 class PackSearcher(Searcher):
@@ -20,12 +46,21 @@ class PackSearcher(Searcher):
 
     A pack that another driver computes (its heartbeat is alive) is handed out only when that driver has left it.
     Nothing more is handed out once `is_stopped()`. While no pack is running and none can, Tune does nothing but ask for
-    one again: `on_wait` is called then.
+    one again: `on_wait` is called then. `nodes` are the ids of the nodes that train and live; `tell` takes what a
+    person should know of falls, a line each.
     """
 
-    def __init__(self, plan: Plan, store: Store, *, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        *,
+        is_stopped: Callable[[], bool] = lambda: False,
+        nodes: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         super().__init__(metric=None, mode=None)
         self.on_wait: Callable[[], None] = lambda: None
+        self.tell: Callable[[str], None] = lambda _text: None
         self.plan = plan
         self.finished = set(plan.finished)
         self.failed = set(plan.failed)
@@ -33,39 +68,82 @@ class PackSearcher(Searcher):
         self.running: dict[str, Pack] = {}
         self._store = store
         self._is_stopped = is_stopped
-        self._waiting = list(plan.packs)
+        self._nodes = nodes
+        self._queue = PackQueue(plan.packs, finished=self.finished)
+        self._queue.drop(self.failed | self.blocked)
+        self._place_in_plan = {pack.name: place for place, pack in enumerate(plan.packs)}
         self._started: set[str] = set()
-        self._looked = float("-inf")
+        self._fallen: dict[str, Pack] = {}
+        self._accounts: defaultdict[str, Account] = defaultdict(Account)
+        self._num_halvings: Counter[str] = Counter()
+        self._has_saved: set[str] = set()
+        self._where: dict[str, Place] = {}
+        self._falls_of_node: Counter[str] = Counter()
+        self._avoided_until: dict[str, float] = {}
+        self._too_many_bytes = math.inf
+        self._next_look = float("-inf")
+
+    # ---- what Tune asks and tells
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        """The next pack that can run now, as a Tune config; None to wait; FINISHED when nothing is left."""
+        """The next pack that can run now, as a Tune config; None to wait; FINISHED when nothing is left.
+
+        A pack that runs may fall and come back, and FINISHED is for good: it is said when none does.
+        """
         self._look()
-        self._drop_what_needs_no_run()
-        if not self._waiting or self._is_stopped():
+        if self._is_stopped() or not (self._queue or self.running or self._fallen):
             return Searcher.FINISHED
-        taken = {run for beat in self._store.heartbeats() if beat.pack not in self._started for run in beat.runs}
-        for pack in self._waiting:
-            if _parents(pack) <= self.finished and taken.isdisjoint(pack.runs):
-                return self._handed_out(pack, trial_id)
+        pack = self._next_pack()
+        if pack is not None:
+            return self._handed_out(pack, trial_id)
         if not self.running:
             self.on_wait()
         return None
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Learn where a pack trains, and whether it has got so far as to save a checkpoint."""
+        if "node" in result:
+            self._where[trial_id] = Place(host=result["host"], node=result["node"])
+        if result.get("num_saved", 0):
+            self._has_saved.add(trial_id)
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Account for a pack that has ended; what it did not commit has failed, and its descendants are blocked."""
+        """Account for a pack that has ended; what it did not commit has failed, and its descendants are blocked.
+
+        One that ended in an error is judged when `fell` says what error it was.
+        """
         pack = self.running.pop(trial_id, None)
         if pack is None:
             return
-        for spec in pack.specs:
-            if self._store.is_finished(spec):
-                self.finished.add(run_id(spec))
-            else:
-                self.failed.add(run_id(spec))
-        self._block()
+        if error:
+            self._fallen[trial_id] = pack
+            return
+        if trial_id in self._where:
+            self._falls_of_node[self._where.pop(trial_id).node] = 0
+        done = {run_id(spec) for spec in pack.specs if self._store.is_finished(spec)}
+        self._finish(done)
+        self._fail(set(pack.runs) - done)
+
+    def fell(self, trial_id: str, fall_at: Callable[[Place], Fall]) -> None:
+        """Judge a pack that ended in an error: it is tried again, halved, or given up with a failure in the store.
+
+        `fall_at` tells what happened, given where, as far as that is known.
+        """
+        pack = self._fallen.pop(trial_id, None)
+        if pack is None:
+            return
+        fall = fall_at(self._where.pop(trial_id, Place(host="", node="")))
+        done = {run_id(spec) for spec in pack.specs if self._store.is_finished(spec)}
+        written = {run_id(spec) for spec in pack.specs if run_id(spec) not in done and self._has_failure(spec)}
+        self._finish(done)
+        self._fail(written)
+        left = tuple(spec for spec in pack.specs if run_id(spec) not in done | written)
+        if left:
+            self._judge(pack, left, fall, got_on=len(left) < len(pack.specs) or trial_id in self._has_saved)
 
     def num_waiting(self) -> int:
         """How many packs are not yet handed out."""
-        return len(self._waiting)
+        return len(self._queue)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher for Tuner.restore, which is never used."""
@@ -77,35 +155,130 @@ class PackSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see `save`."""
 
+    # ---- handing out
+
     def _look(self) -> None:
-        if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
+        start = time.monotonic()
+        if start < self._next_look:
             return
-        planned, own = self.plan.runs.keys(), {run for pack in self.running.values() for run in pack.runs}
+        own = {run for pack in (*self.running.values(), *self._fallen.values()) for run in pack.runs}
         listing = self._store.listing()
-        self.finished |= listing.finished.keys() & planned
-        self.failed |= (listing.failed & planned) - own
-        self.failed -= self.finished
-        self._block()
-        self._looked = time.monotonic()
+        self._finish((listing.finished.keys() & self.plan.runs.keys()) - self.finished)
+        self._fail((listing.failed & self.plan.runs.keys()) - own - self.finished)
+        now = time.monotonic()
+        self._next_look = now + max(SECONDS_BETWEEN_LOOKS, (now - start) / SHARE_OF_LOOKING)
 
-    def _block(self) -> None:
-        self.blocked = set(descendants(self.plan.runs, self.failed)) - self.finished - self.failed
-
-    def _drop_what_needs_no_run(self) -> None:
-        done = self.finished | self.failed | self.blocked
-        kept = []
-        for pack in self._waiting:
-            left = tuple(spec for spec in pack.specs if run_id(spec) not in done)
-            if left:
-                kept.append(Pack(name=pack.name, stage=pack.stage, specs=left))
-        self._waiting = kept
+    def _next_pack(self) -> Pack | None:
+        taken: set[str] | None = None
+        for pack in self._queue.runnable(time.monotonic()):
+            if taken is None:
+                beats = self._store.heartbeats()
+                taken = {run for beat in beats if beat.pack not in self._started for run in beat.runs}
+            if taken.isdisjoint(pack.runs):
+                return pack
+        return None
 
     def _handed_out(self, pack: Pack, trial_id: str) -> dict[str, Any]:
-        self._waiting.remove(pack)
+        self._queue.take(pack)
+        pack = self._cut_to_memory(pack)
         self._started.add(pack.name)
         self.running[trial_id] = pack
-        return {"pack": pack.name, "runs": list(pack.runs)}
+        return {
+            "pack": pack.name,
+            "runs": list(pack.runs),
+            "num_halvings": self._num_halvings[pack.name],
+            "avoid": self._avoided(pack),
+        }
+
+    def _cut_to_memory(self, pack: Pack) -> Pack:
+        """So much of the pack as is smaller than what has lacked memory; the rest waits."""
+        while len(pack.specs) > 1 and _bytes(pack.specs) >= self._too_many_bytes:
+            pack, other = self._halves(pack, pack.specs)
+            self._queue.add(other, place=self._place_in_plan[other.name])
+        return pack
+
+    def _avoided(self, pack: Pack) -> list[str]:
+        """Nodes that have failed whatever came, and the one that failed this pack last; none if there are no others."""
+        now, nodes = time.monotonic(), set(self._nodes())
+        avoided = {node for node, until in self._avoided_until.items() if until > now}
+        falls = self._accounts[pack.name].falls
+        own = {falls[-1].node} if falls and falls[-1].kind in ("store failed", "exception", "worker died") else set()
+        for chosen in (avoided | own, avoided):
+            if nodes - chosen:
+                return sorted(chosen & nodes)
+        return []
+
+    # ---- what came of it
+
+    def _judge(self, pack: Pack, left: tuple[Spec, ...], fall: Fall, *, got_on: bool) -> None:
+        alive = set(self._nodes())
+        account = self._accounts[pack.name]
+        verdict = account.verdict(fall, got_on=got_on, num_runs=len(left), is_alive=alive.__contains__)
+        fall = account.falls[-1]
+        self._count_against_node(fall)
+        match verdict:
+            case Again(seconds=seconds):
+                self._queue.add(
+                    Pack(name=pack.name, stage=pack.stage, specs=left),
+                    place=self._place_in_plan[pack.name],
+                    not_before=time.monotonic() + seconds,
+                )
+                self.tell(f"{pack.name}: {fall.kind} ({fall.message}); it is tried again")
+            case Halved():
+                self._too_many_bytes = min(self._too_many_bytes, _bytes(left))
+                for half in self._halves(pack, left):
+                    self._queue.add(half, place=self._place_in_plan[half.name])
+                self.tell(f"{pack.name}: {fall.kind} with {len(left)} runs; it is tried again in halves")
+            case GivenUp():
+                for spec in left:
+                    self._store.fail(spec, failure(spec, pack.specs, fall, num_attempts=account.num_attempts))
+                self._fail({run_id(spec) for spec in left})
+                self.tell(f"{pack.name}: {fall.kind} ({fall.message}); given up after {account.num_attempts} attempts")
+            case _:
+                assert_never(verdict)
+
+    def _has_failure(self, spec: Spec) -> bool:
+        """Whether a worker has written why this run alone has failed."""
+        try:
+            self._store.failure(spec)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _halves(self, pack: Pack, several: tuple[Spec, ...]) -> tuple[Pack, Pack]:
+        middle = (len(several) + 1) // 2
+        first, second = named_pack(several[:middle]), named_pack(several[middle:])
+        for half in (first, second):
+            self._place_in_plan[half.name] = self._place_in_plan[pack.name]
+            self._num_halvings[half.name] = self._num_halvings[pack.name] + 1
+        return first, second
+
+    def _count_against_node(self, fall: Fall) -> None:
+        match fall.kind:
+            case "node lost" | "out of memory":
+                return
+            case "store failed" | "exception" | "worker died":
+                self._falls_of_node[fall.node] += 1
+                if fall.node and self._falls_of_node[fall.node] >= NUM_FALLS_OF_A_NODE:
+                    self._avoided_until[fall.node] = time.monotonic() + NODE_REST_SECONDS
+            case _:
+                assert_never(fall.kind)
+
+    def _finish(self, runs: Collection[str]) -> None:
+        if runs:
+            self.finished |= set(runs)
+            self.failed -= set(runs)
+            self.blocked -= set(runs)
+            self._queue.finish(runs)
+
+    def _fail(self, runs: Collection[str]) -> None:
+        new = set(runs) - self.failed - self.finished
+        if new:
+            self.failed |= new
+            self.blocked |= descendants(self.plan.runs, new) - self.finished - self.failed
+            self.blocked -= self.failed
+            self._queue.drop(self.failed | self.blocked)
 
 
-def _parents(pack: Pack) -> set[str]:
-    return {run_id(parent) for spec in pack.specs for parent in specs.parents(spec)}
+def _bytes(several: Sequence[Spec]) -> int:
+    return len(several) * bytes_per_replica(several[0])

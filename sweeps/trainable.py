@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 from safetensors.torch import load as load_tensors
@@ -24,6 +25,7 @@ from subind.results import Failure, Provenance, RunRecord
 from subind.spec import Donor, ImportedWeights, Mask, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training import Finished, Progress, Runtime, Saved
+from sweeps.sources import check_sources
 
 REPORT_SECONDS = 2.0
 """How often a worker tells the driver how far it is."""
@@ -34,33 +36,45 @@ STATE = "__state__"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What all packs of a sweep share: the specs as JSON data by run id, the store, the code and the runtime."""
+    """What all packs of a sweep share: the specs as JSON data by run id, the store, the code and the runtime.
+
+    `sources` is the digest of the driver's sources, which a worker's must equal; empty where both read the same files.
+    """
 
     specs: Mapping[str, Any]
     store: str
     code: Code
+    sources: str
     runtime: Runtime
 
 
 def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
-    """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done."""
+    """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done.
+
+    Raises ValueError if this node has other code than the driver.
+    """
+    if job.sources:
+        check_sources(job.sources)
     store = Store(job.store)
     planned = [decode(job.specs[each]) for each in config["runs"]]
     pack = [spec for spec in planned if not store.is_finished(spec)]
     if not pack:
         return
-    worker = Worker(name=str(config["pack"]), pack=pack, store=store, job=job)
+    worker = Worker(name=str(config["pack"]), pack=pack, store=store, job=job, num_halvings=int(config["num_halvings"]))
+    tune.report(worker.progress_data())
     with worker.heartbeat():
         worker.run()
-    tune.report({**worker.progress_data(), "failed": worker.num_failed})
+    tune.report(worker.progress_data())
 
 
 class Worker:
     """One pack under way: its progress, its heartbeat, its commits."""
 
-    def __init__(self, *, name: str, pack: Sequence[Spec], store: Store, job: Job) -> None:
+    def __init__(self, *, name: str, pack: Sequence[Spec], store: Store, job: Job, num_halvings: int = 0) -> None:
         self.name = name
         self.num_failed = 0
+        self._num_halvings = num_halvings
+        self._num_saved = 0
         self._pack = list(pack)
         self._store = store
         self._job = job
@@ -81,7 +95,18 @@ class Worker:
         )
         for finished in done:
             self._conclude(finished)
+        self._remove_checkpoints()
+
+    def _remove_checkpoints(self) -> None:
+        """Remove the pack's checkpoint, and that of a larger pack which this was a part of, if all of it is done."""
         self._store.remove_checkpoint(self.name)
+        own = {run_id(spec) for spec in self._pack}
+        larger = [each for each in self._store.checkpoints() if own & set(each.runs)]
+        if larger:
+            finished = self._store.finished()
+            for each in larger:
+                if finished.issuperset(each.runs):
+                    self._store.remove_checkpoint(each.pack)
 
     def _read(self, spec: Donor | Mask, file: str) -> bytes:
         if file == stages.IMPORTED_FILE and isinstance(spec, Donor) and isinstance(spec.weights, ImportedWeights):
@@ -96,6 +121,10 @@ class Worker:
             "step": progress.step,
             "num_steps": progress.num_steps,
             "accuracies": list(progress.accuracies),
+            "failed": self.num_failed,
+            "num_saved": self._num_saved,
+            "host": socket.gethostname(),
+            "node": ray.get_runtime_context().get_node_id(),
         }
 
     @contextlib.contextmanager
@@ -134,7 +163,7 @@ class Worker:
         self._progress = progress
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._reported = time.monotonic()
-            tune.report({**self.progress_data(), "failed": self.num_failed})
+            tune.report(self.progress_data())
 
     # ---- results
 
@@ -157,6 +186,7 @@ class Worker:
             started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - self._started, 3),
             pack_size=len(self._pack),
+            num_halvings=self._num_halvings,
         )
         return RunRecord(
             run_id=run_id(spec),
@@ -175,16 +205,18 @@ class Worker:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in saved.tensors.items()}
         runs = tuple(run_id(spec) for spec in saved.specs)
         self._store.save_checkpoint(Checkpoint(pack=self.name, runs=runs), save_tensors({**tensors, STATE: state}))
+        self._num_saved += 1
+        tune.report(self.progress_data())
 
     def _resumed(self) -> tuple[list[Spec], stages.Resumed | None]:
-        """The pack in the checkpoint's order and the checkpoint, or the pack as it is if none covers it."""
-        by_name = {each.pack: each for each in self._store.checkpoints()}
-        content = self._store.checkpoint_content(self.name) if self.name in by_name else None
-        if content is None:
+        """The pack and the checkpoint that covers it: its own, or of a larger pack which this one is a part of."""
+        own = {run_id(spec) for spec in self._pack}
+        covering = [each for each in self._store.checkpoints() if own <= set(each.runs)]
+        found = min(covering, key=lambda each: (each.pack != self.name, len(each.runs)), default=None)
+        content = None if found is None else self._store.checkpoint_content(found.pack)
+        if found is None or content is None:
             return self._pack, None
-        places = {each: place for place, each in enumerate(by_name[self.name].runs)}
-        if not all(run_id(spec) in places for spec in self._pack):
-            return self._pack, None
+        places = {each: place for place, each in enumerate(found.runs)}
         tensors = load_tensors(content)
         state = tensors.pop(STATE).numpy().tobytes().decode()
         chosen = [places[run_id(spec)] for spec in self._pack]

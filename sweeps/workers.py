@@ -2,11 +2,18 @@
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
 import psutil
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +21,7 @@ class Workers:
     """The kind of device of a worker, and how many packs train at once, `sharing` of them on each device.
 
     `name` is the device's as records have it; `free_bytes` is the memory that all workers of a device have together, on
-    a CPU that of the machine.
+    CPUs that of all workers; `num_cores` are the cores that they have together.
     """
 
     device: str
@@ -22,6 +29,13 @@ class Workers:
     sharing: int = 1
     name: str = "cpu"
     free_bytes: float = inf
+    num_cores: int = field(default_factory=num_cores)
+
+    def of_number(self, number: int) -> "Workers":
+        """So many workers, each as it was."""
+        grown = number / self.num_workers
+        free = self.free_bytes * grown if self.device == "cpu" else self.free_bytes
+        return replace(self, num_workers=number, free_bytes=free, num_cores=int(self.num_cores * grown))
 
     def shared(self, sharing: int) -> "Workers":
         """So many packs on each device instead of one."""
@@ -31,13 +45,6 @@ class Workers:
     def free_bytes_of_one(self) -> float:
         """The memory that one worker has to itself."""
         return self.free_bytes / (self.num_workers if self.device == "cpu" else self.sharing)
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def available_workers(device: str) -> Workers:

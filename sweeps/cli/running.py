@@ -18,7 +18,7 @@ from sweeps.commands import Request
 from sweeps.display import duration
 from sweeps.plan import Plan
 from sweeps.preparation import Prepared, prepared
-from sweeps.workers import available_workers
+from sweeps.workers import Workers, available_workers
 
 INTERRUPTED = 130
 """The exit status of a command that Ctrl-C stopped, as shells have it."""
@@ -83,6 +83,15 @@ def run_command(
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Run on the Ray cluster at HOST:PORT, or auto on a machine of one. The default is this machine alone."
+        ),
+    ] = None,
+    num_workers: Annotated[
+        int, typer.Option(help="On a cluster: packs that train at once. The default, 0, is one per GPU or CPU.", min=0)
+    ] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
@@ -90,26 +99,47 @@ def run_command(
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened, workers = request.opened(), available_workers(device)
+    opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
-    made = prepared(request, opened, workers)
-    found = made.plan
-    commands.check_store(opened, found)
-    _print_plan(made)
-    if found.missing:
-        from sweeps.driver import drive
+    if address is None:
+        _check_alone(num_workers)
+        workers = available_workers(device)
+        found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
+    else:
+        from sweeps.cluster import cluster_ray, cluster_workers
 
-        drive(
-            found,
-            opened,
-            made.workers,
-            tracking_uri=tracking_uri,
-            checkpoint_seconds=checkpoint_seconds,
-            console=out,
-        )
-        found = commands.accounted(request, opened)
+        with cluster_ray(address):
+            workers = cluster_workers(opened, device=device, num_workers=num_workers, tell=out.print)
+            found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
     _conclude(request, found, opened)
+
+
+def _check_alone(num_workers: int) -> None:
+    if num_workers:
+        raise ValueError(f"--num-workers is {num_workers}, which is for a cluster: give its --address, or leave it out")
+
+
+def _swept(
+    request: Request, store: Store, workers: Workers, *, tracking_uri: str | None, checkpoint_seconds: float
+) -> Plan:
+    """Say what is to be done, do it, and account for it."""
+    made = prepared(request, store, workers)
+    commands.check_store(store, made.plan)
+    _print_plan(made)
+    if not made.plan.missing:
+        return made.plan
+    from sweeps.driver import drive
+
+    drive(
+        made.plan,
+        store,
+        made.workers,
+        tracking_uri=tracking_uri,
+        checkpoint_seconds=checkpoint_seconds,
+        console=out,
+    )
+    return commands.accounted(request, store)
 
 
 def _conclude(request: Request, found: Plan, store: Store) -> None:

@@ -1,5 +1,6 @@
-"""The searcher, driven by hand: what Tune would do is done here, on a real store."""
+"""The searcher in quiet times and with failures that are final; what it does about those that are not is test_falls."""
 
+import math
 import os
 import socket
 import subprocess
@@ -13,62 +14,14 @@ from ray.tune.search import Searcher
 
 from subind import spec as specs
 from subind.fingerprint import run_id
-from subind.spec import Spec, Transfer
+from subind.spec import Spec
 from subind.store import HEARTBEAT_SECONDS, Heartbeat, Store
-from sweeps import search
-from sweeps.plan import Crew, Plan, accounts, packed
+from sweeps import failures, search
 from sweeps.search import PackSearcher
-from tests.specs import tiny_donor, tiny_mask, tiny_transfer
+from tests.specs import tiny_donor, tiny_transfer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated import commit_fabricated
-
-
-class Sweep:
-    """A plan over two seeds in packs of one, its store and its searcher; `start` and `finish` are Tune's part."""
-
-    def __init__(self, store: Store, cells: Sequence[Spec], *, pack_size: int = 1) -> None:
-        self.store = store
-        found = accounts("grid", cells, finished=store.finished(), failed=store.failed())
-        self.plan: Plan = packed(found, checkpoints=(), crew=Crew(num_workers=1, pack_size=pack_size))
-        self.searcher = PackSearcher(self.plan, store)
-        self._trials = 0
-
-    def start(self) -> tuple[str, tuple[Spec, ...]] | str | None:
-        """A new trial and the specs of its pack; or what else the searcher says."""
-        self._trials += 1
-        trial = f"trial{self._trials}"
-        config = self.searcher.suggest(trial)
-        if not isinstance(config, dict):
-            return config
-        return trial, tuple(self.plan.runs[run] for run in config["runs"])
-
-    def started(self) -> tuple[str, tuple[Spec, ...]]:
-        """A new trial, which there must be."""
-        found = self.start()
-        assert isinstance(found, tuple), f"no pack is handed out but {found!r}"
-        return found
-
-    def all_started(self) -> dict[Spec, str]:
-        """All trials that can start now: the first spec of each pack, and the trial."""
-        found = {}
-        while isinstance(one := self.start(), tuple):
-            found[one[1][0]] = one[0]
-        return found
-
-    def finish(self, trial: str) -> None:
-        """A worker commits the runs of the trial's pack and ends."""
-        commit_fabricated(self.store, self.searcher.running[trial].specs)
-        self.searcher.on_trial_complete(trial, result={})
-
-    def die(self, trial: str) -> None:
-        """A worker dies for the last time."""
-        self.searcher.on_trial_complete(trial, error=True)
-
-
-def _cells(seeds: Sequence[int] = (0, 1)) -> tuple[Transfer, ...]:
-    return tuple(
-        tiny_transfer("subnetwork", mask=tiny_mask(donor=tiny_donor(seed=seed), seed=seed), seed=seed) for seed in seeds
-    )
+from tests.sweeps.hand_driven import Sweep, cells
 
 
 @pytest.fixture
@@ -78,12 +31,18 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def sweep(store: Store) -> Sweep:
-    return Sweep(store, _cells())
+    return Sweep(store, cells())
 
 
 @pytest.fixture(autouse=True)
 def _looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(search, "SHARE_OF_LOOKING", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def _gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "NUM_ATTEMPTS", 1)
 
 
 @pytest.fixture
@@ -118,13 +77,13 @@ def test_searcher_at_the_start_hands_out_the_donors_only(sweep: Sweep) -> None:
 def test_searcher_names_pack_and_runs_to_tune(sweep: Sweep) -> None:
     config: Any = sweep.searcher.suggest("trial")
     pack = sweep.plan.packs[0]
-    assert config == {"pack": pack.name, "runs": list(pack.runs)}
+    assert config == {"pack": pack.name, "runs": list(pack.runs), "num_halvings": 0, "avoid": []}
 
 
 def test_mask_of_a_finished_donor_is_handed_out_while_another_donor_is_running(sweep: Sweep) -> None:
     donors = sweep.all_started()
     sweep.finish(donors[tiny_donor(seed=0)])
-    assert sweep.started()[1] == (specs.parents(_cells()[0])[0],)
+    assert sweep.started()[1] == (specs.parents(cells()[0])[0],)
     assert sweep.start() is None
 
 
@@ -132,7 +91,7 @@ def test_transfer_of_one_seed_is_handed_out_before_any_mask_of_the_other(sweep: 
     donors = sweep.all_started()
     sweep.finish(donors[tiny_donor(seed=1)])
     sweep.finish(sweep.started()[0])
-    assert sweep.started()[1] == (_cells()[1],)
+    assert sweep.started()[1] == (cells()[1],)
 
 
 def test_searcher_waits_while_no_parents_are_finished(sweep: Sweep) -> None:
@@ -141,12 +100,12 @@ def test_searcher_waits_while_no_parents_are_finished(sweep: Sweep) -> None:
 
 
 def test_run_without_parents_is_handed_out_at_once(store: Store) -> None:
-    sweep = Sweep(store, [*_cells(), tiny_transfer("random_init")])
+    sweep = Sweep(store, [*cells(), tiny_transfer("random_init")])
     assert tiny_transfer("random_init") in sweep.all_started()
 
 
 def test_pack_waits_for_all_of_its_parents(store: Store) -> None:
-    sweep = Sweep(store, _cells(), pack_size=2)
+    sweep = Sweep(store, cells(), pack_size=2)
     trial, donors = sweep.started()
     commit_fabricated(store, donors[:1])
     assert sweep.start() is None
@@ -163,16 +122,19 @@ def test_pack_is_handed_out_once(sweep: Sweep) -> None:
     assert sorted(map(run_id, started)) == sorted(sweep.plan.runs)
 
 
-def test_searcher_with_nothing_left_to_hand_out_says_finished(store: Store) -> None:
-    donors = [tiny_donor(seed=0), tiny_donor(seed=1)]
-    sweep = Sweep(store, donors)
-    assert len(sweep.all_started()) == 2
+def test_searcher_says_finished_only_when_no_pack_may_come_back(store: Store) -> None:
+    sweep = Sweep(store, [tiny_donor(seed=0), tiny_donor(seed=1)])
+    trials = sweep.all_started()
+    assert len(trials) == 2
+    for trial in trials.values():
+        assert sweep.start() is None
+        sweep.finish(trial)
     assert sweep.start() == Searcher.FINISHED
 
 
 def test_searcher_of_a_finished_grid_says_finished(store: Store) -> None:
-    commit_fabricated(store, list(Sweep(store, _cells()).plan.runs.values()))
-    assert Sweep(store, _cells()).start() == Searcher.FINISHED
+    commit_fabricated(store, list(Sweep(store, cells()).plan.runs.values()))
+    assert Sweep(store, cells()).start() == Searcher.FINISHED
 
 
 def test_searcher_that_is_stopped_hands_out_nothing_more(sweep: Sweep) -> None:
@@ -185,11 +147,11 @@ def test_searcher_that_is_stopped_hands_out_nothing_more(sweep: Sweep) -> None:
 
 def test_failed_pack_blocks_its_descendants_and_the_rest_goes_on(sweep: Sweep) -> None:
     donors = sweep.all_started()
-    sweep.die(donors[tiny_donor(seed=0)])
+    sweep.fall(donors[tiny_donor(seed=0)])
     sweep.finish(donors[tiny_donor(seed=1)])
     while isinstance(one := sweep.start(), tuple):
         sweep.finish(one[0])
-    lost = _cells()[0]
+    lost = cells()[0]
     ids = {stage: run_id(spec) for spec in specs.lineage(lost) for stage in [specs.stage(spec)]}
     assert one == Searcher.FINISHED
     assert sweep.searcher.failed == {ids["donor"]}
@@ -198,25 +160,25 @@ def test_failed_pack_blocks_its_descendants_and_the_rest_goes_on(sweep: Sweep) -
 
 
 def test_replica_that_failed_in_a_pack_that_ended_well_has_failed(store: Store) -> None:
-    sweep = Sweep(store, _cells(), pack_size=2)
+    sweep = Sweep(store, cells(), pack_size=2)
     trial, donors = sweep.started()
     commit_fabricated(store, donors[1:])
     sweep.searcher.on_trial_complete(trial, result={})
     assert sweep.searcher.failed == {run_id(donors[0])}
-    assert sweep.started()[1] == tuple(specs.parents(_cells()[1]))
+    assert sweep.started()[1] == tuple(specs.parents(cells()[1]))
 
 
 def test_pack_that_died_keeps_what_it_had_committed(store: Store) -> None:
-    sweep = Sweep(store, _cells(), pack_size=2)
+    sweep = Sweep(store, cells(), pack_size=2)
     trial, donors = sweep.started()
     commit_fabricated(store, donors[:1])
-    sweep.die(trial)
+    sweep.fall(trial)
     assert (sweep.searcher.finished, sweep.searcher.failed) == ({run_id(donors[0])}, {run_id(donors[1])})
 
 
 def test_failures_of_the_plan_are_not_tried_again(store: Store) -> None:
     store.fail(tiny_donor(seed=0), small_failure(tiny_donor(seed=0)))
-    assert Sweep(store, _cells()).all_started().keys() == {tiny_donor(seed=1)}
+    assert Sweep(store, cells()).all_started().keys() == {tiny_donor(seed=1)}
 
 
 def test_what_another_driver_has_failed_is_not_tried_again(sweep: Sweep) -> None:
@@ -225,7 +187,7 @@ def test_what_another_driver_has_failed_is_not_tried_again(sweep: Sweep) -> None
 
 
 def test_failure_that_a_running_pack_has_written_blocks_only_when_it_ends(store: Store) -> None:
-    sweep = Sweep(store, _cells(), pack_size=2)
+    sweep = Sweep(store, cells(), pack_size=2)
     trial, donors = sweep.started()
     store.fail(donors[0], small_failure(donors[0]))
     assert sweep.start() is None
@@ -249,7 +211,7 @@ def test_pack_of_the_same_name_that_another_driver_computes_is_left_alone(sweep:
 
 
 def test_pack_that_shares_a_run_with_another_drivers_pack_is_left_alone(store: Store, other_process: int) -> None:
-    sweep = Sweep(store, _cells(), pack_size=2)
+    sweep = Sweep(store, cells(), pack_size=2)
     _beat(store, [tiny_donor(seed=1), tiny_donor(seed=9)], process=other_process)
     assert sweep.start() is None
 
@@ -281,12 +243,12 @@ def test_pack_of_a_dead_process_is_handed_out(sweep: Sweep) -> None:
 
 def test_what_another_driver_has_finished_is_dropped(sweep: Sweep) -> None:
     commit_fabricated(sweep.store, [tiny_donor(seed=0)])
-    mask = specs.parents(_cells()[0])[0]
+    mask = specs.parents(cells()[0])[0]
     assert sweep.all_started().keys() == {mask, tiny_donor(seed=1)}
 
 
 def test_part_of_a_pack_that_another_driver_has_finished_is_dropped_from_it(store: Store) -> None:
-    sweep = Sweep(store, _cells(), pack_size=2)
+    sweep = Sweep(store, cells(), pack_size=2)
     commit_fabricated(store, [tiny_donor(seed=0)])
     assert sweep.started()[1] == (tiny_donor(seed=1),)
 
