@@ -136,6 +136,18 @@ def retry_failed(found: Plan, store: Store) -> int:
     return len(found.failed)
 
 
+def retry_failed_of_class(found: Plan, store: Store, error: str) -> int:
+    """Forget those failures whose error is of that class, in any case; how many. Raises ValueError if there is none."""
+    classes = {run: store.failure(found.runs[run]).error for run in found.failed}
+    chosen_runs = [run for run, name in classes.items() if name.lower() == error.lower()]
+    if not chosen_runs:
+        told = ", ".join(f"{name} ({number})" for name, number in sorted(Counter(classes.values()).items()))
+        raise ValueError(f"--class is {error!r}: {f'the failed runs have {told}' if told else 'no run has failed'}")
+    for run in chosen_runs:
+        store.forgive(found.runs[run])
+    return len(chosen_runs)
+
+
 def check_store(store: Store, found: Plan) -> None:
     """Refuse a sweep whose store has no room for it or cannot be written. Raises ValueError or OSError."""
     if not found.missing:

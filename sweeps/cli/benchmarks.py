@@ -66,6 +66,22 @@ def bench_store_command(
     _print_rows([data], title=f"{cells:,} cells")
 
 
+@bench.command("service")
+def bench_service_command(
+    cells: Annotated[int, typer.Option("--cells", help="Trivial cells of the grid.", min=2)] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Sweep many trivial cells, to see what the service costs beside the training: a minute for each thousand or two."""
+    from sweeps.bench.service import service_benchmark
+
+    with _quiet(as_json) as progress:
+        data = service_benchmark(cells, progress=progress)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows([data], title=f"{cells:,} trivial cells")
+
+
 @contextmanager
 def _quiet(as_json: bool) -> Iterator[Callable[[str], None]]:
     """How a benchmark tells its progress: on standard error, so that JSON stays alone on standard output."""

@@ -1,0 +1,36 @@
+"""The command that forgives failures."""
+
+from typing import Annotated
+
+import typer
+
+from sweeps import commands
+from sweeps.cli.app import GridName, StorePath, Where, app, out
+from sweeps.commands import Request
+
+
+@app.command("retry")
+def retry_command(
+    grid: GridName,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Forgive every failed run.")] = False,
+    error: Annotated[
+        str | None,
+        typer.Option("--class", help="Forgive those that failed for this, such as OutOfMemory or WorkerDied."),
+    ] = None,
+    where: Where = None,
+    store: StorePath = "store",
+) -> None:
+    """Forgive failed runs, so that the next run of the grid tries them again, and what descends from them."""
+    if not failed and error is None:
+        raise ValueError(
+            "nothing is chosen: give --failed for every failed run, or --class NAME for those of one class"
+        )
+    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    opened = request.opened()
+    found = commands.accounted(request, opened)
+    if error is None:
+        number = commands.retry_failed(found, opened)
+    else:
+        number = commands.retry_failed_of_class(found, opened, error)
+    out.print(f"{number} failed runs are forgiven; `subind run {grid}` tries them again")
