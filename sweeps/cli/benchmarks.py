@@ -71,7 +71,7 @@ def bench_service_command(
     cells: Annotated[int, typer.Option("--cells", help="Trivial cells of the grid.", min=2)] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Sweep many trivial cells, to see what the service costs beside the training: a minute for each thousand or two."""
+    """Sweep many trivial cells, to see what the service costs beside the training; a minute per thousand."""
     from sweeps.bench.service import service_benchmark
 
     with _quiet(as_json) as progress:
