@@ -121,6 +121,29 @@ def test_status_counts_by_stage_and_in_all(subind: Call, grid: str, tmp_path: Pa
 # ---- export, report, run
 
 
+def test_retry_forgives_the_failed_runs_and_says_how_to_go_on(subind: Call, grid: str, tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    store.fail(donor(1), small_failure(donor(1)))
+    status, out, err = subind("retry", grid, "--failed")
+    assert (status, err) == (0, "")
+    assert out == f"1 failed runs are forgiven; `subind run {grid}` tries them again\n"
+    assert store.failed() == frozenset()
+
+
+def test_retry_without_a_choice_is_refused(subind: Call, grid: str, tmp_path: Path) -> None:
+    store_with(tmp_path)
+    status, _, err = subind("retry", grid)
+    assert status == 2
+    assert "give --failed for every failed run, or --class NAME" in err
+
+
+def test_number_of_workers_without_a_cluster_is_refused(subind: Call, grid: str, tmp_path: Path) -> None:
+    store_with(tmp_path)
+    status, _, err = subind("run", grid, "--num-workers", "3")
+    assert status == 2
+    assert "--num-workers is 3, which is for a cluster" in err
+
+
 def test_export_writes_one_row_per_planned_cell(subind: Call, grid: str, tmp_path: Path) -> None:
     store_with(tmp_path, donor(0))
     status, out, _ = subind("export", grid)

@@ -171,6 +171,21 @@ def test_retry_leaves_the_failures_of_other_parts_of_the_grid(tmp_path: Path) ->
     assert store.failed() == ids([donor(0)])
 
 
+def test_retry_of_a_class_leaves_the_failures_of_others(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    store.fail(donor(0), small_failure(donor(0), error="OutOfMemory"))
+    store.fail(donor(1), small_failure(donor(1), error="WorkerDied"))
+    assert commands.retry_failed_of_class(_planned(tmp_path, store), store, "outofmemory") == 1
+    assert store.failed() == ids([donor(1)])
+
+
+def test_retry_of_a_class_that_no_failure_has_tells_those_that_are(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    store.fail(donor(0), small_failure(donor(0), error="WorkerDied"))
+    with pytest.raises(ValueError, match=r"--class is 'Typo': the failed runs have WorkerDied \(1\)"):
+        commands.retry_failed_of_class(_planned(tmp_path, store), store, "Typo")
+
+
 def test_full_disk_refuses_the_sweep_with_what_is_free_and_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
