@@ -25,7 +25,7 @@ from tests.end_to_end.sweeps import GRID, Folder, Process, ended, folder, kill
 
 NUM_NODES = 3
 SECONDS_BETWEEN_KILLS = 20.0
-NUM_EPOCHS = {"donor": 1500, "mask": 1500, "transfer": 2500}
+NUM_EPOCHS = {"donor": 1000, "mask": 1500, "transfer": 2000}
 SEEDS, COUNTS = (0, 1, 2, 3), (3, 6, 9, 12, 15)
 NUM_TRANSFERS = len(SEEDS) * len(COUNTS) * 3
 
@@ -66,6 +66,9 @@ class Chaos:
             return False
         out, err = self.driver.communicate()
         self.ends.append(self.driver.returncode)
+        for line in out.splitlines():
+            if "tried again" in line or "given up" in line:
+                say(f"the driver said: {line}")
         if self.driver.returncode == 0:
             return True
         say(f"the driver ended with {self.driver.returncode}: {(err or out).strip().splitlines()[-1:]}")

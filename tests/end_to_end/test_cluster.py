@@ -81,7 +81,7 @@ def test_node_killed_in_mid_pack_costs_no_attempt_and_no_bit(
     two_nodes.with_nodes(2)
     end = ended(driver)
     assert (end.status, here.failures()) == (0, {})
-    assert f"{beat['pack']}: node lost" in end.out
+    assert f"{beat['pack']}: node lost" in end.out, end.out
     assert {run: here.states()[run] for run in before} == before
     assert here.results() == calm
 
