@@ -17,6 +17,10 @@ from sweeps.cost import operations
 from sweeps.plan import Pack, Plan
 
 SECONDS_BETWEEN_LINES = 60.0
+SECONDS_BETWEEN_PICTURES = 0.5
+
+SHARE_OF_SHOWING = 0.02
+"""The part of a driver's time that the picture may take: that of a large sweep is drawn more rarely."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +73,7 @@ class Display:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
         self._shown = 0.0
+        self._pause = SECONDS_BETWEEN_PICTURES
 
     def __enter__(self) -> "Display":
         if self._live is not None:
@@ -89,9 +94,10 @@ class Display:
         """Show the board, if it is time to."""
         now = time.monotonic()
         if self._live is not None:
-            if now - self._shown > 0.5:
+            if now - self._shown > self._pause:
                 self._live.update(picture(self.board), refresh=True)
-                self._shown = now
+                self._shown = time.monotonic()
+                self._pause = max(SECONDS_BETWEEN_PICTURES, (self._shown - now) / SHARE_OF_SHOWING)
         elif now - self._shown > SECONDS_BETWEEN_LINES:
             self._console.print(line(self.board), highlight=False, markup=False, soft_wrap=True)
             self._shown = now

@@ -4,9 +4,10 @@ import math
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import floor
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -19,7 +20,8 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from subind import provenance
-from subind.fingerprint import encoded
+from subind.fingerprint import canonical_json
+from subind.spec import Spec
 from subind.store import Store
 from subind.training import Runtime
 from sweeps.cluster import training_nodes
@@ -48,7 +50,7 @@ def drive(
     They train on the cluster that this process is connected to, or else on this machine.
     """
     job = Job(
-        specs={run: encoded(plan.runs[run]) for run in plan.missing},
+        specs={run: canonical_json(plan.runs[run]) for run in plan.missing},
         store=store.url,
         code=provenance.code(),
         sources=sources_digest() if ray.is_initialized() else "",
@@ -66,6 +68,7 @@ def drive(
         watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
+        searcher.on_finish = mirror.tell
         with mirror, stop.by_ctrl_c():
             _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=scratch).fit()
             mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
@@ -210,7 +213,10 @@ class MirrorThread:
         self.note = ""
         self.seconds_at_end = 0.0
         self._mirror = mirror
-        self._specs = list(plan.runs.values())
+        self._runs = plan.runs
+        self._told = SimpleQueue[str]()
+        self._pending: list[Spec] = []
+        self.tell(plan.finished)
         self._wake = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -226,8 +232,13 @@ class MirrorThread:
         if self.seconds_at_end and not self._thread.is_alive():
             self._catch_up(within_seconds=self.seconds_at_end)
 
+    def tell(self, finished: Iterable[str]) -> None:
+        """Say that runs are finished."""
+        for run in finished:
+            self._told.put(run)
+
     def wake(self) -> None:
-        """Say that there may be something to mirror."""
+        """Say that it is time to mirror what is told."""
         self._wake.set()
 
     def _loop(self) -> None:
@@ -238,10 +249,9 @@ class MirrorThread:
                 self._catch_up(within_seconds=SECONDS_OF_A_TURN)
 
     def _catch_up(self, *, within_seconds: float) -> None:
-        try:
-            outcome = self._mirror.mirror(self._specs, within_seconds=within_seconds)
-        except OSError as error:
-            self.note = f"MLflow is behind ({error})"
-            return
+        while not self._told.empty():
+            self._pending.append(self._runs[self._told.get()])
+        outcome = self._mirror.mirror_finished(self._pending, within_seconds=within_seconds)
+        self._pending = [spec for spec in self._pending if not self._mirror.has(spec)]
         delayed, error_text = outcome.num_delayed, outcome.error
         self.note = f"MLflow is {delayed} runs behind ({error_text})" if delayed else ""

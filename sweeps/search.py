@@ -12,12 +12,13 @@ from typing import Any, assert_never
 
 from ray.tune.search import Searcher
 
+from subind import spec as specs
 from subind.fingerprint import run_id
 from subind.spec import Spec
 from subind.store import Store
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
 from sweeps.memory import bytes_per_replica
-from sweeps.plan import Pack, Plan, descendants, named_pack
+from sweeps.plan import Pack, Plan, named_pack
 from sweeps.queue import PackQueue
 
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -47,7 +48,7 @@ class PackSearcher(Searcher):
     A pack that another driver computes (its heartbeat is alive) is handed out only when that driver has left it.
     Nothing more is handed out once `is_stopped()`. While no pack is running and none can, Tune does nothing but ask for
     one again: `on_wait` is called then. `nodes` are the ids of the nodes that train and live; `tell` takes what a
-    person should know of falls, a line each.
+    person should know of falls, a line each; `on_finish` takes the runs that have finished since.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class PackSearcher(Searcher):
         super().__init__(metric=None, mode=None)
         self.on_wait: Callable[[], None] = lambda: None
         self.tell: Callable[[str], None] = lambda _text: None
+        self.on_finish: Callable[[Collection[str]], None] = lambda _runs: None
         self.plan = plan
         self.finished = set(plan.finished)
         self.failed = set(plan.failed)
@@ -82,6 +84,7 @@ class PackSearcher(Searcher):
         self._avoided_until: dict[str, float] = {}
         self._too_many_bytes = math.inf
         self._next_look = float("-inf")
+        self._children: defaultdict[str, list[str]] = defaultdict(list)
 
     # ---- what Tune asks and tells
 
@@ -265,19 +268,34 @@ class PackSearcher(Searcher):
                 assert_never(fall.kind)
 
     def _finish(self, runs: Collection[str]) -> None:
-        if runs:
-            self.finished |= set(runs)
-            self.failed -= set(runs)
-            self.blocked -= set(runs)
-            self._queue.finish(runs)
+        new = set(runs) - self.finished
+        if new:
+            self.finished |= new
+            self.failed -= new
+            self.blocked -= new
+            self._queue.finish(new)
+            self.on_finish(new)
 
     def _fail(self, runs: Collection[str]) -> None:
         new = set(runs) - self.failed - self.finished
         if new:
+            below = self._descendants(new) - self.finished
             self.failed |= new
-            self.blocked |= descendants(self.plan.runs, new) - self.finished - self.failed
-            self.blocked -= self.failed
-            self._queue.drop(self.failed | self.blocked)
+            self.blocked = (self.blocked | below) - self.failed
+            self._queue.drop(new | below)
+
+    def _descendants(self, runs: Collection[str]) -> set[str]:
+        """What descends from the runs, by an index that is made at the first failure."""
+        if not self._children:
+            for run, spec in self.plan.runs.items():
+                for parent in specs.parents(spec):
+                    self._children[run_id(parent)].append(run)
+        found, to_do = set[str](), list(runs)
+        while to_do:
+            new = set(self._children.get(to_do.pop(), ())) - found
+            found |= new
+            to_do.extend(new)
+        return found
 
 
 def _bytes(several: Sequence[Spec]) -> int:

@@ -69,8 +69,13 @@ class Mirror:
         """
         by_id = {run_id(spec): spec for spec in specs}
         finished = self._store.finished() if by_id.keys() - self._complete else self._complete
-        wanted = by_id.keys() & finished
-        pending = [spec for found, spec in by_id.items() if found in wanted - self._complete]
+        of_these = [spec for found, spec in by_id.items() if found in finished]
+        return self.mirror_finished(of_these, within_seconds=within_seconds)
+
+    def mirror_finished(self, specs: Sequence[Spec], *, within_seconds: float = math.inf) -> MirrorOutcome:
+        """The same for different specs that are known to be finished: the store is not listed."""
+        wanted = {run_id(spec) for spec in specs}
+        pending = [spec for spec in specs if run_id(spec) not in self._complete]
         num_mirrored = 0
         if pending and time.monotonic() >= self._rest_until:
             num_mirrored = self._attempt(pending, until=time.monotonic() + within_seconds)
@@ -81,6 +86,10 @@ class Mirror:
             num_delayed=num_delayed,
             error=self._error if num_delayed else "",
         )
+
+    def has(self, spec: Spec) -> bool:
+        """Whether this mirror knows the run to be complete in MLflow."""
+        return run_id(spec) in self._complete
 
     def num_complete(self) -> int:
         """How many runs of the grid are in MLflow, asked anew. Raises ValueError if the tracker does not answer."""

