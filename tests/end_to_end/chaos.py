@@ -25,7 +25,7 @@ from tests.end_to_end.sweeps import GRID, Folder, Process, ended, folder, kill
 
 NUM_NODES = 3
 SECONDS_BETWEEN_KILLS = 20.0
-NUM_EPOCHS = {"donor": 1000, "mask": 1500, "transfer": 2000}
+NUM_EPOCHS = {"donor": 400, "mask": 600, "transfer": 1200}
 SEEDS, COUNTS = (0, 1, 2, 3), (3, 6, 9, 12, 15)
 NUM_TRANSFERS = len(SEEDS) * len(COUNTS) * 3
 

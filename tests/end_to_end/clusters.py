@@ -102,7 +102,7 @@ class RunningCluster:
 def cluster(num_nodes: int) -> Iterator[RunningCluster]:
     """A cluster of a head and so many nodes for the time of the block."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.end_to_end.cluster_process"],
         cwd=REPOSITORY,
