@@ -77,10 +77,12 @@ def cluster_workers(
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"--device is {device!r}: give auto, cpu or cuda")
-    kind = _resource(device) if device != "auto" else ("GPU" if _living("GPU") else "CPU")
+    kind = _resource(device)
     with mark(store) as token:
         if not _living(kind):
             _first_node(kind, tell)
+        if device == "auto" and _living("GPU"):
+            kind = "GPU"
         nodes = [_probed(node, store.url, token) for node in _living(kind)]
     for node in nodes:
         _check_code(node)

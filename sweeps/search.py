@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, assert_never
 
 from ray.tune.search import Searcher
@@ -18,6 +19,7 @@ from subind.spec import Spec
 from subind.store import Store
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
 from sweeps.memory import bytes_per_replica
+from sweeps.patience import patiently
 from sweeps.plan import Pack, Plan, named_pack
 from sweeps.queue import PackQueue
 
@@ -123,7 +125,7 @@ class PackSearcher(Searcher):
             return
         if trial_id in self._where:
             self._falls_of_node[self._where.pop(trial_id).node] = 0
-        done = {run_id(spec) for spec in pack.specs if self._store.is_finished(spec)}
+        done = self._done(pack)
         self._finish(done)
         self._fail(set(pack.runs) - done)
 
@@ -136,7 +138,7 @@ class PackSearcher(Searcher):
         if pack is None:
             return
         fall = fall_at(self._where.pop(trial_id, Place(host="", node="")))
-        done = {run_id(spec) for spec in pack.specs if self._store.is_finished(spec)}
+        done = self._done(pack)
         written = {run_id(spec) for spec in pack.specs if run_id(spec) not in done and self._has_failure(spec)}
         self._finish(done)
         self._fail(written)
@@ -165,7 +167,7 @@ class PackSearcher(Searcher):
         if start < self._next_look:
             return
         own = {run for pack in (*self.running.values(), *self._fallen.values()) for run in pack.runs}
-        listing = self._store.listing()
+        listing = patiently(self._store.listing, tell=self.tell)
         self._finish((listing.finished.keys() & self.plan.runs.keys()) - self.finished)
         self._fail((listing.failed & self.plan.runs.keys()) - own - self.finished)
         now = time.monotonic()
@@ -175,7 +177,7 @@ class PackSearcher(Searcher):
         taken: set[str] | None = None
         for pack in self._queue.runnable(time.monotonic()):
             if taken is None:
-                beats = self._store.heartbeats()
+                beats = patiently(self._store.heartbeats, tell=self.tell)
                 taken = {run for beat in beats if beat.pack not in self._started for run in beat.runs}
             if taken.isdisjoint(pack.runs):
                 return pack
@@ -239,6 +241,11 @@ class PackSearcher(Searcher):
                 self.tell(f"{pack.name}: {fall.kind} ({fall.message}); given up after {account.num_attempts} attempts")
             case _:
                 assert_never(verdict)
+
+    def _done(self, pack: Pack) -> set[str]:
+        """The pack's runs that are committed."""
+        ask = self._store.is_finished
+        return {run_id(spec) for spec in pack.specs if patiently(partial(ask, spec), tell=self.tell)}
 
     def _has_failure(self, spec: Spec) -> bool:
         """Whether a worker has written why this run alone has failed."""

@@ -1,6 +1,7 @@
 """Commands that plan and run."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
@@ -15,7 +16,7 @@ from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
 from sweeps.cli.reading import print_failures, write_rows_and_report
 from sweeps.commands import Request
-from sweeps.display import duration
+from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.plan import Plan
 from sweeps.preparation import Prepared, prepared
 from sweeps.workers import Workers, available_workers
@@ -110,9 +111,24 @@ def run_command(
         from sweeps.cluster import cluster_ray, cluster_workers
 
         with cluster_ray(address):
-            workers = cluster_workers(opened, device=device, num_workers=num_workers, tell=out.print)
+            workers = cluster_workers(opened, device=device, num_workers=num_workers, tell=WaitingLine().tell)
             found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
     _conclude(request, found, opened)
+
+
+class WaitingLine:
+    """What is waited for: on a terminal a line that is written over, elsewhere one line a minute."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+
+    def tell(self, text: str) -> None:
+        """Show the line, if it is time to."""
+        if out.is_terminal:
+            out.print(text, end="\r")
+        elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
+            out.print(text)
+            self._told = time.monotonic()
 
 
 def _check_alone(num_workers: int) -> None:
