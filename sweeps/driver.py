@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import floor
+from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when it is imported
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
@@ -196,11 +197,22 @@ class Watcher(Callback):
         self._mirror.wake()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error, text = trial.get_pickled_error(), trial.get_error() or ""
-        self._searcher.fell(
-            trial.trial_id, lambda place: fall_of(error, text=str(text), host=place.host, node=place.node)
-        )
+        error, text = _error(trial)
+        self._searcher.fell(trial.trial_id, lambda place: fall_of(error, text=text, host=place.host, node=place.node))
         self._mirror.wake()
+
+
+def _error(trial: Trial) -> tuple[BaseException | None, str]:
+    """A trial's error, None if Tune has not kept it, and its text.
+
+    They are read where Tune has just written them. `Trial.get_pickled_error` reads where they are copied to later.
+    """
+    path, text = trial.pickled_error_file, ""
+    if trial.error_file and Path(trial.error_file).exists():
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    if path is None or not Path(path).exists():
+        return None, text
+    return cloudpickle.loads(Path(path).read_bytes()), text
 
 
 class MirrorThread:
