@@ -74,7 +74,7 @@ class RunRecord:
         """
         given = checked_fields(RunRecord, data, source=source)
         provenance = checked_fields(Provenance, given["provenance"], source=source)
-        artifacts = {name: _artifact(value, source) for name, value in given["artifacts"].items()}
+        artifacts = {name: _artifact(name, value, source) for name, value in given["artifacts"].items()}
         return RunRecord(
             **{
                 **given,
@@ -144,7 +144,9 @@ def _test(declared: Any) -> Callable[[Any], bool]:
             return lambda value: isinstance(value, list | tuple) and holds(value)
         case builtins.float:
             return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
-        case builtins.int | builtins.str | builtins.bool:
+        case builtins.int:
+            return _is_small_int
+        case builtins.str | builtins.bool:
             return lambda value: type(value) is declared
         case _:
             return lambda value: declared is Any or isinstance(value, dict)
@@ -177,10 +179,11 @@ def _is_small_int(value: Any) -> bool:
     return type(value) is int and abs(value) <= 2**53
 
 
-def _artifact(data: Any, source: str) -> Artifact:
+def _artifact(name: str, data: Any, source: str) -> Artifact:
     made = Artifact(**checked_fields(Artifact, data, source=source))
-    if not re.fullmatch(r"[\w-][\w.-]*", made.file):
-        raise ValueError(f"{source} names the file {made.file!r}, which is no plain name: remove its folder")
+    for each in (name, made.file):
+        if not re.fullmatch(r"[\w-][\w.-]*", each):
+            raise ValueError(f"{source} names the file {each!r}, which is no plain name: remove its folder")
     return made
 
 

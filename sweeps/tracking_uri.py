@@ -9,9 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import fsspec
-
-from subind.store import Store
+from subind.store import Store, opened_files
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -56,7 +54,7 @@ def chosen_tracking_uri(store: Store, given: str | None) -> str:
 
 def store_root(store: Store) -> str:
     """The store's folder as a path of its file system."""
-    return str(fsspec.core.url_to_fs(store.url)[1])
+    return opened_files(store.url).root
 
 
 def scheme(uri: str) -> str:

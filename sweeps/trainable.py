@@ -20,6 +20,7 @@ from subind import spec as specs
 from subind import stages
 from subind.fingerprint import decode, encoded, run_id
 from subind.provenance import Code
+from subind.remote_files import PATIENCE_SECONDS
 from subind.results import Failure, Provenance, RunRecord
 from subind.spec import Donor, ImportedWeights, Mask, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
@@ -44,7 +45,7 @@ class Job:
 
 def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
     """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done."""
-    store = Store(job.store)
+    store = Store(job.store, patience_seconds=PATIENCE_SECONDS)
     planned = [decode(job.specs[each]) for each in config["runs"]]
     pack = [spec for spec in planned if not store.is_finished(spec)]
     if not pack:

@@ -99,7 +99,7 @@ def test_commit_of_a_measurement_that_is_no_number_is_refused_before_anything_is
     spec = tiny_donor()
     with pytest.raises(ValueError, match=r"has measurements = .*nan"):
         store.commit(spec, small_record(spec, measurements={"test_accuracy": float("nan")}), FILES)
-    assert store._list("runs") == []
+    assert store._files.paths(store._path("runs")) == []
 
 
 def test_finished_without_the_record_does_not_name_the_run(store: Store) -> None:
@@ -194,7 +194,7 @@ def test_checkpoint_replaced_is_the_latest_and_leaves_no_other_file(store: Store
         store.save_checkpoint(Checkpoint(pack="p", runs=("x", "y")), content)
     assert store.checkpoint_content("p") == b"epoch 3"
     assert store.checkpoints() == (Checkpoint(pack="p", runs=("x", "y")),)
-    assert len(store._list("checkpoints")) == 2
+    assert len(store._files.paths(store._path("checkpoints"))) == 2
 
 
 def test_checkpoint_of_a_pack_whose_name_starts_alike_is_left_alone(store: Store) -> None:
@@ -209,12 +209,12 @@ def test_checkpoint_removed_is_gone_and_may_be_removed_again(store: Store) -> No
     store.remove_checkpoint("p")
     store.remove_checkpoint("p")
     assert store.checkpoint_content("p") is None
-    assert store._list("checkpoints") == []
+    assert store._files.paths(store._path("checkpoints")) == []
 
 
 def test_checkpoint_that_was_damaged_is_none(store: Store) -> None:
     store.save_checkpoint(Checkpoint(pack="p", runs=("x",)), b"state")
-    (path,) = [path for path in store._list("checkpoints") if path.endswith(".safetensors")]
+    (path,) = [path for path in store._files.paths(store._path("checkpoints")) if path.endswith(".safetensors")]
     store._fs.pipe_file(path, b"stat")
     assert store.checkpoint_content("p") is None
 
