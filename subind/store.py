@@ -166,7 +166,11 @@ class Store:
             share = (most - len(chosen)) // (len(STAGES) - place)
             some = folders[:: max(1, -(-len(folders) // max(1, share)))]
             chosen += [(folder, folder.rpartition("-")[2]) for folder in some]
-        return [each for each in self._records_or_errors(chosen) if isinstance(each, RunRecord)]
+        return list(self.readable_records(chosen))
+
+    def readable_records(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord]:
+        """The records of runs whose folders are known, in order, less those that cannot be read."""
+        return (each for each in self._records_or_errors(several) if isinstance(each, RunRecord))
 
     def _records_or_errors(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord | ValueError | OSError]:
         places = list(several)
@@ -185,9 +189,10 @@ class Store:
         """Write the artifacts, then the record; the run is finished from then on. False if another writer was first.
 
         Artifacts are named by their content, so that two writers never mix. Raises ValueError, before anything is
-        written, if the record holds NaN or a value of another type than declared; OSError if it cannot be written.
+        written, if the record is too large, holds NaN or a value of another type than declared; OSError if it cannot be
+        written.
         """
-        RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
+        _check_fits(record)
         folder = self.folder(spec)
         artifacts = {name: self._write_artifact(folder, name, content) for name, content in files.items()}
         data = {**record.data(), "artifacts": {name: asdict(artifact) for name, artifact in artifacts.items()}}
@@ -352,6 +357,17 @@ class Store:
 
 def _is_plain_json(name: str) -> bool:
     return name.endswith(".json") and not name.startswith(".")
+
+
+def _check_fits(record: RunRecord) -> None:
+    """Raise ValueError if what is about to be committed could not be read."""
+    RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
+    num_values = sum(map(len, record.curves.values()))
+    if 25 * num_values > MOST_BYTES:
+        raise ValueError(
+            f"the record of run {record.run_id} has curves of {num_values:,} values, and {MOST_BYTES // 25:,} fit: "
+            "evaluate less often"
+        )
 
 
 def _record_of(content: bytes, path: str, run: str) -> RunRecord:
