@@ -10,7 +10,7 @@ CLOCK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """A file as a listing tells it: path, size in bytes, and when it was written by the store's clock (UNIX seconds)."""
+    """A file as a listing tells it: path, bytes, and when it was written by the store's clock (UNIX seconds)."""
 
     path: str
     num_bytes: int

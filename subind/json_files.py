@@ -15,7 +15,9 @@ def parsed(content: bytes, *, source: str) -> Any:
     Raises ValueError naming the file if it is longer, is no JSON in UTF-8, or names a key of an object twice.
     """
     if len(content) > MOST_BYTES:
-        raise ValueError(f"{source} has more than {MOST_BYTES:,} bytes, which no such file has: remove it and run again")
+        raise ValueError(
+            f"{source} has more than {MOST_BYTES:,} bytes, which none of ours has: remove it and run again"
+        )
     try:
         data = orjson.loads(content)
     except orjson.JSONDecodeError as error:

@@ -80,7 +80,7 @@ class LocalFiles:
         return time.monotonic() + self._ahead
 
     def _time_of_a_new_file(self) -> float:
-        """This machine's own time where nothing can be written: then only a reader asks."""
+        """When a file that is written now was written; of this machine's clock where nothing can be written."""
         path = f"{self.root}/.clock-{uuid.uuid4().hex}"
         try:
             with open(path, "xb") as file:

@@ -182,7 +182,7 @@ class RemoteFiles:
                 return float(number)
 
     def _time_of_a_new_file(self) -> float:
-        """This machine's own time where nothing can be written: then only a reader asks."""
+        """When a file that is written now was written; of this machine's clock where nothing can be written."""
         path = f"{self.root}/.clock-{uuid.uuid4().hex}"
         try:
             self.replace(path, b"0")
@@ -217,4 +217,3 @@ def _settings(scheme: str) -> dict[str, Any]:
     if EXTRAS.get(scheme) != "s3" or os.environ.get("FSSPEC_S3_CONFIG_KWARGS"):
         return {}
     return {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 60}}
-

@@ -42,8 +42,8 @@ def leftovers(store: Store, *, idle_days: float = IDLE_DAYS) -> tuple[Leftover, 
 
     Files are dated by the store's clock. Raises ValueError naming the file if a heartbeat or a checkpoint is damaged.
     """
-    now, listing, beats = store.now(), store.listing(), store.heartbeats()
-    trees = {folder: list(store.tree(folder)) for folder in FOLDERS}
+    now, trees = store.now(), {folder: list(store.tree(folder)) for folder in FOLDERS}
+    listing, beats = store.listing(), store.heartbeats()  # later, so that what has appeared in between is known
     found = [
         *_checkpoints(store, trees["checkpoints"], listing, idle_seconds=86_400 * idle_days, now=now),
         *_heartbeats(trees["running"], beats),
@@ -61,7 +61,7 @@ def removed(store: Store, several: Sequence[Leftover]) -> Iterator[Leftover]:
     Of a checkpoint that is removed only in part nothing is left to resume from, and its pack starts anew.
     """
     for each in several:
-        if each.kind in {"checkpoint", "artifact"} and _is_in_use(each, store.heartbeats()):
+        if each.kind in {"checkpoint", "heartbeat", "artifact"} and _is_in_use(each, store.heartbeats()):
             continue
         store.remove_file(each.entry)
         yield each

@@ -16,7 +16,7 @@ from sweeps.commands import Request
 def gc_command(
     store: StorePath = "store",
     *,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove the files; without it they are only listed.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the files that are listed.")] = False,
     idle_days: Annotated[
         float, typer.Option(help="A checkpoint that nobody has worked on for so many days is forgotten.", min=1)
     ] = cleaning.IDLE_DAYS,

@@ -263,7 +263,7 @@ def test_service_that_is_not_there_is_told_without_the_query_of_its_address(conn
 )
 @pytest.mark.parametrize("ask", [Store.listing, lambda store: store.check_writable("token")], ids=["plan", "write"])
 def test_trouble_that_stays_is_told_at_once_with_its_remedy(
-    connect: Connect, status: int, code: str, remedy: str, ask: Callable[[Store], object]
+    connect: Connect, *, status: int, code: str, remedy: str, ask: Callable[[Store], object]
 ) -> None:
     with answering(status, code) as (wrong, asked):
         store = connect(wrong)

@@ -41,7 +41,7 @@ def overwrite(store: Store, spec: Spec, file: str, content: bytes) -> None:
 def make_older(store: Store, path: str, seconds: float) -> None:
     """Let a file have been written so long ago, by the clock of its file system."""
     if store.is_local:
-        then = os.stat(path).st_mtime - seconds
+        then = Path(path).stat().st_mtime - seconds
         os.utime(path, (then, then))
     else:
         store._fs.store[path].created -= timedelta(seconds=seconds)
