@@ -108,6 +108,9 @@ class Failure:
         return Failure(**{**given, "pack": tuple(given["pack"])})
 
 
+_REMEDY = "remove a file that says so, and run the sweep again"
+
+
 def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
     """The JSON object `data`, if it has just the fields of the dataclass, each of its type.
 
@@ -116,11 +119,11 @@ def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
     tests = _field_tests(cls)
     if not isinstance(data, dict) or data.keys() != tests.keys():
         found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}")
+        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}; {_REMEDY}")
     for name, holds in tests.items():
         if not holds(data[name]):
             wanted = get_type_hints(cls)[name]
-            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}")
+            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}; {_REMEDY}")
     return dict(data)
 
 

@@ -63,7 +63,7 @@ def _measured(record: RunRecord) -> dict[str, Any]:
 
 def _epoch(value: float, record: RunRecord) -> int:
     if not abs(value) < 2**31:
-        raise ValueError(f"the record of run {record.run_id} has the epoch {value}: remove the run's folder, run again")
+        raise _refused(record, f"has the epoch {value}")
     return int(value)
 
 
@@ -71,11 +71,16 @@ def _rivals(record: RunRecord) -> list[str]:
     """The rivals that the spec names, which nothing has checked."""
     rivals = record.spec.get("rivals", [])
     if not isinstance(rivals, list):
-        raise ValueError(f"the record of run {record.run_id} has rivals = {str(rivals)[:80]}: remove the run's folder")
+        raise _refused(record, f"has rivals = {str(rivals)[:80]}")
     return rivals
 
 
 def _held(parts: Mapping[str, Any], name: str, record: RunRecord) -> Any:
     if name not in parts:
-        raise ValueError(f"the record of run {record.run_id} lacks {name!r}: remove the run's folder and run it again")
+        raise _refused(record, f"lacks {name!r}")
     return parts[name]
+
+
+def _refused(record: RunRecord, why: str) -> ValueError:
+    file = f"runs/*/*-{record.run_id}/record.json"
+    return ValueError(f"the record of run {record.run_id} ({file}) {why}: remove the run's folder and run it again")
