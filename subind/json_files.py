@@ -22,7 +22,11 @@ def parsed(content: bytes, *, source: str) -> Any:
         data = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{source} is no JSON ({error}): remove it and run the sweep again") from None
-    if _may_repeat_a_key(content, data):
+    try:
+        may_repeat = _may_repeat_a_key(content, data)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"{source} is nested deeper than any of ours ({error}): remove it and run again") from None
+    if may_repeat:
         json.loads(content, object_pairs_hook=lambda pairs: _plain(pairs, source))
     return data
 

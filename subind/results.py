@@ -123,7 +123,9 @@ def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
     for name, holds in tests.items():
         if not holds(data[name]):
             wanted = get_type_hints(cls)[name]
-            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}; {_REMEDY}")
+            raise ValueError(
+                f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}; {_REMEDY}"
+            )
     return dict(data)
 
 

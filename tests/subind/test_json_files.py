@@ -45,6 +45,11 @@ def test_parsed_refuses_what_is_no_json_in_utf_8(text: bytes) -> None:
         parsed(text, source="file")
 
 
+def test_parsed_refuses_what_is_nested_deeper_than_can_be_written() -> None:
+    with pytest.raises(ValueError, match="file is nested deeper than any of ours"):
+        parsed(b'{"a":' * 900 + b"1" + b"}" * 900, source="file")
+
+
 def test_parsed_refuses_more_bytes_than_any_file_has() -> None:
     content = b"[" + b"0," * (MOST_BYTES // 2) + b"0]"
     tracemalloc.start()
