@@ -29,8 +29,11 @@ SCHEMES = ("sqlite", *DATABASE_PORTS, "http", "https", "databricks")
 
 
 def default_tracking_uri(store: Store) -> str:
-    """The SQLite database in the store's folder. Raises ValueError if the store is no local folder."""
-    if not store.is_local:
+    """The SQLite database in the store's folder. Raises ValueError if the store is no folder of this machine alone.
+
+    SQLite relies on locks that network file systems do not keep.
+    """
+    if store.is_shared():
         raise ValueError(
             f"tracking_uri is unset and the store {redacted(store.url, store.url)} is no local folder, so it holds no "
             "SQLite database: give a tracking URI or set MLFLOW_TRACKING_URI to that of an MLflow server"

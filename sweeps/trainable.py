@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from ray import tune
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -186,8 +187,11 @@ class Worker:
         places = {each: place for place, each in enumerate(by_name[self.name].runs)}
         if not all(run_id(spec) in places for spec in self._pack):
             return self._pack, None
-        tensors = load_tensors(content)
-        state = tensors.pop(STATE).numpy().tobytes().decode()
+        try:
+            tensors = load_tensors(content)
+            state = tensors.pop(STATE).numpy().tobytes().decode()
+        except (SafetensorError, KeyError, UnicodeDecodeError):  # not what `_save` wrote: nothing to go on from
+            return self._pack, None
         chosen = [places[run_id(spec)] for spec in self._pack]
         return self._pack, stages.Resumed(tensors=tensors, state=state, places=chosen)
 
