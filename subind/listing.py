@@ -40,11 +40,11 @@ def local_listing(folder: str) -> Listing:
     return Listing(finished=finished, failed=frozenset(failed).difference(finished))
 
 
-def remote_listing(files: Any, folder: str) -> Listing:
-    """The same on an fsspec file system, by a recursive listing; a stamp is what it tells of the record's file."""
+def remote_listing(found: Mapping[str, Mapping[str, Any]]) -> Listing:
+    """The same of what an fsspec file system tells of all files; a stamp is what it tells of the record's file."""
     finished: dict[str, str] = {}
     failed: list[str] = []
-    for path, about in files.find(folder, detail=True).items():
+    for path, about in found.items():
         run_folder, _, file = str(path).rpartition("/")
         if file == RECORD_FILE:
             finished[_run(run_folder)] = _stamp(about)

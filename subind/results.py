@@ -76,7 +76,7 @@ class RunRecord:
         """
         given = checked_fields(RunRecord, data, source=source)
         provenance = checked_fields(Provenance, given["provenance"], source=source)
-        artifacts = {name: _artifact(value, source) for name, value in given["artifacts"].items()}
+        artifacts = {name: _artifact(name, value, source) for name, value in given["artifacts"].items()}
         return RunRecord(
             **{
                 **given,
@@ -110,6 +110,9 @@ class Failure:
         return Failure(**{**given, "pack": tuple(given["pack"])})
 
 
+_REMEDY = "remove a file that says so, and run the sweep again"
+
+
 def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
     """The JSON object `data`, if it has just the fields of the dataclass, each of its type.
 
@@ -119,11 +122,13 @@ def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
     tests = _field_tests(cls)
     if not isinstance(data, dict) or not _required_fields(cls) <= data.keys() <= tests.keys():
         found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}")
+        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}; {_REMEDY}")
     for name, holds in tests.items():
         if name in data and not holds(data[name]):
             wanted = get_type_hints(cls)[name]
-            raise ValueError(f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}")
+            raise ValueError(
+                f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}; {_REMEDY}"
+            )
     return dict(data)
 
 
@@ -152,7 +157,9 @@ def _test(declared: Any) -> Callable[[Any], bool]:
             return lambda value: isinstance(value, list | tuple) and holds(value)
         case builtins.float:
             return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
-        case builtins.int | builtins.str | builtins.bool:
+        case builtins.int:
+            return _is_small_int
+        case builtins.str | builtins.bool:
             return lambda value: type(value) is declared
         case _:
             return lambda value: declared is Any or isinstance(value, dict)
@@ -185,10 +192,11 @@ def _is_small_int(value: Any) -> bool:
     return type(value) is int and abs(value) <= 2**53
 
 
-def _artifact(data: Any, source: str) -> Artifact:
+def _artifact(name: str, data: Any, source: str) -> Artifact:
     made = Artifact(**checked_fields(Artifact, data, source=source))
-    if not re.fullmatch(r"[\w-][\w.-]*", made.file):
-        raise ValueError(f"{source} names the file {made.file!r}, which is no plain name: remove its folder")
+    for each in (name, made.file):
+        if not re.fullmatch(r"[\w-][\w.-]*", each):
+            raise ValueError(f"{source} names the file {each!r}, which is no plain name: remove its folder")
     return made
 
 

@@ -10,62 +10,39 @@
 Two writers of the same run: the first commit wins, the second is told so. Nothing here is unpickled or executed.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import socket
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-import fsspec
-import orjson
-from fsspec.implementations.local import LocalFileSystem
-
 from subind import spec as specs
+from subind.files import FileEntry, Files, joined
 from subind.fingerprint import run_id
+from subind.json_files import MOST_BYTES, parsed
 from subind.listing import Listing, local_listing, remote_listing
-from subind.results import Artifact, Failure, RunRecord, checked_fields
+from subind.local_files import LocalFiles
+from subind.mounts import network_file_system
+from subind.remote_files import FIRST_PATIENCE_SECONDS, RemoteFiles
+from subind.results import Artifact, Failure, RunRecord
 from subind.spec import STAGES, Spec
+from subind.store_errors import shown
+from subind.under_way import (
+    HEARTBEAT_SECONDS,
+    PLAIN_NAME,
+    Checkpoint,
+    CheckpointFile,
+    Heartbeat,
+    checkpoint_from,
+    heartbeat_from,
+    is_live,
+    pack_file,
+)
 
-HEARTBEAT_SECONDS = 10.0
-"""How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
-    """A pack that a worker is computing: its runs, where, how far it is, and when (UNIX seconds) this was written."""
-
-    pack: str
-    runs: tuple[str, ...]
-    host: str
-    process: int
-    epoch: int
-    step: int
-    num_steps: int
-    time: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A pack under way: its name and the runs whose state it holds, in replica order."""
-
-    pack: str
-    runs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CheckpointFile:
-    """What `checkpoints/<pack>.json` says: the file beside it that holds the state."""
-
-    pack: str
-    runs: tuple[str, ...]
-    file: str
-    sha256: str
+__all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store", "slug"]
 
 
 def slug(spec: Spec) -> str:
@@ -78,31 +55,68 @@ def slug(spec: Spec) -> str:
             return f"{layers}-seed{spec.seed}"
 
 
+def opened_files(url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> Files:
+    """The files below a folder or any fsspec URL. Raises ValueError if no file system is known or installed for it."""
+    if "://" in url and not url.startswith(("file://", "local://")):
+        return RemoteFiles(url, patience_seconds=patience_seconds)
+    return LocalFiles(url)
+
+
 class Store:
     """The runs under one root. `url` is a folder or any fsspec URL, such as s3://bucket/sweep."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> None:
+        """`patience_seconds` is how long an object store is asked again that has not answered yet."""
         self.url = url
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._files = opened_files(url, patience_seconds=patience_seconds)
+        self._fs, self._root = self._files.fs, self._files.root
 
     @property
     def is_local(self) -> bool:
         """Whether the store is a folder of this machine (or mounted on it)."""
-        return isinstance(self._fs, LocalFileSystem)
+        return isinstance(self._files, LocalFiles)
 
     def is_shared(self) -> bool:
-        """Whether other machines see the same store."""
-        return not self.is_local
+        """Whether other machines see the same store: it is at a URL, or its folder is on a network file system."""
+        return not self.is_local or network_file_system(self._root) != ""
 
     def check_writable(self, token: str) -> str:
-        """Write, read and remove a file; says where. Raises ValueError if what comes back is not what was written."""
+        """Create, replace, read, list and remove a file; says where.
+
+        Raises ValueError if the store does not do what is asked of it, OSError with the remedy if it cannot be reached.
+        """
         path = self._path(f".check-{token}")
-        self._replace(path, token.encode())
-        found = self._fs.cat_file(path)
-        self._remove(path)
-        if found != token.encode():
-            raise ValueError(f"{self.url} gave back other bytes than were written: choose another --store")
-        return f"{self.url} can be written"
+        if not self._files.create(path, token.encode()):
+            raise ValueError(f"{shown(self.url)} has a file {path} already: choose another --store")
+        try:
+            wrong = self._lacking(path, token.encode() * 2)
+        finally:
+            self._files.remove(path)
+        if wrong:
+            raise ValueError(f"{shown(self.url)} {wrong}: choose another --store")
+        return f"{shown(self.url)} can be written"
+
+    def _lacking(self, path: str, content: bytes) -> str:
+        """What the store does not do of what is asked of it; empty if it does all. There is a file at the path."""
+        if self._files.create(path, b"second"):
+            return "lets a second writer replace what a first one has created"
+        self._files.replace(path, content)
+        if self._files.read(path) != content:
+            return "gave back other bytes than were written"
+        listed = {entry.path.rpartition("/")[2] for entry in self._files.entries(self._root)}
+        return "" if path.rpartition("/")[2] in listed else "does not list what was written"
+
+    def tree(self, *parts: str) -> Iterator[FileEntry]:
+        """All files in a folder of the store and below, from as few looks as can be."""
+        return self._files.tree(self._path(*parts))
+
+    def now(self) -> float:
+        """The time by the store's clock, by which the files of `tree` are dated."""
+        return self._files.now()
+
+    def remove_file(self, entry: FileEntry) -> None:
+        """Remove a file that `tree` has told of, if it is still there."""
+        self._files.remove(entry.path)
 
     # ---- runs
 
@@ -112,10 +126,11 @@ class Store:
 
     def listing(self) -> Listing:
         """The finished and the failed runs, in one look at every folder."""
-        if self.is_local:
-            return local_listing(self._path("runs"))
-        self._fs.invalidate_cache()
-        return remote_listing(self._fs, self._path("runs"))
+        match self._files:
+            case RemoteFiles() as files:
+                return remote_listing(files.found(self._path("runs")))
+            case _:
+                return local_listing(self._path("runs"))
 
     def finished(self) -> frozenset[str]:
         """The ids of all runs that are committed."""
@@ -123,7 +138,7 @@ class Store:
 
     def is_finished(self, spec: Spec) -> bool:
         """Whether the run is committed."""
-        return bool(self._fs.exists(self._join(self.folder(spec), "record.json")))
+        return self._files.exists(joined(self.folder(spec), "record.json"))
 
     def record(self, spec: Spec) -> RunRecord:
         """The run's record. Raises FileNotFoundError if there is none, ValueError if the file is not its record."""
@@ -131,36 +146,59 @@ class Store:
 
     def record_in(self, folder: str, run: str) -> RunRecord:
         """The record of the run with that id, whose folder is known. Raises as `record` does."""
-        path = self._join(folder, "record.json")
-        record = RunRecord.from_data(self._read_json(path), source=path)
-        if record.run_id != run:
-            raise ValueError(f"{path} is the record of run {record.run_id}, not of {run}: remove that folder")
-        return record
+        return next(self.records_in([(folder, run)]))
+
+    def records_in(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord]:
+        """The records of runs whose folders are known, in order; an object store is asked for many at once.
+
+        Raises as `record` does.
+        """
+        for record in self._records_or_errors(several):
+            if not isinstance(record, RunRecord):
+                raise record
+            yield record
 
     def sampled_records(self, most: int) -> list[RunRecord]:
         """At most so many records, those of each stage evenly spread over the names of its runs; only readable ones."""
-        found: list[RunRecord] = []
+        chosen: list[tuple[str, str]] = []
         for place, stage in enumerate(STAGES):
-            folders = sorted(self._list("runs", stage))
-            share = (most - len(found)) // (len(STAGES) - place)
-            for folder in folders[:: max(1, -(-len(folders) // max(1, share)))]:
-                with contextlib.suppress(ValueError, OSError):
-                    found.append(self.record_in(folder, folder.rpartition("-")[2]))
-        return found
+            folders = sorted(self._files.paths(self._path("runs", stage)))
+            share = (most - len(chosen)) // (len(STAGES) - place)
+            some = folders[:: max(1, -(-len(folders) // max(1, share)))]
+            chosen += [(folder, folder.rpartition("-")[2]) for folder in some]
+        return list(self.readable_records(chosen))
+
+    def readable_records(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord]:
+        """The records of runs whose folders are known, in order, less those that cannot be read."""
+        return (each for each in self._records_or_errors(several) if isinstance(each, RunRecord))
+
+    def _records_or_errors(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord | ValueError | OSError]:
+        places = list(several)
+        paths = (joined(folder, "record.json") for folder, _ in places)
+        contents = self._files.contents(paths, most=MOST_BYTES)
+        for (folder, run), content in zip(places, contents, strict=True):
+            if isinstance(content, OSError):
+                yield content
+                continue
+            try:
+                yield _record_of(content, joined(folder, "record.json"), run)
+            except ValueError as error:
+                yield error
 
     def commit(self, spec: Spec, record: RunRecord, files: Mapping[str, bytes]) -> bool:
         """Write the artifacts, then the record; the run is finished from then on. False if another writer was first.
 
         Artifacts are named by their content, so that two writers never mix. Raises ValueError, before anything is
-        written, if the record holds NaN or a value of another type than declared; OSError if it cannot be written.
+        written, if the record is too large, holds NaN or a value of another type than declared; OSError if it cannot be
+        written.
         """
-        RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
+        _check_fits(record)
         folder = self.folder(spec)
         artifacts = {name: self._write_artifact(folder, name, content) for name, content in files.items()}
         data = {**record.data(), "artifacts": {name: asdict(artifact) for name, artifact in artifacts.items()}}
         content = json.dumps(data, sort_keys=True, allow_nan=False).encode()
-        first = self._create(self._join(folder, "record.json"), content)
-        self._remove(self._join(folder, "failure.json"))
+        first = self._files.create(joined(folder, "record.json"), content)
+        self._files.remove(joined(folder, "failure.json"))
         return first
 
     def artifact(self, spec: Spec, name: str) -> bytes:
@@ -169,8 +207,8 @@ class Store:
         if name not in artifacts:
             raise ValueError(f"run {run_id(spec)} has no artifact {name!r}: it has {sorted(artifacts)}")
         found = artifacts[name]
-        path = self._join(self.folder(spec), found.file)
-        content: bytes = self._fs.cat_file(path)
+        path = joined(self.folder(spec), found.file)
+        content = self._files.read(path)
         if hashlib.sha256(content).hexdigest() != found.sha256:
             raise ValueError(f"{path} is damaged (its checksum differs): remove its folder and run the sweep again")
         return content
@@ -180,21 +218,23 @@ class Store:
     def add_weights(self, content: bytes) -> str:
         """Keep a file of weights under its SHA-256, which is returned."""
         digest = hashlib.sha256(content).hexdigest()
-        self._replace(self._weights_path(digest), content)
+        self._files.replace(self._weights_path(digest), content)
         return digest
 
     def has_weights(self, sha256: str) -> bool:
         """Whether the file of weights is there."""
-        return bool(self._fs.exists(self._weights_path(sha256)))
+        return self._files.exists(self._weights_path(sha256))
 
     def weights(self, sha256: str) -> bytes:
         """A file of weights by its SHA-256. Raises FileNotFoundError if it is absent, ValueError if it is damaged."""
-        content: bytes = self._fs.cat_file(self._weights_path(sha256))
+        content = self._files.read(self._weights_path(sha256))
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError(f"{self._weights_path(sha256)} is damaged (its checksum differs): import the file again")
         return content
 
     def _weights_path(self, sha256: str) -> str:
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ValueError(f"sha256 is {sha256!r}: give the 64 hexadecimal digits that `subind import FILE` prints")
         return self._path("weights", f"{sha256}.safetensors")
 
     # ---- failures
@@ -202,11 +242,11 @@ class Store:
     def fail(self, spec: Spec, failure: Failure) -> None:
         """Write why the run failed; a run that is finished stays finished."""
         if not self.is_finished(spec):
-            self._replace(self.failure_path(spec), json.dumps(asdict(failure), sort_keys=True).encode())
+            self._files.replace(self.failure_path(spec), json.dumps(asdict(failure), sort_keys=True).encode())
 
     def failure_path(self, spec: Spec) -> str:
         """Where the run's failure is written, traceback included."""
-        return self._join(self.folder(spec), "failure.json")
+        return joined(self.folder(spec), "failure.json")
 
     def failed(self) -> frozenset[str]:
         """The ids of all runs that have a failure and no record."""
@@ -219,85 +259,76 @@ class Store:
 
     def forgive(self, spec: Spec) -> None:
         """Forget the run's failure, so that it is tried again."""
-        self._remove(self.failure_path(spec))
+        self._files.remove(self.failure_path(spec))
 
     # ---- packs under way
 
     def save_checkpoint(self, checkpoint: Checkpoint, content: bytes) -> None:
         """Replace the pack's checkpoint; a reader sees the old one or the new one, whole."""
-        file = f"{checkpoint.pack}-{uuid.uuid4().hex[:8]}.safetensors"
-        self._replace(self._path("checkpoints", file), content)
+        file = pack_file(checkpoint.pack, f"-{uuid.uuid4().hex[:8]}.safetensors")
+        self._files.replace(self._path("checkpoints", file), content)
         digest = hashlib.sha256(content).hexdigest()
-        described = _CheckpointFile(pack=checkpoint.pack, runs=checkpoint.runs, file=file, sha256=digest)
-        self._replace(self._path("checkpoints", f"{checkpoint.pack}.json"), json.dumps(asdict(described)).encode())
+        described = CheckpointFile(pack=checkpoint.pack, runs=checkpoint.runs, file=file, sha256=digest)
+        self._files.replace(self._checkpoint_path(checkpoint.pack), json.dumps(asdict(described)).encode())
         self._sweep_checkpoint_files(checkpoint.pack, keep=file)
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """All packs under way that have a checkpoint."""
-        paths = (path for path in self._list("checkpoints") if path.endswith(".json"))
+        paths = (path for path in self._files.paths(self._path("checkpoints")) if path.endswith(".json"))
         found = (described for path in paths if (described := self._checkpoint_file(path)) is not None)
         checkpoints = (Checkpoint(pack=each.pack, runs=each.runs) for each in found)
         return tuple(sorted(checkpoints, key=lambda each: each.pack))
 
     def checkpoint_content(self, pack: str) -> bytes | None:
         """The pack's checkpoint, or None if there is none or it is not whole."""
-        described = self._checkpoint_file(self._path("checkpoints", f"{pack}.json"))
+        described = self._checkpoint_file(self._checkpoint_path(pack))
         if described is None:
             return None
         try:
-            content: bytes = self._fs.cat_file(self._path("checkpoints", described.file))
+            content = self._files.read(self._path("checkpoints", described.file))
         except FileNotFoundError:
             return None
         return content if hashlib.sha256(content).hexdigest() == described.sha256 else None
 
     def remove_checkpoint(self, pack: str) -> None:
         """Remove the pack's checkpoint, if there is one."""
-        self._remove(self._path("checkpoints", f"{pack}.json"))
+        self._files.remove(self._checkpoint_path(pack))
         self._sweep_checkpoint_files(pack, keep="")
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Say that a pack is being computed."""
-        self._replace(self._path("running", f"{heartbeat.pack}.json"), json.dumps(asdict(heartbeat)).encode())
+        self._files.replace(self._heartbeat_path(heartbeat.pack), json.dumps(asdict(heartbeat)).encode())
 
     def heartbeats(self) -> tuple[Heartbeat, ...]:
-        """The packs whose worker has been heard of lately."""
-        oldest = time.time() - 6 * HEARTBEAT_SECONDS
-        data = ((path, self._read_json_or_none(path)) for path in self._list("running") if path.endswith(".json"))
-        given = (checked_fields(Heartbeat, each, source=path) for path, each in data if each is not None)
-        beats = (Heartbeat(**{**each, "runs": tuple(each["runs"])}) for each in given)
-        return tuple(beat for beat in beats if beat.time > oldest and not _is_gone(beat))
+        """The packs whose worker has been heard of lately, by the store's clock and none of a worker or reader.
+
+        `time` of each is when it was written as the reader's clock would have said.
+        """
+        entries = [entry for entry in self._files.entries(self._path("running")) if _is_plain_json(entry.name)]
+        found = []
+        for entry in entries:
+            data, age = self._read_json_or_none(entry.path), self.now() - entry.modified
+            if data is not None and is_live(beat := heartbeat_from(data, source=entry.path), age_seconds=age):
+                found.append(replace(beat, time=time.time() - max(age, 0.0)))
+        return tuple(found)
 
     def stop_beating(self, pack: str) -> None:
         """Say that a pack is no longer being computed."""
-        self._remove(self._path("running", f"{pack}.json"))
+        self._files.remove(self._heartbeat_path(pack))
 
     # ---- files
 
     def _path(self, *parts: str) -> str:
-        return self._join(self._root, *parts)
+        return joined(self._root, *parts)
 
-    @staticmethod
-    def _join(*parts: str) -> str:
-        return "/".join(part.rstrip("/") for part in parts)
+    def _checkpoint_path(self, pack: str) -> str:
+        return self._path("checkpoints", pack_file(pack, ".json"))
 
-    def _list(self, *parts: str) -> list[str]:
-        try:
-            return [str(each) for each in self._fs.ls(self._path(*parts), detail=False, refresh=True)]
-        except FileNotFoundError:
-            return []
+    def _heartbeat_path(self, pack: str) -> str:
+        return self._path("running", pack_file(pack, ".json"))
 
     def _read_json(self, path: str) -> Any:
-        try:
-            return orjson.loads(self._content(path))
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"{path} is no JSON ({error}): remove it and run the sweep again") from None
-
-    def _content(self, path: str) -> bytes:
-        if self.is_local:
-            with open(path, "rb") as file:
-                return file.read()
-        content: bytes = self._fs.cat_file(path)
-        return content
+        return parsed(self._files.read(path, most=MOST_BYTES), source=path)
 
     def _read_json_or_none(self, path: str) -> Any:
         try:
@@ -305,94 +336,42 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def _checkpoint_file(self, path: str) -> _CheckpointFile | None:
+    def _checkpoint_file(self, path: str) -> CheckpointFile | None:
         data = self._read_json_or_none(path)
-        if data is None:
-            return None
-        given = checked_fields(_CheckpointFile, data, source=path)
-        if "/" in given["file"]:
-            raise ValueError(f"{path} names the file {given['file']!r}, which is not beside it: remove {path}")
-        return _CheckpointFile(**{**given, "runs": tuple(given["runs"])})
+        return None if data is None else checkpoint_from(data, source=path)
 
     def _write_artifact(self, folder: str, name: str, content: bytes) -> Artifact:
+        assert PLAIN_NAME.fullmatch(name), f"the artifact {name!r} has no plain name"
         digest = hashlib.sha256(content).hexdigest()
         stem, dot, ending = name.partition(".")
         file = f"{stem}-{digest[:8]}{dot}{ending}"
-        self._replace(self._join(folder, file), content)
+        self._files.replace(joined(folder, file), content)
         return Artifact(file=file, num_bytes=len(content), sha256=digest)
 
-    def _replace(self, path: str, content: bytes) -> None:
-        """Write the whole file atomically, over what is there."""
-        if not self.is_local:
-            self._fs.pipe_file(path, content)
-            return
-        temporary = _written_aside(path, content)
-        os.replace(temporary, path)
-        _sync_folder(os.path.dirname(path))
-
-    def _create(self, path: str, content: bytes) -> bool:
-        """Write the whole file atomically unless there is one; False if there is."""
-        if not self.is_local:
-            try:
-                self._fs.pipe_file(path, content, mode="create")
-            except FileExistsError:
-                return False
-            return True
-        temporary = _written_aside(path, content)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(temporary)
-        _sync_folder(os.path.dirname(path))
-        return True
-
-    def _remove(self, path: str) -> None:
-        try:
-            self._fs.rm_file(path)
-        except FileNotFoundError:
-            return
-
     def _sweep_checkpoint_files(self, pack: str, *, keep: str) -> None:
-        for path in self._list("checkpoints"):
+        for path in self._files.paths(self._path("checkpoints")):
             name = path.rsplit("/", 1)[1]
             if re.fullmatch(rf"{re.escape(pack)}-[0-9a-f]{{8}}\.safetensors", name) and name != keep:
-                self._remove(path)
+                self._files.remove(path)
 
 
-def _is_gone(beat: Heartbeat) -> bool:
-    """Whether the worker ran on this host and its process has ended."""
-    if beat.host != socket.gethostname():
-        return False
-    try:
-        os.kill(beat.process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+def _is_plain_json(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")
 
 
-def _written_aside(path: str, content: bytes) -> str:
-    """A synced temporary file beside `path`; on a full disk nothing is left behind and OSError names the path."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    return temporary
+def _check_fits(record: RunRecord) -> None:
+    """Raise ValueError if what is about to be committed could not be read."""
+    RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
+    num_values = sum(map(len, record.curves.values()))
+    if 25 * num_values > MOST_BYTES:
+        raise ValueError(
+            f"the record of run {record.run_id} has curves of {num_values:,} values, and {MOST_BYTES // 25:,} fit: "
+            "evaluate less often"
+        )
 
 
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _record_of(content: bytes, path: str, run: str) -> RunRecord:
+    record = RunRecord.from_data(parsed(content, source=path), source=path)
+    if record.run_id != run:
+        raise ValueError(f"{path} is the record of run {record.run_id}, not of {run}: remove that folder")
+    return record

@@ -68,6 +68,7 @@ def _check_imports(found: Plan, store: Store) -> None:
 
 def import_weights(store: Store, path: Path) -> str:
     """Put a file of weights into the store; its SHA-256. Raises ValueError if it is no safetensors file."""
+    _check_is_safetensors(path)
     content = path.read_bytes()
     try:
         tensors = deserialize(content)  # type: ignore[no-untyped-call]
@@ -76,6 +77,24 @@ def import_weights(store: Store, path: Path) -> str:
     if not any(name.removeprefix("transformer.") == "wte.weight" for name, _ in tensors):
         raise ValueError(f"{path} has no wte.weight: give a file of transformers' GPT2LMHeadModel")
     return store.add_weights(content)
+
+
+def _check_is_safetensors(path: Path) -> None:
+    """Refuse a file that is none, or whose header says nothing that could be, before it is read into memory."""
+    if not path.is_file():
+        raise ValueError(f"{path} is no file: give a safetensors file of transformers' GPT2LMHeadModel")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if size < 8 or not 2 <= length <= min(size - 8, MOST_HEADER_BYTES):
+        raise ValueError(
+            f"{path} is no safetensors file (of its {size:,} bytes it says {length:,} are the header): "
+            "save the model with save_pretrained"
+        )
+
+
+MOST_HEADER_BYTES = 100_000_000
+"""What the safetensors format allows."""
 
 
 def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:

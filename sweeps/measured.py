@@ -42,10 +42,10 @@ def _measured(record: RunRecord) -> dict[str, Any]:
     found, curves, provenance = record.measurements, record.curves, record.provenance
     row: dict[str, Any] = {name: found[name] for name in MEASURED_COLUMNS if name in found}
     if "best_epoch" in row:
-        row["best_epoch"] = int(row["best_epoch"])
+        row["best_epoch"] = _epoch(row["best_epoch"], record)
     row |= {f"curve_{name}": curves[name] for name in CURVES if name in curves}
-    row["curve_epoch"] = [int(epoch) for epoch in _held(record.curves, "epoch", record)]
-    rivals = [f"rival_agreement.{rival}" for rival in record.spec.get("rivals", ())]
+    row["curve_epoch"] = [_epoch(epoch, record) for epoch in _held(record.curves, "epoch", record)]
+    rivals = [f"rival_agreement.{rival}" for rival in _rivals(record)]
     if any(name in found for name in rivals):
         row["rival_agreement"] = [_held(found, name, record) for name in rivals]
         row["curve_rival_agreement"] = [_held(curves, name, record) for name in rivals]
@@ -61,7 +61,26 @@ def _measured(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def _epoch(value: float, record: RunRecord) -> int:
+    if not abs(value) < 2**31:
+        raise _refused(record, f"has the epoch {value}")
+    return int(value)
+
+
+def _rivals(record: RunRecord) -> list[str]:
+    """The rivals that the spec names, which nothing has checked."""
+    rivals = record.spec.get("rivals", [])
+    if not isinstance(rivals, list):
+        raise _refused(record, f"has rivals = {str(rivals)[:80]}")
+    return rivals
+
+
 def _held(parts: Mapping[str, Any], name: str, record: RunRecord) -> Any:
     if name not in parts:
-        raise ValueError(f"the record of run {record.run_id} lacks {name!r}: remove the run's folder and run it again")
+        raise _refused(record, f"lacks {name!r}")
     return parts[name]
+
+
+def _refused(record: RunRecord, why: str) -> ValueError:
+    file = f"runs/*/*-{record.run_id}/record.json"
+    return ValueError(f"the record of run {record.run_id} ({file}) {why}: remove the run's folder and run it again")

@@ -7,20 +7,18 @@ the stamp that it was read under; a row that is there twice is harmless; a part 
 from the records. So the index can be slow and cannot be wrong, and removing it is always safe.
 """
 
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from fsspec.implementations.local import LocalFileSystem
 
-from subind.store import Store
+from subind.files import joined
+from subind.local_files import LocalFiles
+from subind.store import Store, opened_files
 from sweeps.measured import RECORD_SCHEMA
 from sweeps.record_parts import (
     PART_SCHEMA,
@@ -53,7 +51,8 @@ class RecordIndex:
         self._store = store
         self._stamps = stamps
         self._scratch = scratch
-        self._files, self._root = fsspec.core.url_to_fs(f"{store.url.rstrip('/')}/index")
+        self._files = opened_files(store.url)
+        self._root = joined(self._files.root, "index")
         self._names = self._listed()
         self._parts = [part for name in self._names if (part := self._opened(name)) is not None]
 
@@ -109,39 +108,29 @@ class RecordIndex:
 
     def _listed(self) -> list[str]:
         try:
-            found = self._files.ls(self._root, detail=False, refresh=True)
+            found = self._files.paths(self._root)
         except OSError:
             return []
-        return sorted(name for path in found if (name := str(path).rpartition("/")[2]).startswith("rows-"))
+        return sorted(name for path in found if (name := path.rpartition("/")[2]).startswith("rows-"))
 
     def _opened(self, name: str) -> Part | None:
         """A part of the store; one that is not on this machine is fetched."""
-        if isinstance(self._files, LocalFileSystem):
+        if isinstance(self._files, LocalFiles):
             return opened(Path(self._root, name))
         if is_readable(name):
             with suppress(OSError):
-                self._files.get_file(f"{self._root}/{name}", str(self._scratch / name))
+                (self._scratch / name).write_bytes(self._files.read(f"{self._root}/{name}"))
         return opened(self._scratch / name)
 
     def _publish(self, path: Path) -> None:
         """Put a part into the store: nobody sees it before it is whole."""
         self._names.append(path.name)
-        if not isinstance(self._files, LocalFileSystem):
-            self._files.put_file(str(path), f"{self._root}/{path.name}")
-            return
-        folder = Path(self._root)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{path.name}.{uuid.uuid4().hex}"
-        try:
-            shutil.copyfile(path, temporary)
-            temporary.replace(folder / path.name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        self._files.replace(f"{self._root}/{path.name}", path.read_bytes())
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
             with suppress(OSError):
-                self._files.rm_file(f"{self._root}/{name}")
+                self._files.remove(f"{self._root}/{name}")
 
 
 class Rows:

@@ -120,6 +120,6 @@ def _write_part(url: str, runs: Sequence[FinishedRun], folder: Path) -> Path:
 
 
 def _part_table(store: Store, runs: Sequence[FinishedRun]) -> pa.Table:
-    columns = measured_table(store.record_in(each.folder, each.run) for each in runs)
+    columns = measured_table(store.records_in((each.folder, each.run) for each in runs))
     keys = [pa.array([each.run for each in runs]), pa.array([each.stamp for each in runs])]
     return pa.Table.from_arrays([*keys, *columns.columns], schema=PART_SCHEMA)

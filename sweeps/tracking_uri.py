@@ -9,9 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import fsspec
-
-from subind.store import Store
+from subind.store import Store, opened_files
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -31,8 +29,11 @@ SCHEMES = ("sqlite", *DATABASE_PORTS, "http", "https", "databricks")
 
 
 def default_tracking_uri(store: Store) -> str:
-    """The SQLite database in the store's folder. Raises ValueError if the store is no local folder."""
-    if not store.is_local:
+    """The SQLite database in the store's folder. Raises ValueError if the store is no folder of this machine alone.
+
+    SQLite relies on locks that network file systems do not keep.
+    """
+    if store.is_shared():
         raise ValueError(
             f"tracking_uri is unset and the store {redacted(store.url, store.url)} is no local folder, so it holds no "
             "SQLite database: give a tracking URI or set MLFLOW_TRACKING_URI to that of an MLflow server"
@@ -56,7 +57,7 @@ def chosen_tracking_uri(store: Store, given: str | None) -> str:
 
 def store_root(store: Store) -> str:
     """The store's folder as a path of its file system."""
-    return str(fsspec.core.url_to_fs(store.url)[1])
+    return opened_files(store.url).root
 
 
 def scheme(uri: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -22,6 +23,7 @@ from subind import spec as specs
 from subind import stages
 from subind.fingerprint import decode, encoded, run_id
 from subind.provenance import Code
+from subind.remote_files import PATIENCE_SECONDS
 from subind.results import Failure, Provenance, RunRecord
 from subind.spec import Donor, ImportedWeights, Mask, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
@@ -58,7 +60,7 @@ def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
     """
     if job.sources:
         check_sources(job.sources)
-    store = Store(job.store)
+    store = Store(job.store, patience_seconds=PATIENCE_SECONDS)
     planned = [decode(json.loads(job.specs[each])) for each in config["runs"]]
     pack = [spec for spec in planned if not store.is_finished(spec)]
     if not pack:
@@ -220,8 +222,11 @@ class Worker:
         if found is None or content is None:
             return self._pack, None
         places = {each: place for place, each in enumerate(found.runs)}
-        tensors = load_tensors(content)
-        state = tensors.pop(STATE).numpy().tobytes().decode()
+        try:
+            tensors = load_tensors(content)
+            state = tensors.pop(STATE).numpy().tobytes().decode()
+        except (SafetensorError, KeyError, UnicodeDecodeError):  # not what `_save` wrote: nothing to go on from
+            return self._pack, None
         chosen = [places[run_id(spec)] for spec in self._pack]
         return self._pack, stages.Resumed(tensors=tensors, state=state, places=chosen)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -35,6 +36,15 @@ def overwrite(store: Store, spec: Spec, file: str, content: bytes) -> None:
     """Put other bytes where a file of the run is."""
     store._fs.makedirs(store.folder(spec), exist_ok=True)
     store._fs.pipe_file(f"{store.folder(spec)}/{file}", content)
+
+
+def make_older(store: Store, path: str, seconds: float) -> None:
+    """Let a file have been written so long ago, by the clock of its file system."""
+    if store.is_local:
+        then = Path(path).stat().st_mtime - seconds
+        os.utime(path, (then, then))
+    else:
+        store._fs.store[path].created -= timedelta(seconds=seconds)
 
 
 def file_of(store: Store, spec: Spec, name: str) -> str:
@@ -99,7 +109,7 @@ def test_commit_of_a_measurement_that_is_no_number_is_refused_before_anything_is
     spec = tiny_donor()
     with pytest.raises(ValueError, match=r"has measurements = .*nan"):
         store.commit(spec, small_record(spec, measurements={"test_accuracy": float("nan")}), FILES)
-    assert store._list("runs") == []
+    assert store._files.paths(store._path("runs")) == []
 
 
 def test_finished_without_the_record_does_not_name_the_run(store: Store) -> None:
@@ -194,7 +204,7 @@ def test_checkpoint_replaced_is_the_latest_and_leaves_no_other_file(store: Store
         store.save_checkpoint(Checkpoint(pack="p", runs=("x", "y")), content)
     assert store.checkpoint_content("p") == b"epoch 3"
     assert store.checkpoints() == (Checkpoint(pack="p", runs=("x", "y")),)
-    assert len(store._list("checkpoints")) == 2
+    assert len(store._files.paths(store._path("checkpoints"))) == 2
 
 
 def test_checkpoint_of_a_pack_whose_name_starts_alike_is_left_alone(store: Store) -> None:
@@ -209,12 +219,12 @@ def test_checkpoint_removed_is_gone_and_may_be_removed_again(store: Store) -> No
     store.remove_checkpoint("p")
     store.remove_checkpoint("p")
     assert store.checkpoint_content("p") is None
-    assert store._list("checkpoints") == []
+    assert store._files.paths(store._path("checkpoints")) == []
 
 
 def test_checkpoint_that_was_damaged_is_none(store: Store) -> None:
     store.save_checkpoint(Checkpoint(pack="p", runs=("x",)), b"state")
-    (path,) = [path for path in store._list("checkpoints") if path.endswith(".safetensors")]
+    (path,) = [path for path in store._files.paths(store._path("checkpoints")) if path.endswith(".safetensors")]
     store._fs.pipe_file(path, b"stat")
     assert store.checkpoint_content("p") is None
 
@@ -231,11 +241,42 @@ def test_heartbeats_of_packs_heard_of_lately_are_those_written(store: Store) -> 
     beats = (heartbeat(), heartbeat(pack="q", step=6))
     for beat in beats:
         store.beat(beat)
-    assert sorted(store.heartbeats(), key=lambda beat: beat.pack) == list(beats)
+    found = sorted(store.heartbeats(), key=lambda beat: beat.pack)
+    assert [replace(beat, time=0.0) for beat in found] == [replace(beat, time=0.0) for beat in beats]
 
 
 def test_heartbeats_older_than_six_periods_are_left_out(store: Store) -> None:
-    store.beat(heartbeat(time=time.time() - 6 * HEARTBEAT_SECONDS - 1))
+    store.beat(heartbeat())
+    make_older(store, store._path("running", "p.json"), 6 * HEARTBEAT_SECONDS + 2)
+    assert store.heartbeats() == ()
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_heartbeat_of_a_worker_whose_clock_is_hours_off_is_as_old_as_the_store_says(store: Store, hours: int) -> None:
+    store.beat(heartbeat(time=time.time() + 3600 * hours))
+    (beat,) = store.heartbeats()
+    assert abs(time.time() - beat.time) < 30
+    make_older(store, store._path("running", "p.json"), 6 * HEARTBEAT_SECONDS + 2)
+    assert store.heartbeats() == ()
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_heartbeats_read_under_a_clock_that_is_hours_off_are_those_of_live_workers(
+    store: Store, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.beat(heartbeat(pack="dead"))
+    store.beat(heartbeat(pack="live"))
+    make_older(store, store._path("running", "dead.json"), 6 * HEARTBEAT_SECONDS + 2)
+    now = time.time() + 3600 * hours
+    monkeypatch.setattr(time, "time", lambda: now)
+    (beat,) = store.heartbeats()
+    assert beat.pack == "live"
+    assert abs(now - beat.time) < 30
+
+
+def test_heartbeats_far_ahead_of_the_stores_clock_are_left_out(store: Store) -> None:
+    store.beat(heartbeat())
+    make_older(store, store._path("running", "p.json"), -7200)
     assert store.heartbeats() == ()
 
 
@@ -254,12 +295,44 @@ def test_stop_beating_removes_the_heartbeat_and_may_be_repeated(store: Store) ->
     assert store.heartbeats() == ()
 
 
-@pytest.mark.parametrize("damage", [{"time": "now"}, {"runs": 5}, {"extra": 1}])
+@pytest.mark.parametrize("damage", [{"time": "now"}, {"runs": 5}, {"extra": 1}, {"pack": "../p"}, {"pack": "q"}])
 def test_heartbeats_with_a_hostile_file_name_it(store: Store, damage: dict[str, Any]) -> None:
     store._fs.makedirs(store._path("running"), exist_ok=True)
     store._fs.pipe_file(store._path("running", "p.json"), json.dumps(asdict(heartbeat()) | damage).encode())
     with pytest.raises(ValueError, match=r"running/p\.json"):
         store.heartbeats()
+
+
+def test_heartbeat_of_a_process_number_that_no_system_has_is_left_out(store: Store) -> None:
+    store.beat(heartbeat(host=socket.gethostname(), process=2**52))
+    assert store.heartbeats() == ()
+
+
+@pytest.mark.parametrize("pack", ["../../p", "/p", "", "a/b", ".p"])
+def test_pack_whose_name_leads_out_of_its_folder_is_refused(store: Store, pack: str) -> None:
+    with pytest.raises(ValueError, match="has no plain name"):
+        store.save_checkpoint(Checkpoint(pack=pack, runs=()), b"state")
+    with pytest.raises(ValueError, match="has no plain name"):
+        store.beat(heartbeat(pack=pack))
+    with pytest.raises(ValueError, match="has no plain name"):
+        store.remove_checkpoint(pack)
+
+
+@pytest.mark.parametrize("damage", [{"pack": "../../p"}, {"file": "../p.safetensors"}, {"file": ".."}, {"runs": 5}])
+def test_checkpoint_with_a_hostile_description_names_its_file(store: Store, damage: dict[str, Any]) -> None:
+    store.save_checkpoint(Checkpoint(pack="p", runs=("x",)), b"state")
+    path = store._path("checkpoints", "p.json")
+    store._fs.pipe_file(path, json.dumps(json.loads(store._fs.cat_file(path)) | damage).encode())
+    with pytest.raises(ValueError, match=r"checkpoints/p\.json"):
+        store.checkpoints()
+
+
+@pytest.mark.parametrize("sha256", ["../../x", "", "A" * 64, "0" * 63, "0" * 64 + "/"])
+def test_weights_of_no_checksum_are_refused(store: Store, sha256: str) -> None:
+    with pytest.raises(ValueError, match="give the 64 hexadecimal digits"):
+        store.weights(sha256)
+    with pytest.raises(ValueError, match="give the 64 hexadecimal digits"):
+        store.has_weights(sha256)
 
 
 # ---- writers at the same time

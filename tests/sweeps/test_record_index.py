@@ -227,7 +227,7 @@ def remote() -> Iterator[Store]:
 
 def test_export_of_an_object_store_is_that_of_a_folder(remote: Store, store: Store, tmp_path: Path) -> None:
     assert exported(remote, tmp_path / "remote.parquet") == exported(store, tmp_path / "rows.parquet")
-    assert len(remote._list("index")) == 1
+    assert len(remote._files.paths(remote._path("index"))) == 1
 
 
 def test_export_of_an_object_store_reads_a_recomputed_record_again(remote: Store, tmp_path: Path) -> None:
@@ -236,4 +236,4 @@ def test_export_of_an_object_store_reads_a_recomputed_record_again(remote: Store
     remote.commit(CELLS[0], exportable_record(CELLS[0], test_accuracy=0.125), {})
     rows = {row["run_id"]: row["test_accuracy"] for row in exported(remote, tmp_path / "rows.parquet")}
     assert rows[run_id(CELLS[0])] == 0.125
-    assert len(remote._list("index")) == 2
+    assert len(remote._files.paths(remote._path("index"))) == 2
