@@ -209,7 +209,7 @@ def line(snapshot: Snapshot) -> str:
     counts = snapshot.counts
     stages = [f"{stage}s {counts[stage]['finished']}/{sum(counts[stage].values())}" for stage in STAGES]
     others = [f"{state} {total(counts, state)}" for state in STATUSES if state != "finished"]
-    where = f"{len(snapshot.beats)} packs on {sum(node.num_packs > 0 for node in snapshot.nodes)} nodes"
+    where = f"packs {len(snapshot.beats)} · nodes {sum(node.num_packs > 0 for node in snapshot.nodes)}"
     parts = [*stages, *others, where, speed_told(snapshot)]
     parts += [f"{each.error} {each.num_runs}" for each in snapshot.failure_classes]
     return " · ".join([*parts, snapshot.trouble] if snapshot.trouble else parts)

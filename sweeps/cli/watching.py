@@ -15,6 +15,7 @@ from sweeps.cli.app import AsJson, GridName, StorePath, Where, app, out
 from sweeps.cli.reading import print_failures
 from sweeps.commands import Request
 from sweeps.plan import Plan
+from sweeps.terminal import terminal
 from sweeps.watch import Snapshot, Watch, change_key, line
 from sweeps.watch_picture import picture
 
@@ -47,21 +48,16 @@ def status_command(
     if as_json:
         print(json.dumps(data))
         return
-    console = _console()
-    console.print(picture(snapshot, height=console.height))
+    console = terminal()
+    console.print(picture(snapshot, width=console.width, height=console.height))
     for pack in data["packs"]:
         place = f"{pack['pack']} on {pack['host']} (process {pack['process']})"
         out.print(f"{place}: step {pack['step']} of {pack['num_steps']}")
     print_failures(data)
 
 
-def _console() -> Console:
-    """As `out`, but lines are shortened to the terminal's width."""
-    return Console(highlight=False, markup=False)
-
-
 def _watch(found: Plan, store: Store, *, interval: float) -> None:
-    followed, console = Watch(found, store), _console()
+    followed, console = Watch(found, store), terminal()
     try:
         last = (
             followed_live(followed, console, interval=interval)
@@ -82,7 +78,8 @@ def followed_live(
     with Live(console=console, auto_refresh=False) as live:
         while True:
             found = followed.look()
-            shown = picture(found, height=console.height, seconds_watched=time.monotonic() - start)
+            seconds = time.monotonic() - start
+            shown = picture(found, width=console.width, height=console.height, seconds_watched=seconds)
             live.update(shown, refresh=True)
             if found.is_over:
                 return found
