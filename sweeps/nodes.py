@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from subind.spec import Spec
-from subind.store import Heartbeat, Store
+from subind.store import HEARTBEAT_SECONDS, Heartbeat, Store
+
+SECONDS_OF_PACE = 6.5 * HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,31 +78,36 @@ class Origins:
 
 
 class Pace:
-    """The steps a second of the packs under way, from heartbeats that were seen one after the other."""
+    """The steps a second of the packs under way, over the last minute of the heartbeats that were seen."""
 
     def __init__(self) -> None:
-        self.rates: dict[str, float] = {}
-        self._last: dict[str, Heartbeat] = {}
+        self._seen: dict[str, list[Heartbeat]] = {}
 
     def see(self, beats: Iterable[Heartbeat]) -> None:
         """Take up the heartbeats of now; packs that have none any more are forgotten."""
-        now = {beat.pack: beat for beat in beats}
-        self.rates = {pack: rate for pack, rate in self.rates.items() if pack in now}
-        for pack, beat in now.items():
-            before = self._last.get(pack)
-            if before is not None and _is_sequel(before, beat):
-                self.rates[pack] = (beat.step - before.step) / (beat.time - before.time)
-            elif before is not None and not _is_same_worker(before, beat):
-                self.rates.pop(pack, None)
-        self._last = now
+        self._seen = {beat.pack: _extended(self._seen.get(beat.pack, []), beat) for beat in beats}
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """By pack, of those of which two heartbeats have been seen."""
+        return {
+            pack: (several[-1].step - several[0].step) / (several[-1].time - several[0].time)
+            for pack, several in self._seen.items()
+            if len(several) > 1
+        }
 
 
-def _is_same_worker(before: Heartbeat, beat: Heartbeat) -> bool:
-    return (before.host, before.process) == (beat.host, beat.process) and before.step <= beat.step
+def _extended(several: list[Heartbeat], beat: Heartbeat) -> list[Heartbeat]:
+    """The heartbeats of one worker with a further one; less those that are too old to tell the speed of now.
 
-
-def _is_sequel(before: Heartbeat, beat: Heartbeat) -> bool:
-    return _is_same_worker(before, beat) and beat.time > before.time
+    One that was read again counts once, though its time, where it is told by a file system, may differ a little.
+    """
+    last = several[-1] if several else None
+    if last is None or (last.host, last.process) != (beat.host, beat.process) or beat.step < last.step:
+        return [beat]
+    if beat.time - last.time < HEARTBEAT_SECONDS / 2:
+        return several
+    return [each for each in several if beat.time - each.time < SECONDS_OF_PACE] + [beat]
 
 
 def nodes(

@@ -114,7 +114,7 @@ MEANINGS: dict[StageBasis, str] = {
     "measured": "from finished packs of this store on that device",
     "scaled": "a default, scaled by what was measured of other stages",
     "calibrated": "a default, scaled by how fast this machine multiplies matrices now",
-    "assumed": "a default for that device, by its maker's figures; nothing was measured on one",
+    "assumed": "by the maker's figures of the card; nothing was measured on one",
 }
 
 
@@ -122,8 +122,8 @@ def _reserved(found: Bill, unit: str) -> str:
     share = found.idle_hours / found.reserved_hours if found.reserved_hours else 0.0
     bound = "at most " if found.at_most else ""
     return (
-        f"reserved from start to end: {bound}{_hours(found.reserved_hours)} {unit}-hours, of which "
-        f"{_hours(found.idle_hours)} ({share:.0%}) idle: start, waiting, end"
+        f"reserved from start to end: {bound}{_hours(found.reserved_hours)} {unit}-hours, "
+        f"{_hours(found.idle_hours)} of them ({share:.0%}) idle"
     )
 
 
