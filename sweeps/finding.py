@@ -74,7 +74,9 @@ def meant_run(text: str, known: Mapping[str, Known]) -> Known:
 
     Raises ValueError, with the nearest matches, if it is none of them or several.
     """
-    name = _folder_part(text)
+    stage, name = _folder_parts(text)
+    if stage in STAGES:
+        known = {run: each for run, each in known.items() if each.stage == stage}
     if name in known:
         return known[name]
     found = [each for each in known.values() if each.run.startswith(name.lower())] if _is_hexadecimal(name) else []
@@ -105,12 +107,12 @@ def runs_path(store: Store) -> str:
     return f"{root.rstrip('/')}/runs"
 
 
-def _folder_part(text: str) -> str:
-    """Of a path the part that names the run's folder."""
-    parts = [part for part in text.strip().split("/") if part]
-    if len(parts) > 1 and parts[-1] in FILES:
+def _folder_parts(text: str) -> tuple[str, str]:
+    """Of a path the part that names the run's folder, and the one before it, which may be a stage."""
+    parts = ["", *(part for part in text.strip().split("/") if part)]
+    if len(parts) > 2 and parts[-1] in FILES:
         parts.pop()
-    return parts[-1] if parts else ""
+    return ("", parts[-1]) if len(parts) < 2 else (parts[-2], parts[-1])
 
 
 def _is_hexadecimal(text: str) -> bool:
@@ -121,6 +123,8 @@ def _nearest(name: str, known: Mapping[str, Known]) -> str:
     """The runs whose ids, or whose folders as far as the text goes, are most like it, as the end of a sentence."""
     if _is_hexadecimal(name):
         close = get_close_matches(name.lower(), known, n=MOST_MATCHES) or _longest_beginning(name, known)
+    elif not name:
+        close = []
     else:
         beginnings = {each.folder[: len(name)]: run for run, each in known.items()}
         close = [beginnings[each] for each in get_close_matches(name, beginnings, n=MOST_MATCHES)]

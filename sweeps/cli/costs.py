@@ -105,7 +105,7 @@ def _basis(each: StageBill) -> str:
         case _ if not each.packs:
             return ""
         case "measured":
-            return f"measured, {each.num_measured} packs"
+            return f"measured, {each.num_measured} pack{'s' if each.num_measured > 1 else ''}"
         case other:
             return other
 
