@@ -2,7 +2,6 @@
 
 import shutil
 import uuid
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,15 @@ from safetensors import SafetensorError, deserialize
 
 from subind import spec as specs
 from subind.listing import Listing
-from subind.results import STATUSES, Status
-from subind.spec import STAGES, Donor, ImportedWeights
-from subind.store import Store
+from subind.results import STATUSES, Failure
+from subind.spec import STAGES, Donor, ImportedWeights, Spec
+from subind.store import Heartbeat, Store
 from sweeps import grids
 from sweeps.cells import chosen, condition
 from sweeps.forecast import Forecast
 from sweeps.plan import Plan, accounts
-from sweeps.status import status
+from sweeps.status import total
+from sweeps.watch import Snapshot, Watch
 
 _SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", ">": "_above_", "=": "_is_"}
 
@@ -114,33 +114,38 @@ def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
     }
 
 
-def status_data(found: Plan, store: Store) -> dict[str, Any]:
-    """The state of every run of a plan as JSON data, with the packs under way and why the failed ones failed."""
-    beats = store.heartbeats()
-    running = {run for beat in beats for run in beat.runs}
-    states = {run: status(found, run, running) for run in found.runs}
-    counts = {stage: Counter[Status]() for stage in STAGES}
-    for run, state in states.items():
-        counts[specs.stage(found.runs[run])][state] += 1
-    packs = [
-        {"pack": beat.pack, "host": beat.host, "process": beat.process, "step": beat.step, "num_steps": beat.num_steps}
-        for beat in beats
-        if not found.runs.keys().isdisjoint(beat.runs)
-    ]
+def status_data(found: Plan, store: Store, snapshot: Snapshot | None = None) -> dict[str, Any]:
+    """The state of every run of a plan as JSON data, with the packs under way, the nodes and why runs have failed.
+
+    A snapshot that the caller has taken tells it; `unattributed` are the finished runs whose nodes it does not know.
+    """
+    taken = snapshot or Watch(found, store, seconds_of_records=0).look()
+    counts = taken.counts
     return {
         "grid": found.grid,
-        **{state: sum(each[state] for each in counts.values()) for state in STATUSES},
+        **{state: total(counts, state) for state in STATUSES},
         "stages": {stage: {state: each[state] for state in STATUSES} for stage, each in counts.items()},
-        "packs": packs,
-        "failures": [_failure_data(found, store, run) for run, state in states.items() if state == "failed"],
+        "packs": [_pack_data(beat) for beat in taken.beats],
+        "nodes": [node.data() for node in taken.nodes],
+        "unattributed": taken.num_unattributed,
+        "failures": [_failure_data(found.runs[failure.run_id], store, failure) for failure in taken.failures],
+        "failure_classes": [each.data() for each in taken.failure_classes],
     }
 
 
-def _failure_data(found: Plan, store: Store, run: str) -> dict[str, str]:
-    spec = found.runs[run]
-    failure = store.failure(spec)
+def _pack_data(beat: Heartbeat) -> dict[str, Any]:
     return {
-        "run_id": run,
+        "pack": beat.pack,
+        "host": beat.host,
+        "process": beat.process,
+        "step": beat.step,
+        "num_steps": beat.num_steps,
+    }
+
+
+def _failure_data(spec: Spec, store: Store, failure: Failure) -> dict[str, str]:
+    return {
+        "run_id": failure.run_id,
         "stage": specs.stage(spec),
         "error": failure.error,
         "message": failure.message,

@@ -9,6 +9,7 @@ stage, a precision and a device; cost_fit.py makes them follow the packs that a 
 """
 
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -102,12 +103,14 @@ class CostModel:
     """The coefficients of a device by stage and precision, and the seconds around the packs.
 
     `basis` says what they rest on: finished packs (measured), a matrix product timed now (calibrated), or a table
-    (assumed). `donor_shares` are by num_epochs and patience. `begin` are the seconds until the first pack trains, `end`
-    those after the last one and `end_of_run` its share for each run, `hand_over` those between two packs of a worker.
+    (assumed); `num_packs` is how many finished packs of a stage and precision were seen. `donor_shares` are by
+    num_epochs and patience. `begin` are the seconds until the first pack trains, `end` those after the last one and
+    `end_of_run` its share for each run, `hand_over` those between two packs of a worker.
     """
 
     basis: Basis
     coefficients: Mapping[tuple[Stage, Precision], Coefficients]
+    num_packs: Mapping[tuple[Stage, Precision], int] = field(default_factory=dict)
     donor_shares: Mapping[tuple[int, int], Shares] = field(default_factory=dict)
     begin: float
     end: float
@@ -127,6 +130,15 @@ class CostModel:
     def may_stop_early(self, spec: Spec) -> bool:
         """Whether a run may be done before its last epoch and nothing is known of how early."""
         return isinstance(spec, Donor) and spec.patience < spec.num_epochs and patience(spec) not in self.donor_shares
+
+    def at_least(self, spec: Spec) -> Price:
+        """What packs of the run's shape cost if it stops as early as it can, where nothing is known of how early."""
+        if not self.may_stop_early(spec):
+            return self.price(spec)
+        assert isinstance(spec, Donor)
+        share = (spec.patience + 1) / spec.num_epochs
+        earliest = {patience(spec): Shares(mean=share, longest=share)}
+        return replace(self, donor_shares={**self.donor_shares, **earliest}).price(spec)
 
     def _shares(self, spec: Spec) -> Shares:
         known = self.donor_shares.get(patience(spec)) if isinstance(spec, Donor) else None
@@ -235,8 +247,13 @@ SECONDS_OF_A_PASS = 1.5e-4
 
 def gpu_model(name: str) -> CostModel | None:
     """The model of a card by its name, assumed until packs have been computed on one; None if it is not in GPUS."""
-    peaks = next((each for part, each in GPUS.items() if part in name), None)
-    return None if peaks is None else _gpu_model(*peaks)
+    card = card_of(name)
+    return None if card is None else _gpu_model(*GPUS[card])
+
+
+def card_of(name: str) -> str | None:
+    """The card of GPUS that a device's name tells; an L40 is no L4."""
+    return next((card for card in GPUS if re.search(rf"{card}(?!\d)", name)), None)
 
 
 def unknown_gpu_model() -> CostModel:

@@ -53,6 +53,7 @@ def fitted(model: CostModel, records: Iterable[tuple[Spec, RunRecord]], *, devic
     return replace(
         shared.scaled(slower) if device == CPU else shared,
         basis="measured",
+        num_packs={key: len(each) for key, each in seen.items()},
         coefficients={key: fits.get(key) or each.scaled(slower) for key, each in model.coefficients.items()},
     )
 

@@ -214,19 +214,24 @@ def _parent(spec: Spec, missing: Mapping[str, Spec]) -> str | None:
 
 
 def _stale(missing: Mapping[str, Spec], finished: Collection[str]) -> dict[str, str]:
-    now = current_versions()
-    if not finished or max(now) == 1:
+    earlier = earlier_versions()
+    if not finished or not earlier:
         return {}
-    earlier = [versions for versions in product(*(range(1, last + 1) for last in now)) if versions != now]
     found = {}
     for key, spec in missing.items():
         for versions in earlier:
             if run_id_at(spec, versions) in finished:
-                found[key] = _reason(spec, versions)
+                found[key] = changes_since(spec, versions)
     return found
 
 
-def _reason(spec: Spec, versions: tuple[int, ...]) -> str:
+def earlier_versions() -> list[tuple[int, ...]]:
+    """All versions of donor, mask and transfer together that there have been before the current ones."""
+    now = current_versions()
+    return [versions for versions in product(*(range(1, last + 1) for last in now)) if versions != now]
+
+
+def changes_since(spec: Spec, versions: tuple[int, ...]) -> str:
     """Why a run computed at these versions is stale: the changes since, of its own stage and its ancestors'."""
     reasons = []
     for ancestor in specs.lineage(spec):

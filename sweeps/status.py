@@ -1,9 +1,33 @@
-"""What became of a planned run."""
+"""What became of the runs of a plan: the state of each, counts by stage, and their failures by class."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from subind.results import Status
+from subind import spec as specs
+from subind.results import Failure, Status
+from subind.spec import STAGES, Stage
 from sweeps.plan import Plan
+
+LONGEST_EXAMPLE = 200
+"""Letters of a message that stands for its class."""
+
+StageCounts = dict[Stage, Counter[Status]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureClass:
+    """Failures with one error: how many runs have it, and one of them with the first line of its message."""
+
+    error: str
+    num_runs: int
+    run_id: str
+    example: str
+
+    def data(self) -> dict[str, Any]:
+        """The class as JSON data."""
+        return {"error": self.error, "runs": self.num_runs, "run_id": self.run_id, "example": self.example}
 
 
 def status(plan: Plan, run: str, running: Collection[str]) -> Status:
@@ -15,3 +39,42 @@ def status(plan: Plan, run: str, running: Collection[str]) -> Status:
     if run in plan.failed:
         return "failed"
     return "blocked" if run in plan.blocked else "missing"
+
+
+def states(plan: Plan, running: Collection[str]) -> dict[str, Status]:
+    """The state of every planned run, by id; `running` are those that a living worker computes."""
+    return {run: status(plan, run, running) for run in plan.runs}
+
+
+def stage_counts(plan: Plan, of_runs: Mapping[str, Status]) -> StageCounts:
+    """How many runs of each stage are in each state."""
+    counts: StageCounts = {stage: Counter() for stage in STAGES}
+    for run, state in of_runs.items():
+        counts[specs.stage(plan.runs[run])][state] += 1
+    return counts
+
+
+def total(counts: StageCounts, state: Status) -> int:
+    """How many runs of all stages are in the state."""
+    return sum(each[state] for each in counts.values())
+
+
+def failure_classes(failures: Iterable[Failure]) -> tuple[FailureClass, ...]:
+    """The failures by their error, the most frequent first; the example is that of the lowest run id."""
+    by_error: dict[str, list[Failure]] = {}
+    for failure in failures:
+        by_error.setdefault(failure.error, []).append(failure)
+    found = [_failure_class(error, several) for error, several in by_error.items()]
+    return tuple(sorted(found, key=lambda each: (-each.num_runs, each.error)))
+
+
+def _failure_class(error: str, several: list[Failure]) -> FailureClass:
+    first = min(several, key=lambda each: each.run_id)
+    lines = first.message.strip().splitlines() or [""]
+    return FailureClass(
+        error=error, num_runs=len(several), run_id=first.run_id, example=_shortened(lines[0], LONGEST_EXAMPLE)
+    )
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

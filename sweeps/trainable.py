@@ -28,13 +28,11 @@ from subind.results import Failure, Provenance, RunRecord
 from subind.spec import Donor, ImportedWeights, Mask, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training import Finished, Progress, Runtime, Saved
+from sweeps.checkpoint_state import STATE
 from sweeps.sources import check_sources
 
 REPORT_SECONDS = 2.0
 """How often a worker tells the driver how far it is."""
-
-STATE = "__state__"
-"""The key of a checkpoint under which its JSON state stands, as bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,14 @@
-"""Commands that read the store: how far a grid is, its rows, its report."""
+"""Commands that read the store: a grid's rows and its report."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from subind.listing import Listing
-from subind.spec import STAGES
 from subind.store import Store
 from sweeps import commands, grids
-from sweeps.cli.app import AsJson, GridName, Rows, StorePath, Where, app, out
+from sweeps.cli.app import GridName, Rows, StorePath, Where, app, out
 from sweeps.commands import Request
 from sweeps.plan import Plan
 
@@ -46,29 +43,6 @@ def _report(rows: Path, output: Path) -> None:
     from analysis.report import write_report
 
     out.print(f"report: {write_report(rows, output)}")
-
-
-@app.command("status")
-def status_command(grid: GridName, where: Where = None, store: StorePath = "store", as_json: AsJson = False) -> None:
-    """Say how far a grid is: finished, running, failed, blocked and missing runs, and why the failed ones failed."""
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened = request.opened()
-    data = commands.status_data(commands.accounted(request, opened), opened)
-    if as_json:
-        print(json.dumps(data))
-        return
-    table = Table(box=None, pad_edge=False)
-    states = ("finished", "running", "failed", "blocked", "missing")
-    for name in ("stage", *states):
-        table.add_column(name, justify="left" if name == "stage" else "right")
-    for stage in STAGES:
-        table.add_row(stage, *(str(data["stages"][stage][state]) for state in states))
-    table.add_row("all", *(str(data[state]) for state in states))
-    out.print(table)
-    for pack in data["packs"]:
-        place = f"{pack['pack']} on {pack['host']} (process {pack['process']})"
-        out.print(f"{place}: step {pack['step']} of {pack['num_steps']}")
-    print_failures(data)
 
 
 @app.command("export")

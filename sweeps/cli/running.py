@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from subind.spec import STAGES, Stage
 from subind.store import Store
 from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
+from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.reading import print_failures, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
@@ -32,15 +34,28 @@ def plan_command(
     where: Where = None,
     store: StorePath = "store",
     device: Device = "auto",
+    cost: Annotated[bool, typer.Option("--cost", help="Say what it costs in device-hours and money.")] = False,
+    prices: Annotated[
+        Path | None, typer.Option(help="A CSV of prices for --cost. The default is sweeps/prices.csv.")
+    ] = None,
+    device_name: Annotated[
+        str | None, typer.Option(help="Plan for devices that are not at hand: cpu, or a card such as 'NVIDIA L4'.")
+    ] = None,
+    num_devices: Annotated[int | None, typer.Option(help="How many devices of --device-name.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run would do: how many runs are missing, in how many packs, and how long they take at most."""
+    """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
-    made = prepared(request, request.opened(), available_workers(device))
+    opened = request.opened()
+    made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
+    bill = cost_of(made, opened, prices) if cost else None
     if as_json:
-        print(json.dumps(commands.plan_data(made.plan, made.forecast)))
+        data = commands.plan_data(made.plan, made.forecast)
+        print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
         return
     _print_plan(made)
+    if bill is not None:
+        print_cost(made.plan, *bill)
 
 
 def _print_plan(made: Prepared) -> None:

@@ -2,41 +2,17 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from subind import fingerprint
 from sweeps import grids
-from sweeps.cli.__main__ import main
 from sweeps.plan import Plan
 from tests.subind.records import small_failure
+from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, runs, store_with, written_grid
-
-Answer = tuple[int, str, str]
-Call = Callable[..., Answer]
-
-
-@pytest.fixture
-def subind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs the command in an empty folder; gives exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["subind", *arguments])
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as ending:
-            status = ending.code
-        told = capsys.readouterr()
-        return int(status or 0), told.out, told.err
-
-    return call
 
 
 @pytest.fixture
@@ -114,8 +90,8 @@ def test_status_names_the_error_and_the_path_of_its_traceback(subind: Call, grid
 def test_status_counts_by_stage_and_in_all(subind: Call, grid: str, tmp_path: Path) -> None:
     store_with(tmp_path, *runs(0))
     _, out, _ = subind("status", grid)
-    assert re.search(r"transfer +4 +0 +0 +0 +4\n", out)
-    assert re.search(r"all +6 +0 +0 +0 +6\n", out)
+    assert re.search(r"transfer +4 +0 +0 +0 +4 +50 %\n", out)
+    assert re.search(r"all +6 +0 +0 +0 +6 +50 %\n", out)
 
 
 # ---- export, report, run

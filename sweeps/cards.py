@@ -1,0 +1,45 @@
+"""Workers on devices that are not at hand, to forecast what a grid would take there."""
+
+import re
+from math import inf
+
+from sweeps.cost import CPU, GPUS, card_of
+from sweeps.workers import Workers
+
+GIGABYTES = {
+    "H200": 141,
+    "H100 PCIe": 80,
+    "H100": 80,
+    "A100": 40,
+    "L40S": 48,
+    "L4": 24,
+    "A10": 24,
+    "V100": 16,
+    "T4": 16,
+    "RTX 4090": 24,
+    "RTX 3090": 24,
+}
+"""Makers' memory of the cards of GPUS; a size in a card's name goes before."""
+
+
+def imagined_workers(name: str, *, num_devices: int) -> Workers:
+    """One worker on each of so many devices of that name, `cpu` for cores.
+
+    Of a card that is not in GPUS nothing is known but what packs of the store tell, and its memory is taken for
+    unbounded, as is that of cores.
+    """
+    if name == CPU:
+        return Workers(device="cpu", num_workers=num_devices)
+    return Workers(device="cuda", num_workers=num_devices, name=name, free_bytes=_bytes(name))
+
+
+def known_cards() -> str:
+    """The cards that a forecast knows without a run on them, as text."""
+    return ", ".join(GPUS)
+
+
+def _bytes(name: str) -> float:
+    if told := re.search(r"(\d+) ?GB", name):
+        return 1e9 * int(told[1])
+    card = card_of(name)
+    return inf if card is None else 1e9 * GIGABYTES[card]

@@ -1,0 +1,184 @@
+"""The command `why`: one run, its state, and what has led to it."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from sweeps import grids
+from sweeps.cli.app import AsJson, Device, StorePath, app, out
+from sweeps.commands import Request
+from sweeps.display import duration
+from sweeps.explanation import (
+    Computed,
+    Explainer,
+    Explanation,
+    PlannedPack,
+    Similar,
+    num_descendants,
+    planned_pack,
+)
+from sweeps.finding import meant_run, planned_runs, stored_runs, with_spec
+from sweeps.preparation import prepared
+from sweeps.workers import available_workers
+
+LINES_OF_A_TRACEBACK = 8
+MOST_DIFFERENCES = 5
+
+HIDDEN = frozenset({"run_id", "stage", "parent_id", "rivals"})
+"""Columns that the explanation tells elsewhere, or that hardly distinguish runs."""
+
+
+@app.command("why")
+def why_command(
+    run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or the name or path of its folder.")],
+    grid: Annotated[
+        str, typer.Argument(help="The grid that plans it. The default is every named grid, and what the store holds.")
+    ] = "",
+    *,
+    store: StorePath = "store",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Explain one run: its state and why, its parents, its failure, checkpoint and worker, and the pack to run it."""
+    names = (grid,) if grid else grids.NAMES
+    opened = Request(grid=grid, where=(), store=store).opened()
+    planned = planned_runs(names)
+    known = planned if grid else {**stored_runs(opened), **planned}
+    found = with_spec(meant_run(run, known), opened)
+    made = Explainer(opened).explained(found)
+    packs: list[PlannedPack] = []
+    if made.state == "missing":
+        plans = (
+            prepared(Request(grid=name, where=(), store=store), opened, available_workers(device))
+            for name in found.grids
+        )
+        packs = [pack for plan in plans if (pack := planned_pack(made.run, plan)) is not None]
+    runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
+    number = num_descendants(runs, made.run)
+    if as_json:
+        print(json.dumps({**made.data(), "packs": [pack.data() for pack in packs], "num_descendants": number}))
+        return
+    for name, text in _lines(made, packs, number):
+        out.print(f"{name:<11}{text}")
+
+
+def _lines(made: Explanation, packs: list[PlannedPack], number: int) -> Iterator[tuple[str, str]]:
+    """What is told of a run: a word, and a text; the word is empty where a text goes on."""
+    yield made.stage, f"{made.folder}{' of ' + ', '.join(made.grids) if made.grids else ''}"
+    yield "state", _state(made)
+    if made.columns:
+        yield "spec", ", ".join(f"{name} {value}" for name, value in made.columns.items() if name not in HIDDEN)
+    yield "folder", made.path
+    if made.computed is not None:
+        yield from _computed(made.computed)
+    yield from _failure(made)
+    if made.similar is not None:
+        yield from _similar(made.similar)
+    yield from _traces(made)
+    for pack in packs:
+        yield "plan", _pack(pack)
+    yield from _ancestors(made.parents)
+    if number:
+        yield "children", f"{number} runs descend from it"
+    if made.note:
+        yield "note", made.note
+
+
+def _state(made: Explanation) -> str:
+    """The state with its reason."""
+    match made.state:
+        case "finished" if made.stale is not None:
+            return f"finished, but outdated: {made.stale.reason}; the same spec is now run {made.stale.by_current}"
+        case "finished" | "running":
+            return made.state
+        case "failed":
+            assert made.failure is not None
+            return f"failed: {made.failure.error}: {_first_line(made.failure.message)}"
+        case "blocked":
+            return f"blocked: it descends from run {made.blocked_by}, which has failed"
+        case "missing" if made.stale is not None:
+            return f"missing: stale, for the store has it as run {made.stale.run}, and since then: {made.stale.reason}"
+        case "missing":
+            waiting = [parent for parent in made.parents if parent.state != "finished"]
+            return f"missing: it waits for its {waiting[0].stage}" if waiting else "missing: not computed yet"
+
+
+def _computed(found: Computed) -> Iterator[tuple[str, str]]:
+    code = f"commit {found.commit[:10]}{' with changes' if found.dirty else ''}" if found.commit else "no commit"
+    pack = "alone" if found.pack_size == 1 else f"in a pack of {found.pack_size}"
+    when = f"from {found.started}, {duration(found.seconds)} on {found.host} ({found.device})"
+    yield "computed", f"{when} {pack}, {found.num_epochs} epochs, {code}"
+    if found.measurements:
+        yield "result", ", ".join(f"{name} {value:.4g}" for name, value in found.measurements.items())
+
+
+def _failure(made: Explanation) -> Iterator[tuple[str, str]]:
+    failure = made.failure
+    if failure is None:
+        return
+    pack = f"in a pack of {len(failure.pack)}" if len(failure.pack) > 1 else "alone"
+    yield "failed", f"{failure.time} on {failure.host} {pack}, attempts: {failure.attempts}"
+    yield "traceback", f"{made.traceback_path}, which ends with"
+    for line in failure.traceback.rstrip().splitlines()[-LINES_OF_A_TRACEBACK:]:
+        yield "", f"| {line}"
+
+
+def _similar(similar: Similar) -> Iterator[tuple[str, str]]:
+    first, *others = (
+        f"{each.field} is {each.there} there and {each.here} here" for each in similar.differences[:MOST_DIFFERENCES]
+    )
+    yield "compare", f"run {similar.run} of that name is finished, but {first}"
+    yield from (("", other) for other in others)
+    if len(similar.differences) > MOST_DIFFERENCES:
+        yield "", f"and {len(similar.differences) - MOST_DIFFERENCES} more fields differ"
+
+
+def _traces(made: Explanation) -> Iterator[tuple[str, str]]:
+    """A worker that computes it, and a checkpoint that holds it."""
+    if made.worker is not None:
+        beat, silent = made.worker, duration(made.seconds_silent)
+        step = f"epoch {beat.epoch}, step {beat.step} of {beat.num_steps}"
+        yield (
+            "worker",
+            f"{beat.host}, process {beat.process}: {beat.pack} of {len(beat.runs)} runs, {step}, heard {silent} ago",
+        )
+    if made.checkpoint is not None:
+        found = made.checkpoint
+        far = "not readable" if found.epoch is None else f"in epoch {found.epoch} after {found.step} steps"
+        size = "" if found.num_bytes is None else f", {found.num_bytes / 1e6:.1f} MB"
+        age = "" if found.seconds_old is None else f", {duration(found.seconds_old)} old"
+        yield "checkpoint", f"of {found.pack}, {far}{size}{age}"
+
+
+def _pack(pack: PlannedPack) -> str:
+    when = (
+        f", trains from {duration(pack.starts)} to {duration(pack.ends)} after the start" if pack.has_forecast else ""
+    )
+    runs = "it alone" if pack.num_runs == 1 else f"{pack.num_runs} runs"
+    return f"{pack.pack} of {pack.grid}: {runs}, number {pack.place} of {pack.num_packs} in line{when}"
+
+
+def _ancestors(parents: tuple[Explanation, ...], depth: int = 0) -> Iterator[tuple[str, str]]:
+    """A line for each run that it descends from, indented by how far away that is."""
+    for parent in parents:
+        name = "" if depth else "from"
+        yield name, f"{'   ' * depth}{'└─ ' if depth else ''}{parent.stage} {parent.folder}: {_in_short(parent)}"
+        yield from _ancestors(parent.parents, depth + 1)
+
+
+def _in_short(made: Explanation) -> str:
+    """The state of a parent with the one thing that matters about it."""
+    if made.computed is not None:
+        found = made.computed
+        return f"finished, from {found.started}, {duration(found.seconds)} on {found.host}"
+    if made.worker is not None:
+        return f"running on {made.worker.host}, step {made.worker.step} of {made.worker.num_steps}"
+    if made.failure is not None:
+        return f"{_state(made)}; traceback in {made.traceback_path}"
+    return _state(made)
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0]

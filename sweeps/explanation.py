@@ -1,0 +1,319 @@
+"""Why a run is as it is: its state, what it descends from, and the traces that it has left in a store."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import fsspec
+import orjson
+
+from subind import spec as specs
+from subind.fingerprint import encoded, run_id, run_id_at
+from subind.results import MEASURED_COLUMNS, Failure, RunRecord, Status
+from subind.spec import Spec, Stage
+from subind.store import Heartbeat, Store
+from sweeps.cells import planned_columns
+from sweeps.checkpoint_state import CheckpointState, checkpoint_state
+from sweeps.finding import Known, folder_name, runs_path, stored_runs
+from sweeps.plan import Plan, accounts, changes_since, descendants, earlier_versions
+from sweeps.preparation import Prepared
+from sweeps.status import status
+
+MOST_SIMILAR = 20
+"""Records of like-named runs that are read to find the one that differs least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """When and where a finished run was computed, and what came out; `seconds` are those of its whole pack."""
+
+    started: str
+    seconds: float
+    host: str
+    device: str
+    pack_size: int
+    commit: str
+    dirty: bool
+    num_epochs: int
+    measurements: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A field in which a stored run differs, with its value here and there; "absent" where it is not."""
+
+    field: str
+    here: str
+    there: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """A finished run of the store whose folder has the same name but for the id."""
+
+    run: str
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """The store holds the run under an earlier version of its stages: its id of then, and what has changed since.
+
+    `by_current` is the id that the same spec has now, if it is the explained run that is the old one.
+    """
+
+    run: str
+    reason: str
+    by_current: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPack:
+    """The pack that would compute the run: its place in line, its runs, and when it would train, in seconds."""
+
+    grid: str
+    pack: str
+    place: int
+    num_packs: int
+    num_runs: int
+    starts: float
+    ends: float
+    has_forecast: bool
+
+    def data(self) -> dict[str, Any]:
+        """The pack as JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A run, its state and why; what does not apply is None or empty. `parents` are explained likewise.
+
+    `failure` is its own; `blocked_by` names the failed run that it descends from.
+    """
+
+    run: str
+    stage: Stage
+    folder: str
+    path: str
+    state: Status
+    grids: tuple[str, ...]
+    columns: Mapping[str, Any]
+    computed: Computed | None = None
+    failure: Failure | None = None
+    traceback_path: str = ""
+    blocked_by: str = ""
+    stale: Stale | None = None
+    similar: Similar | None = None
+    worker: Heartbeat | None = None
+    seconds_silent: float | None = None
+    checkpoint: CheckpointState | None = None
+    note: str = ""
+    parents: tuple["Explanation", ...] = ()
+
+    def data(self) -> dict[str, Any]:
+        """The explanation as JSON data."""
+        return asdict(self)
+
+
+class Explainer:
+    """Explains runs of a store as it is now."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stored = stored_runs(store)
+        self._listing = store.listing()
+        self._beats = store.heartbeats()
+        self._checkpoints = store.checkpoints()
+
+    def explained(self, found: Known) -> Explanation:
+        """The run with its traces; of one whose spec is not known, what its folder tells."""
+        if found.spec is None:
+            return self._by_folder(found)
+        if run_id(found.spec) != found.run:
+            return self._outdated(found, found.spec)
+        plan = accounts("", [found.spec], finished=self._listing.finished.keys(), failed=self._listing.failed)
+        made = self._lineage(found.spec, plan)
+        return replace(made, grids=found.grids)
+
+    def _lineage(self, spec: Spec, plan: Plan) -> Explanation:
+        """The run and, within it, what it descends from."""
+        run, parents = run_id(spec), tuple(self._lineage(parent, plan) for parent in specs.parents(spec))
+        beat = next((beat for beat in self._beats if run in beat.runs), None)
+        state = status(plan, run, () if beat is None else beat.runs)
+        record = self._store.record(spec) if state == "finished" else None
+        failure = self._store.failure(spec) if run in plan.failed and state != "finished" else None
+        return Explanation(
+            run=run,
+            stage=specs.stage(spec),
+            folder=folder_name(spec),
+            path=self._store.folder(spec),
+            state=state,
+            grids=(),
+            columns=planned_columns(spec),
+            computed=None if record is None else _computed(record),
+            failure=failure,
+            traceback_path=self._store.failure_path(spec) if failure else "",
+            blocked_by=_failed_ancestor(parents) if state == "blocked" else "",
+            stale=None if record is not None else self._stale(spec),
+            similar=None if record is not None else self._similar(spec),
+            worker=beat,
+            seconds_silent=None if beat is None else max(0.0, time.time() - beat.time),
+            checkpoint=self._checkpoint(run),
+            parents=parents,
+        )
+
+    # ---- what stands elsewhere
+
+    def _stale(self, spec: Spec) -> Stale | None:
+        for versions in reversed(earlier_versions()):
+            before = run_id_at(spec, versions)
+            if before in self._listing.finished:
+                return Stale(run=before, reason=changes_since(spec, versions))
+        return None
+
+    def _similar(self, spec: Spec) -> Similar | None:
+        """The finished run with the same folder name but for the id that differs in the fewest fields."""
+        run, begin = run_id(spec), folder_name(spec).removesuffix(run_id(spec))
+        names = [
+            each
+            for each in self._stored.values()
+            if each.folder == begin + each.run and each.run != run and each.stage == specs.stage(spec)
+        ]
+        here, found = _flat(encoded(spec)), []
+        for each in names[:MOST_SIMILAR]:
+            try:
+                record = self._store.record_in(f"{runs_path(self._store)}/{each.stage}/{each.folder}", each.run)
+            except (OSError, ValueError):
+                continue
+            if differences := _differences(here, _flat(record.spec)):
+                found.append(Similar(run=each.run, differences=differences))
+        return min(found, key=lambda each: len(each.differences), default=None)
+
+    def _checkpoint(self, run: str) -> CheckpointState | None:
+        for each in self._checkpoints:
+            if run in each.runs:
+                try:
+                    return checkpoint_state(self._store, each.pack)
+                except FileNotFoundError:
+                    return None
+        return None
+
+    # ---- runs that no grid plans
+
+    def _outdated(self, found: Known, spec: Spec) -> Explanation:
+        """A finished run of an earlier version."""
+        path = f"{runs_path(self._store)}/{found.stage}/{found.folder}"
+        reasons = [changes_since(spec, each) for each in earlier_versions() if run_id_at(spec, each) == found.run]
+        reason = reasons[0] if reasons else "its spec was written by other code than this"
+        return Explanation(
+            run=found.run,
+            stage=found.stage,
+            folder=found.folder,
+            path=path,
+            state="finished",
+            grids=found.grids,
+            columns={**planned_columns(spec), "run_id": found.run},
+            computed=_computed(self._store.record_in(path, found.run)),
+            stale=Stale(run=found.run, reason=reason, by_current=run_id(spec)),
+        )
+
+    def _by_folder(self, found: Known) -> Explanation:
+        """A run without a readable record that no known grid plans."""
+        path = f"{runs_path(self._store)}/{found.stage}/{found.folder}"
+        failure = self._failure_in(path)
+        beat = next((beat for beat in self._beats if found.run in beat.runs), None)
+        state: Status = "running" if beat is not None else "failed" if failure is not None else "missing"
+        return Explanation(
+            run=found.run,
+            stage=found.stage,
+            folder=found.folder,
+            path=path,
+            state=state,
+            grids=(),
+            columns={},
+            failure=failure,
+            traceback_path=f"{path}/failure.json" if failure else "",
+            worker=beat,
+            seconds_silent=None if beat is None else max(0.0, time.time() - beat.time),
+            checkpoint=self._checkpoint(found.run),
+            note="its folder has no readable record, so its spec is not known: name the grid that plans it",
+        )
+
+    def _failure_in(self, path: str) -> Failure | None:
+        files, _ = fsspec.core.url_to_fs(self._store.url)
+        source = f"{path}/failure.json"
+        try:
+            return Failure.from_data(orjson.loads(files.cat_file(source)), source=source)
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+def _computed(record: RunRecord) -> Computed:
+    made = record.provenance
+    return Computed(
+        started=made.started,
+        seconds=made.seconds,
+        host=made.host,
+        device=made.device,
+        pack_size=made.pack_size,
+        commit=made.commit,
+        dirty=made.dirty,
+        num_epochs=len(record.curves.get("epoch", [])),
+        measurements={name: record.measurements[name] for name in MEASURED_COLUMNS if name in record.measurements},
+    )
+
+
+def _failed_ancestor(parents: tuple[Explanation, ...]) -> str:
+    """The id of the failed run among those that a run descends from."""
+    for parent in parents:
+        if parent.failure is not None:
+            return parent.run
+        if found := _failed_ancestor(parent.parents):
+            return found
+    return ""
+
+
+def _flat(data: Any, path: str = "") -> dict[str, str]:
+    """JSON data as values by their path; an empty list is a value."""
+    match data:
+        case Mapping():
+            items = [(f"{path}.{name}" if path else str(name), value) for name, value in data.items()]
+        case list() | tuple() if data:
+            items = [(f"{path}[{place}]", value) for place, value in enumerate(data)]
+        case _:
+            return {path: orjson.dumps(data).decode()}
+    return {name: text for inner, value in items for name, text in _flat(value, inner).items()}
+
+
+def _differences(here: Mapping[str, str], there: Mapping[str, str]) -> tuple[Difference, ...]:
+    fields = [*here, *(name for name in there if name not in here)]
+    return tuple(
+        Difference(field=name, here=here.get(name, "absent"), there=there.get(name, "absent"))
+        for name in fields
+        if here.get(name) != there.get(name)
+    )
+
+
+def num_descendants(runs: Mapping[str, Spec], run: str) -> int:
+    """How many of the runs descend from the run."""
+    return len(descendants(runs, {run}))
+
+
+def planned_pack(run: str, made: Prepared) -> PlannedPack | None:
+    """The pack of a plan that would compute the run."""
+    times = made.plan.schedule
+    for place, pack in enumerate(made.plan.packs):
+        if run in pack.runs:
+            return PlannedPack(
+                grid=made.plan.grid,
+                pack=pack.name,
+                place=place + 1,
+                num_packs=len(made.plan.packs),
+                num_runs=len(pack.specs),
+                starts=times.starts[place],
+                ends=times.ends[place],
+                has_forecast=made.forecast is not None,
+            )
+    return None

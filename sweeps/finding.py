@@ -1,0 +1,142 @@
+"""Which run a person means: by its id, the beginning of it, or the name of its folder, in grids and in the store."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+import fsspec
+
+from subind import spec as specs
+from subind.fingerprint import ID_LENGTH, decode, run_id
+from subind.spec import STAGES, Spec, Stage
+from subind.store import Store, slug
+from sweeps import grids
+from sweeps.plan import with_parents
+
+MOST_MATCHES = 4
+"""So many of several matches are told."""
+
+FILES = ("record.json", "failure.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A run: its id, the name of its folder, the grids that plan it, and its spec, None if only a folder tells of it.
+
+    A folder whose record is of an earlier version has the id of then, and a spec whose id is another now.
+    """
+
+    run: str
+    stage: Stage
+    folder: str
+    grids: tuple[str, ...] = ()
+    spec: Spec | None = None
+
+    def __str__(self) -> str:
+        return f"{self.run} ({self.stage} {self.folder.rpartition('-')[0]})"
+
+
+def folder_name(spec: Spec) -> str:
+    """The name of the run's folder in any store."""
+    return f"{slug(spec)}-{run_id(spec)}"
+
+
+def planned_runs(names: Iterable[str]) -> dict[str, Known]:
+    """All runs of the grids, by id. Raises ValueError for an unknown grid."""
+    found: dict[str, Known] = {}
+    for name in names:
+        for run, spec in with_parents(grids.grid(name)).items():
+            before = found.get(run)
+            of = (*before.grids, name) if before else (name,)
+            found[run] = Known(run=run, stage=specs.stage(spec), folder=folder_name(spec), grids=of, spec=spec)
+    return found
+
+
+def stored_runs(store: Store) -> dict[str, Known]:
+    """All runs of which the store has a folder, by id, by three listings."""
+    files, root = fsspec.core.url_to_fs(f"{store.url.rstrip('/')}/runs")
+    found = {}
+    for stage in STAGES:
+        try:
+            paths = files.ls(f"{root}/{stage}", detail=False, refresh=True)
+        except FileNotFoundError:
+            continue
+        for path in paths:
+            name = str(path).rstrip("/").rpartition("/")[2]
+            run = name.rpartition("-")[2]
+            found[run] = Known(run=run, stage=stage, folder=name)
+    return found
+
+
+def meant_run(text: str, known: Mapping[str, Known]) -> Known:
+    """The one of the runs that a text means: an id or the beginning of one, or the name or path of a folder.
+
+    Raises ValueError, with the nearest matches, if it is none of them or several.
+    """
+    stage, name = _folder_parts(text)
+    if stage in STAGES:
+        known = {run: each for run, each in known.items() if each.stage == stage}
+    if name in known:
+        return known[name]
+    found = [each for each in known.values() if each.run.startswith(name.lower())] if _is_hexadecimal(name) else []
+    found = found or [each for each in known.values() if each.folder.startswith(name)]
+    if not name or not found:
+        raise ValueError(f"RUN is {text!r}: no run has that id or folder{_nearest(name, known)}")
+    if len(found) > 1:
+        told = ", ".join(map(str, found[:MOST_MATCHES]))
+        more = f" and {len(found) - MOST_MATCHES} more" if len(found) > MOST_MATCHES else ""
+        raise ValueError(f"RUN is {text!r}: {len(found)} runs begin with it, {told}{more}; give more of the id")
+    return found[0]
+
+
+def with_spec(found: Known, store: Store) -> Known:
+    """The run with the spec of its record, if it has a record that can be read and no spec yet."""
+    if found.spec is not None:
+        return found
+    try:
+        record = store.record_in(f"{runs_path(store)}/{found.stage}/{found.folder}", found.run)
+        return replace(found, spec=decode(record.spec))
+    except (OSError, ValueError):
+        return found
+
+
+def runs_path(store: Store) -> str:
+    """Where the store's runs are, as a path of its file system."""
+    _, root = fsspec.core.url_to_fs(store.url)
+    return f"{root.rstrip('/')}/runs"
+
+
+def _folder_parts(text: str) -> tuple[str, str]:
+    """Of a path the part that names the run's folder, and the one before it, which may be a stage."""
+    parts = ["", *(part for part in text.strip().split("/") if part)]
+    if len(parts) > 2 and parts[-1] in FILES:
+        parts.pop()
+    return ("", parts[-1]) if len(parts) < 2 else (parts[-2], parts[-1])
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-fA-F]+", text) is not None
+
+
+def _nearest(name: str, known: Mapping[str, Known]) -> str:
+    """The runs whose ids, or whose folders as far as the text goes, are most like it, as the end of a sentence."""
+    if _is_hexadecimal(name):
+        close = get_close_matches(name.lower(), known, n=MOST_MATCHES) or _longest_beginning(name, known)
+    elif not name:
+        close = []
+    else:
+        beginnings = {each.folder[: len(name)]: run for run, each in known.items()}
+        close = [beginnings[each] for each in get_close_matches(name, beginnings, n=MOST_MATCHES)]
+    if not close:
+        return f" (of {len(known)}); give a GRID, or --store" if known else "; give a GRID, or --store"
+    return f"; nearest are {', '.join(str(known[run]) for run in close)}"
+
+
+def _longest_beginning(name: str, known: Mapping[str, Known]) -> list[str]:
+    """The runs that share the most letters of the beginning, if they share more than two."""
+    for length in range(min(len(name), ID_LENGTH) - 1, 2, -1):
+        found = [run for run in known if run.startswith(name[:length].lower())]
+        if found:
+            return found[:MOST_MATCHES]
+    return []

@@ -1,0 +1,223 @@
+"""What a plan costs, against sums made by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from subind.store import Store
+from sweeps.bill import Amount, bill, spent
+from sweeps.cards import imagined_workers
+from sweeps.commands import Request, accounted
+from sweeps.cost import card_of, gpu_model
+from sweeps.forecast import Forecast, StageForecast
+from sweeps.grids import protocol
+from sweeps.preparation import Prepared, prepared
+from sweeps.prices import Offer
+from sweeps.workers import Workers
+from tests.sweeps.fabricated_grid import donor, exportable_record, runs, store_with, transfers, written_grid
+
+PAPER = "paper-arithmetic"
+
+MACHINE = Offer(
+    provider="me",
+    instance="box",
+    region="",
+    device="NVIDIA L4",
+    num_devices=4,
+    on_demand_usd=8.0,
+    spot_usd=2.0,
+    as_of="2026-01-31",
+    source="a letter",
+)
+
+
+def _stage(most: float, least: float | None = None) -> StageForecast:
+    return StageForecast(
+        runs=6,
+        packs=3,
+        least_replicas=2,
+        most_replicas=2,
+        worker_seconds=most,
+        least_worker_seconds=most if least is None else least,
+        basis="measured",
+        num_measured=3,
+    )
+
+
+def _forecast(*, num_workers: int = 6, sharing: int = 1, seconds: float = 1800.0) -> Forecast:
+    """Half an hour, in which donors train for 1 to 2 worker-hours, masks for half of one, transfers for none."""
+    return Forecast(
+        seconds=seconds,
+        at_most=True,
+        basis="measured",
+        num_workers=num_workers,
+        sharing=sharing,
+        gain_of_packing=1.0,
+        stages={"donor": _stage(7200.0, 3600.0), "mask": _stage(1800.0), "transfer": _stage(0.0)},
+    )
+
+
+def _prepared(folder: Path, store: Store, workers: Workers, *where: str, grid: str = "") -> Prepared:
+    return prepared(Request(grid=grid or written_grid(folder), where=where, store=store.url), store, workers)
+
+
+# ---- the bill of a forecast
+
+
+def test_hours_used_are_the_workers_hours() -> None:
+    found = bill(_forecast(), device="NVIDIA L4", offers=())
+    assert found.used_hours == Amount(least=1.5, most=2.5)
+    assert found.stages["donor"].device_hours == Amount(least=1.0, most=2.0)
+    assert found.stages["mask"].device_hours == Amount(least=0.5, most=0.5)
+
+
+def test_hours_reserved_are_those_of_all_devices_until_the_end() -> None:
+    found = bill(_forecast(), device="NVIDIA L4", offers=())
+    assert (found.num_devices, found.reserved_hours, found.idle_hours) == (6, 3.0, 0.5)
+
+
+def test_packs_that_share_a_device_share_its_hours() -> None:
+    found = bill(_forecast(sharing=2), device="NVIDIA L4", offers=())
+    assert (found.num_devices, found.reserved_hours) == (3, 1.5)
+    assert found.used_hours == Amount(least=0.75, most=1.25)
+
+
+def test_hours_used_cost_the_price_of_a_device() -> None:
+    (quote,) = bill(_forecast(), device="NVIDIA L4", offers=[MACHINE]).quotes
+    assert quote.used_on_demand == Amount(least=3.0, most=5.0)
+    assert quote.used_spot == Amount(least=0.75, most=1.25)
+
+
+def test_hours_reserved_cost_the_price_of_whole_machines() -> None:
+    (quote,) = bill(_forecast(), device="NVIDIA L4", offers=[MACHINE]).quotes
+    assert (quote.num_machines, quote.reserved_on_demand, quote.reserved_spot) == (2, 8.0, 2.0)
+
+
+def test_price_that_is_not_known_gives_no_cost() -> None:
+    (quote,) = bill(_forecast(), device="NVIDIA L4", offers=[replace(MACHINE, spot_usd=None)]).quotes
+    assert (quote.used_spot, quote.reserved_spot) == (None, None)
+
+
+# ---- from a store to the bill
+
+
+def test_hours_of_a_plan_are_those_of_its_schedule(tmp_path: Path) -> None:
+    store = store_with(tmp_path, *runs(0))
+    made = _prepared(tmp_path, store, Workers(device="cpu", num_workers=2))
+    assert made.forecast is not None
+    found, times = bill(made.forecast, device="cpu", offers=()), made.plan.schedule
+    trained = sum(end - start for start, end in zip(times.starts, times.ends, strict=True))
+    assert found.used_hours.most == pytest.approx(trained / 3600)
+    assert found.reserved_hours == pytest.approx(2 * made.forecast.seconds / 3600)
+    assert 0 < found.idle_hours < found.reserved_hours
+
+
+def test_basis_of_a_stage_is_measured_by_packs_of_the_store(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0), *transfers(0))
+    made = _prepared(tmp_path, store, Workers(device="cpu", num_workers=2))
+    assert made.forecast is not None
+    found = bill(made.forecast, device="cpu", offers=()).stages
+    assert {stage: (each.basis, each.num_measured) for stage, each in found.items()} == {
+        "donor": ("measured", 1),
+        "mask": ("scaled", 0),
+        "transfer": ("measured", 2),
+    }
+
+
+def test_donors_of_which_nothing_is_known_cost_from_their_patience_to_all_epochs(tmp_path: Path) -> None:
+    part = ("num_layers=2", "seed=0", "control=full_transfer", "num_disambiguation=10")
+    made = _prepared(tmp_path, Store(str(tmp_path)), imagined_workers("NVIDIA L4", num_devices=1), *part, grid=PAPER)
+    assert made.forecast is not None
+    found = bill(made.forecast, device="NVIDIA L4", offers=())
+    model, spec = gpu_model("NVIDIA L4"), protocol.donor(2, seed=0)
+    assert model is not None
+    price, share = model.price(spec), (spec.patience + 1) / spec.num_epochs
+    whole = price.start + price.passes + price.each
+    part_of_it = price.start + share * (price.passes + price.each)
+    assert found.stages["donor"].device_hours == Amount(
+        least=pytest.approx(part_of_it / 3600), most=pytest.approx(whole / 3600)
+    )
+    assert found.stages["transfer"].device_hours.least == found.stages["transfer"].device_hours.most
+
+
+def test_donors_of_which_something_is_known_cost_one_sum(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    stopped = protocol.donor(2, seed=7)
+    store.commit(stopped, exportable_record(stopped), {})
+    made = _prepared(tmp_path, store, Workers(device="cpu", num_workers=1), "num_layers=2", "seed=0", grid=PAPER)
+    assert made.forecast is not None
+    found = bill(made.forecast, device="cpu", offers=())
+    assert not found.at_most
+    assert found.used_hours.least == found.used_hours.most
+
+
+# ---- what is finished
+
+
+def test_spent_are_the_seconds_of_the_packs(tmp_path: Path) -> None:
+    """A donor, a mask and two packs of transfers of six seconds each: the fabricated packs are of one start."""
+    store = store_with(tmp_path, *runs(0))
+    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    found = spent(accounted(request, store), store, within_seconds=60)
+    assert (found.num_runs, found.num_packs, found.num_unread) == (6, 4, 0)
+    assert found.worker_hours == {"cpu": pytest.approx(24 / 3600)}
+
+
+def test_spent_counts_packs_that_started_within_a_second_one_by_one(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    for spec, seconds in zip(transfers(0)[::2], (6.0, 9.0), strict=True):
+        record = exportable_record(spec)
+        made = replace(record.provenance, seconds=seconds, pack_size=1)
+        store.commit(spec, replace(record, provenance=made), {})
+    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    found = spent(accounted(request, store), store, within_seconds=60)
+    assert found.worker_hours == {"cpu": pytest.approx(15 / 3600)}
+
+
+def test_spent_says_how_many_runs_there_was_no_time_for(tmp_path: Path) -> None:
+    store = store_with(tmp_path, *runs(0))
+    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    found = spent(accounted(request, store), store, within_seconds=0)
+    assert (found.num_runs, found.num_unread, found.worker_hours) == (0, 6, {})
+
+
+# ---- devices that are not at hand
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes"),
+    [
+        ("NVIDIA A100-SXM4-40GB", 40),
+        ("NVIDIA A100-SXM4-80GB", 80),
+        ("NVIDIA A100 80GB PCIe", 80),
+        ("NVIDIA H200", 141),
+        ("NVIDIA A10G", 24),
+    ],
+)
+def test_memory_of_a_card_is_that_of_its_name(name: str, gigabytes: int) -> None:
+    assert imagined_workers(name, num_devices=3).free_bytes == gigabytes * 1e9
+
+
+@pytest.mark.parametrize(
+    ("name", "card"),
+    [
+        ("NVIDIA L4", "L4"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA L40", None),
+        ("NVIDIA A10G", "A10"),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("Tesla T4", "T4"),
+    ],
+)
+def test_card_is_known_by_its_whole_name(name: str, card: str | None) -> None:
+    assert card_of(name) == card
+
+
+def test_imagined_cores_each_train_a_pack(tmp_path: Path) -> None:
+    made = _prepared(tmp_path, store_with(tmp_path), imagined_workers("cpu", num_devices=64))
+    assert made.forecast is not None
+    assert (made.workers.device, made.forecast.num_workers, made.forecast.sharing) == ("cpu", 64, 1)
+    assert made.forecast.stages["donor"].packs == 2
