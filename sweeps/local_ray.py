@@ -29,6 +29,7 @@ def local_ray(*, num_cpus: int) -> Iterator[None]:
         yield
         return
     ray.init(
+        address="local",  # even where a cluster runs on this machine
         num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
