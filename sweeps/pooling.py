@@ -1,0 +1,136 @@
+"""Mean-pooling of a folder of images, fanned out by Ray: what is there already is not made again.
+
+The folder of pooled images has the names of the originals, as PNG files, and `pooling.json`, which says how they were
+made. A file appears whole or not at all.
+"""
+
+import contextlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from subind.tasks.mean_pool import mean_pooled
+from subind.tasks.segmenters import Segmenter
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+SETTINGS = "pooling.json"
+IMAGES_PER_TASK = 16
+TASKS_PER_CORE = 2
+"""So many tasks wait at each core, so that none idles and none of a million images lies in Ray's queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooled:
+    """What became of a folder: images made now, images that were there, and why others could not be, by name."""
+
+    num_made: int
+    num_there: int
+    failures: dict[str, str]
+
+
+def pool_folder(
+    source: Path, target: Path, segmenter: Segmenter, *, num_cpus: int, progress: Callable[[int, int], None]
+) -> Pooled:
+    """Mean-pool all images below `source` into `target`; `progress` is told how many are done, of how many.
+
+    Raises ValueError if `source` holds no images, one folder lies in the other, or `target` was made with other
+    settings; OSError if it cannot be written.
+    """
+    names = _image_names(source, target)
+    _keep_settings(target, segmenter)
+    waiting = [name for name in names if not _pooled_path(target, name).exists()]
+    there = len(names) - len(waiting)
+    made, failures = 0, dict[str, str]()
+    for done, failed in _through_ray(source, target, waiting, segmenter, num_cpus=num_cpus):
+        made += done
+        failures |= failed
+        progress(there + made + len(failures), len(names))
+    return Pooled(num_made=made, num_there=there, failures=failures)
+
+
+def _image_names(source: Path, target: Path) -> list[str]:
+    if not source.is_dir():
+        raise ValueError(f"SRC is {str(source)!r}, which is no folder: give the folder of the images")
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer or inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise ValueError(f"DST {str(target)!r} and SRC {str(source)!r} lie one in the other: give a folder elsewhere")
+    names = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not names:
+        raise ValueError(f"SRC {str(source)!r} holds no image ({', '.join(sorted(SUFFIXES))}): give another folder")
+    ours = [str(Path(name).with_suffix("")) for name in names]
+    if len(set(ours)) < len(ours):
+        twice, _ = Counter(ours).most_common(1)[0]
+        raise ValueError(f"SRC {str(source)!r} holds {twice!r} with two endings: pooled images would have one name")
+    return names
+
+
+def _pooled_path(target: Path, name: str) -> Path:
+    return (target / name).with_suffix(".png")
+
+
+def _keep_settings(target: Path, segmenter: Segmenter) -> None:
+    """Write how the images are made, or check that those that are there were made so."""
+    wanted = {"segmenter": type(segmenter).__name__, **asdict(segmenter)}  # type: ignore[call-overload]  # a dataclass
+    path = target / SETTINGS
+    if path.is_file():
+        found = json.loads(path.read_text())
+        if found != wanted:
+            raise ValueError(f"DST {str(target)!r} was made with {found}, not with {wanted}: give another folder")
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2) + "\n")
+
+
+def _through_ray(
+    source: Path, target: Path, names: Sequence[str], segmenter: Segmenter, *, num_cpus: int
+) -> Iterator[tuple[int, dict[str, str]]]:
+    if not names:
+        return
+    from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when it is imported
+    import ray
+
+    task = ray.remote(max_retries=3)(pool_images)
+    with local_ray(num_cpus=num_cpus):
+        waiting = (names[start : start + IMAGES_PER_TASK] for start in range(0, len(names), IMAGES_PER_TASK))
+        running: list[Any] = []
+        while True:
+            room = TASKS_PER_CORE * num_cpus - len(running)
+            running += [task.remote(source, target, each, segmenter) for each in islice(waiting, room)]
+            if not running:
+                return
+            ended, running = ray.wait(running)
+            for each in ended:
+                yield ray.get(each)
+
+
+def pool_images(source: Path, target: Path, names: Sequence[str], segmenter: Segmenter) -> tuple[int, dict[str, str]]:
+    """Pool the named images; how many were made, and why others could not be read."""
+    failures: dict[str, str] = {}
+    for name in names:
+        try:
+            with Image.open(source / name) as opened:
+                image = np.asarray(opened.convert("RGB"))
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            failures[name] = f"{type(error).__name__}: {error}"
+            continue
+        _write(_pooled_path(target, name), mean_pooled(image, segmenter.segments(image)))
+    return len(names) - len(failures), failures
+
+
+def _write(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        Image.fromarray(image).save(temporary, format="PNG")
+        Path(temporary).replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
