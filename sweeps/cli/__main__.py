@@ -3,11 +3,11 @@
 import gc
 import sys
 
-from sweeps.cli import benchmarks, reading, retrying, running, serving
+from sweeps.cli import benchmarks, jobs, reading, retrying, running, serving
 from sweeps.cli.app import app, err
 from sweeps.cli.running import INTERRUPTED
 
-__all__ = ["benchmarks", "main", "reading", "retrying", "running", "serving"]
+__all__ = ["benchmarks", "jobs", "main", "reading", "retrying", "running", "serving"]
 
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
 """A plan's specs are many and live to the end: looking through them after every 700 new objects takes a sixth more."""
