@@ -1,4 +1,4 @@
-"""The cluster files, against Ray's own schema and autoscaler, KubeRay's required fields, and what pyproject.toml pins."""
+"""The cluster files, against Ray's schema and autoscaler, KubeRay's required fields, and the pins of pyproject.toml."""
 
 import json
 import re
@@ -158,7 +158,7 @@ def test_python_and_uv_are_the_same_on_every_kind_of_node() -> None:
     assert len(set.union(*uvs.values())) == 1
 
 
-@pytest.mark.parametrize("path", (AWS, GCP), ids=name)
+@pytest.mark.parametrize("path", [AWS, GCP], ids=name)
 def test_cloud_nodes_install_the_extra_of_their_object_store(path: Path) -> None:
     extra = {"aws": "s3", "gcp": "gcs"}[loaded(path)["provider"]["type"]]
     assert f"--extra {extra}" in commands(path, "setup_commands")
@@ -168,7 +168,7 @@ def test_cloud_nodes_install_the_extra_of_their_object_store(path: Path) -> None
 # ---- for a night in which nobody watches
 
 
-@pytest.mark.parametrize("path", (AWS, GCP), ids=name)
+@pytest.mark.parametrize("path", [AWS, GCP], ids=name)
 def test_cloud_workers_are_spot_and_scale_to_zero(path: Path) -> None:
     config = loaded(path)
     head = config["available_node_types"][config["head_node_type"]]
