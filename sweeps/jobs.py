@@ -5,6 +5,7 @@ the token of the cluster stays in the headers of the requests.
 """
 
 import asyncio
+import contextlib
 import os
 import shlex
 import shutil
@@ -141,10 +142,9 @@ class Cluster:
         self._details(job)
         log = _Log(write)
         while True:
-            try:
+            # The connection may break, and the log may not be there yet: the next question tells.
+            with contextlib.suppress(OSError, RuntimeError):
                 asyncio.run(log.follow(self._client, job))
-            except (OSError, RuntimeError):
-                pass  # the connection broke, or the log is not there yet: the next question tells
             details = self._details(job)
             if str(details.status) in OVER:
                 log.catch_up(self._client.get_job_logs(job))
