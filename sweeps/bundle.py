@@ -6,9 +6,6 @@ order and fixed times, so that `ray up` sets nodes up again only if the code has
 
 import gzip
 import io
-import os
-import secrets
-import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from pathlib import Path
 
 from subind import provenance
 from subind.provenance import COMMIT_FILE
+from sweeps.private_files import private_secret, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,8 +26,6 @@ ENVIRONMENT = """\
 # MLFLOW_TRACKING_USERNAME=
 # MLFLOW_TRACKING_PASSWORD=
 """
-
-PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +56,8 @@ def gather(home: Path, *, root: Path = ROOT) -> Bundle:
         commit=commit,
     )
     _write(bundle.sources, _archive(root, commit))
-    _keep_private(bundle.environment, ENVIRONMENT)
-    _keep_private(bundle.token, secrets.token_hex(32))
+    write_private(bundle.environment, ENVIRONMENT)
+    private_secret(bundle.token)
     return bundle
 
 
@@ -97,15 +93,3 @@ def _write(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
-
-
-def _keep_private(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-    except FileExistsError:
-        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
-            path.chmod(PRIVATE)
-        return
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(content)

@@ -121,7 +121,7 @@ class Lan:
 def lan(num_hosts: int) -> Iterator[Lan]:
     """A desk and hosts; they and all that runs there are gone after the block."""
     # Not in /tmp, where the hosts have a folder of their own: their homes stand on the disk of uv's cache.
-    folder = Path(tempfile.mkdtemp(prefix="subind-hosts-", dir="/var/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="subind-hosts-", dir="/var/tmp"))
     label = f"subind{os.getpid()}"
     desk = _host("desk", label, folder, number=1)
     found = Lan(

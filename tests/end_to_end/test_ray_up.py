@@ -1,9 +1,5 @@
 """`ray up` with the file for machines of one's own, on three hosts that are network namespaces: up, a sweep, down."""
 
-import json
-import os
-import re
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +9,7 @@ import pytest
 import yaml
 
 from tests.end_to_end.hosts import Lan, lan, skip_without_privileges
-from tests.end_to_end.sweeps import NUM_RUNS, REPOSITORY, folder
+from tests.end_to_end.sweeps import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
