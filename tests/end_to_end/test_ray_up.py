@@ -77,7 +77,7 @@ def test_ray_up_on_three_hosts_runs_a_sweep_to_the_end_and_ray_down_ends_it_all(
     until(lambda: ray_processes(three, "/raylet/raylet ") == [1, 1, 1], lambda: last_words(three))
 
     forward = three.start(program("ray"), "dashboard", str(cluster_file), cwd=here.path)
-    until(lambda: three.run(program("subind"), "jobs", cwd=here.path)[0] == 0, lambda: forward.poll())
+    until(lambda: three.run(program("subind"), "jobs", cwd=here.path)[0] == 0, forward.poll)
     store = three.shared / "store"
     said = said_by(three, "subind", "submit", "tiny.py", "--store", str(store), "--device", "cpu", "--num-workers", "2")
 
