@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+COMMIT_FILE = "COMMIT"
+"""Beside the packages where the sources were brought without their git history: the commit, and `dirty` if so."""
+
 PACKAGES = ("subind", "torch", "numpy", "safetensors", "ray")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """The git commit of the code (empty outside a checkout), whether tracked files differ from it, and versions."""
+    """The git commit of the code (empty if unknown), whether tracked files differ from it, and versions."""
 
     commit: str
     dirty: bool
@@ -21,15 +24,22 @@ class Code:
 def code() -> Code:
     """The code that is running."""
     root = Path(__file__).resolve().parent.parent
-    commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no") if commit else ""
+    commit, dirty = _commit(root)
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return Code(commit=commit, dirty=bool(changed), versions=versions)
+    return Code(commit=commit, dirty=dirty, versions=versions)
+
+
+def _commit(root: Path) -> tuple[str, bool]:
+    """The commit and whether the code differs from it, from git, else from the file that came with the sources."""
+    if (commit := _git(root, "rev-parse", "HEAD")) or not (root / COMMIT_FILE).is_file():
+        return commit, bool(commit and _git(root, "status", "--porcelain", "--untracked-files=no"))
+    commit, _, state = (root / COMMIT_FILE).read_text(encoding="utf-8").strip().partition(" ")
+    return commit, state == "dirty"
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -3,11 +3,23 @@
 import gc
 import sys
 
-from sweeps.cli import benchmarks, cleaning, data, explaining, reading, retrying, running, serving, watching
+from sweeps.cli import benchmarks, cleaning, data, explaining, jobs, reading, retrying, running, serving, watching
 from sweeps.cli.app import app, err
 from sweeps.cli.running import INTERRUPTED
 
-__all__ = ["benchmarks", "cleaning", "data", "explaining", "main", "reading", "retrying", "running", "serving", "watching"]
+__all__ = [
+    "benchmarks",
+    "cleaning",
+    "data",
+    "explaining",
+    "jobs",
+    "main",
+    "reading",
+    "retrying",
+    "running",
+    "serving",
+    "watching",
+]
 
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
 """A plan's specs are many and live to the end: looking through them after every 700 new objects takes a sixth more."""

@@ -86,11 +86,15 @@ class Folder:
 
     def start(self, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> "Process":
         """Start `subind COMMAND tiny.py ARGUMENTS` in a process group of its own."""
+        device = ["--device", "cpu"] if command in {"run", "plan"} else []
+        return self.start_command(command, "tiny.py", *device, *arguments, environment=environment)
+
+    def start_command(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "Process":
+        """Start `subind ARGUMENTS` in a process group of its own."""
         python_path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
-        device = ["--device", "cpu"] if command in {"run", "plan"} else []
         process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.cli", command, "tiny.py", *device, *arguments],
+            [sys.executable, "-m", "sweeps.cli", *arguments],
             cwd=self.path,
             env={**inherited, "PYTHONPATH": python_path, **(environment or {})},
             stdout=subprocess.PIPE,

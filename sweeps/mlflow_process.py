@@ -1,0 +1,122 @@
+"""An MLflow server as a child process: started, waited for, and ended with all its workers.
+
+What it is to be is told by arguments; addresses with credentials and passwords go by the environment, for everyone
+sees arguments in the list of processes.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from sweeps import tracking_uri
+
+LOOPBACK = "127.0.0.1"
+
+SERVER_SETTINGS = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
+}
+"""No job workers, no chatter."""
+
+QUIET = ("--uvicorn-opts", "--log-level warning")
+"""No line per request."""
+
+START_SECONDS = 300.0
+STOP_SECONDS = 10.0
+
+
+def serve(
+    arguments: Sequence[str], environment: Mapping[str, str], *, host: str, port: int, on_ready: Callable[[str], None]
+) -> int:
+    """Run `mlflow server` until Ctrl-C or SIGTERM; `on_ready` is called with its URL once it answers.
+
+    Returns 0 when it was ended so, else the exit status of MLflow.
+
+    Raises ValueError if the port is taken, RuntimeError if MLflow does not start.
+    """
+    _check_port(host, port)
+    with _interrupted_by_sigterm(), _server(arguments, environment, host=host, port=port) as child:
+        try:
+            reached = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104  what any address is reached by
+            _wait_until_ready(child, reached, port)
+            on_ready(f"http://{reached}:{port}")
+            return child.wait()
+        except KeyboardInterrupt:
+            return 0
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"port is {port}: it cannot be listened on ({error}), give another") from None
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Ends like Ctrl-C, so that the child is never left behind."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _server(
+    arguments: Sequence[str], environment: Mapping[str, str], *, host: str, port: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """MLflow in a session of its own, ended with all its workers."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), *QUIET, *arguments]
+    settings = {**tracking_uri.SETTINGS, **SERVER_SETTINGS, **os.environ, **environment}
+    child = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield child
+    finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, ending)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    child.wait()
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], host: str, port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    address = f"[{host}]" if ":" in host else host
+    while child.poll() is None and time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    if child.poll() is None:
+        raise RuntimeError(
+            f"MLflow did not answer on port {port} in {START_SECONDS:.0f} s: is this machine overloaded?"
+        )
+    raise RuntimeError(
+        f"MLflow ended with status {child.returncode} before it served port {port}: its message is above"
+    )

@@ -1,0 +1,31 @@
+"""Files that only their owner reads: passwords, tokens, keys."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+PRIVATE = 0o600
+
+
+def write_private(path: Path, content: str) -> bool:
+    """Write a file that only its owner reads; False, and the file as it was but private, if it is there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    except FileExistsError:
+        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
+            path.chmod(PRIVATE)
+        return False
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(content)
+    return True
+
+
+def private_secret(path: Path) -> str:
+    """The secret in a file, a random one if there is no such file yet. Raises ValueError if the file is empty."""
+    write_private(path, secrets.token_hex(32))
+    found = path.read_text(encoding="utf-8").strip()
+    if not found:
+        raise ValueError(f"{path} is empty: put a secret into it, or remove it to have one generated")
+    return found
