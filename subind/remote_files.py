@@ -196,6 +196,7 @@ class RemoteFiles:
 def _opened(url: str) -> tuple[Any, str]:
     """The file system of the URL and the path there. Raises ValueError if it is of no use here."""
     scheme = url.partition("://")[0]
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # else gcsfs asks a second service by gRPC
     try:
         files, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **_settings(scheme))
     except ImportError as error:
