@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.driver import resources
+from sweeps.driver import placed, resources
 from sweeps.workers import Workers, available_workers
 
 
@@ -23,3 +23,15 @@ def test_sharing_multiplies_the_packs_at_once() -> None:
 
 def test_workers_of_this_machine_know_what_memory_is_free() -> None:
     assert 1e6 < available_workers("cpu").free_bytes < 1e15
+
+
+def test_pack_that_avoids_nothing_may_train_anywhere() -> None:
+    request = placed(Workers(device="cpu", num_workers=2))({"avoid": []})
+    assert request.bundles == [{"CPU": 1.0}]
+    assert "label" not in repr(request)
+
+
+def test_pack_that_avoids_nodes_is_placed_by_their_labels() -> None:
+    request = placed(Workers(device="cuda", num_workers=1).shared(2))({"avoid": ["a", "b"]})
+    assert request.bundles == [{"CPU": 1.0, "GPU": 0.5}]
+    assert request._kwargs == {"bundle_label_selector": [{"ray.io/node-id": "!in(a,b)"}]}
