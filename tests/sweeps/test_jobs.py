@@ -64,7 +64,7 @@ def test_dashboard_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
-        with pytest.raises(ValueError, match="no dashboard .* answers at .*`ray dashboard") as refused:
+        with pytest.raises(ValueError, match=r"no dashboard .* answers at .*`ray dashboard") as refused:
             Cluster(f"http://127.0.0.1:{unused.getsockname()[1]}")
     assert "\n" not in str(refused.value)
 
@@ -72,3 +72,13 @@ def test_dashboard_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.
 def test_address_that_is_no_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="URL of the cluster's dashboard"):
         Cluster("10.0.0.1:6379")
+
+
+@pytest.mark.parametrize("option", ["--store", "--tracking-uri"])
+def test_run_with_a_secret_in_an_address_is_refused_without_telling_it(option: str) -> None:
+    with pytest.raises(ValueError, match=r"\*\*\*@host.* carries a secret") as refused:
+        CliRunner().invoke(
+            typer.main.get_command(app), ["run", "quickstart", option, "https://anna:s3cret@host/folder"],
+            catch_exceptions=False,
+        )  # fmt: skip
+    assert "s3cret" not in str(refused.value)
