@@ -11,7 +11,7 @@ from sweeps.tracking_uri import redacted
 
 
 def without_secret(uri: str | None) -> str | None:
-    """The URI itself. Raises ValueError if it carries a credential: everyone sees arguments in the list of processes."""
+    """The URI itself. Raises ValueError if it carries a credential: everyone can read the arguments of a process."""
     if uri is not None and (shown := redacted(uri, uri)) != uri:
         raise ValueError(
             f"{shown!r} carries a secret, which stands in the list of processes: leave it out and set it in the "
