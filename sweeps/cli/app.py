@@ -7,6 +7,18 @@ import typer
 from rich.console import Console
 
 from sweeps import grids
+from sweeps.tracking_uri import redacted
+
+
+def without_secret(uri: str | None) -> str | None:
+    """The URI itself. Raises ValueError if it carries a credential: everyone can read the arguments of a process."""
+    if uri is not None and (shown := redacted(uri, uri)) != uri:
+        raise ValueError(
+            f"{shown!r} carries a secret, which stands in the list of processes: leave it out and set it in the "
+            "environment (MLFLOW_TRACKING_URI, MLFLOW_TRACKING_PASSWORD, AWS_SECRET_ACCESS_KEY)"
+        )
+    return uri
+
 
 app = typer.Typer(
     help="Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves.",
@@ -25,13 +37,16 @@ Where = Annotated[
         "--where", help="Take only the cells for which this holds, such as num_layers=2 or 'seed<3'. May be repeated."
     ),
 ]
-StorePath = Annotated[str, typer.Option("--store", help="The folder or fsspec URL that holds the runs.")]
+StorePath = Annotated[
+    str, typer.Option("--store", callback=without_secret, help="The folder or fsspec URL that holds the runs.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Device = Annotated[str, typer.Option("--device", help="What to train on: auto, cpu or cuda.")]
 Tracking = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
+        callback=without_secret,
         help="The MLflow tracking server. The default is MLFLOW_TRACKING_URI, else SQLite in the store.",
     ),
 ]

@@ -254,6 +254,8 @@ def _end(lan: Lan) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
     for host in (lan.desk, *lan.hosts):
         subprocess.run(["ip", "netns", "delete", host.namespace], capture_output=True, check=False)
     shutil.rmtree(lan.folder, ignore_errors=True)

@@ -71,6 +71,7 @@ def last_words(lan: Lan) -> list[str]:
 def test_ray_up_on_three_hosts_runs_a_sweep_to_the_end_and_ray_down_ends_it_all(three: Lan) -> None:
     here = Folder(path=three.desk.folder)
     here.write_grid()
+    commit = provenance.code().commit
     said_by(three, "subind", "bundle")
     cluster_file = rendered(three)
     said_by(three, "ray", "up", str(cluster_file), "--yes", "--no-config-cache")
@@ -85,7 +86,7 @@ def test_ray_up_on_three_hosts_runs_a_sweep_to_the_end_and_ray_down_ends_it_all(
     records = [json.loads(path.read_bytes()) for path in store.glob("runs/*/*/record.json")]
     assert len(records) == sum(NUM_RUNS.values())
     assert {record["provenance"]["host"] for record in records} <= {"host1", "host2"}
-    assert {record["provenance"]["commit"] for record in records} == {provenance.code().commit}
+    assert {record["provenance"]["commit"] for record in records} == {commit}
 
     said_by(three, "ray", "down", str(cluster_file), "--yes")
     until(lambda: ray_processes(three, "/ray/") == [0, 0, 0], lambda: [three.processes(host) for host in three.hosts])

@@ -9,8 +9,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 import yaml
+from click.testing import CliRunner
 
+from sweeps.cli.__main__ import app
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "clusters"
@@ -218,3 +221,39 @@ def test_cluster_file_holds_no_secret(path: Path) -> None:
     text = path.read_text()
     assert re.findall(r"AKIA[A-Z0-9]{16}|BEGIN [A-Z ]*PRIVATE KEY|[0-9a-f]{40,}", text) == []
     assert re.findall(r"(?i)(?:password|token|secret\w*)\s*[:=]\s*['\"]?[a-z0-9+/]{12,}", text) == []
+
+
+# ---- the tracking server, and the commands that all of these files name
+
+
+def test_tracking_server_is_published_on_loopback_with_secrets_from_a_file() -> None:
+    services = loaded(FOLDER / "compose.yaml")["services"]
+    assert services["mlflow"]["ports"] == ["127.0.0.1:5000:5000"]
+    assert "ports" not in services["database"]
+    assert {each["env_file"] for each in services.values()} == {"mlflow.env"}
+
+
+def test_tracking_unit_takes_secrets_from_a_file_and_listens_on_loopback() -> None:
+    unit = (FOLDER / "mlflow.service").read_text()
+    assert "EnvironmentFile=/etc/subind/mlflow.env" in unit
+    assert "--host" not in unit
+    assert not re.search(r"^Environment=", unit, re.MULTILINE)
+
+
+DOCUMENTS = (*ALL, REPOSITORY / "docs" / "cluster.md")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_commands_that_a_file_names_are_understood(path: Path) -> None:
+    text = re.sub(r"\\\n\s*|>-\n\s*|(?<=mlflow\.example\.org)\n\s+(?=--)", " ", path.read_text())
+    found = re.findall(
+        r"(?:uv run (?:--extra \w+ )?|ExecStart=\S*/|command: +|entrypoint: )subind (\w[^\n`&#|]*)", text
+    )
+    command = typer.main.get_command(app)
+    wrong = {}
+    for words in (each.partition("  ")[0].split() for each in found):
+        outcome = CliRunner().invoke(command, [*words, "--help"])
+        if outcome.exit_code:
+            wrong[" ".join(words)] = outcome.output
+    assert wrong == {}
+    assert found or path.name == "Dockerfile" or "subind " not in text

@@ -72,3 +72,13 @@ def test_dashboard_that_does_not_answer_is_told_in_one_line(monkeypatch: pytest.
 def test_address_that_is_no_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="URL of the cluster's dashboard"):
         Cluster("10.0.0.1:6379")
+
+
+@pytest.mark.parametrize("option", ["--store", "--tracking-uri"])
+def test_run_with_a_secret_in_an_address_is_refused_without_telling_it(option: str) -> None:
+    with pytest.raises(ValueError, match=r"\*\*\*@host.* carries a secret") as refused:
+        CliRunner().invoke(
+            typer.main.get_command(app), ["run", "quickstart", option, "https://anna:s3cret@host/folder"],
+            catch_exceptions=False,
+        )  # fmt: skip
+    assert "s3cret" not in str(refused.value)

@@ -33,7 +33,7 @@ PLANNED = [
 WRITER = """
 import sys, time
 from subind.store import Store
-
+from sweeps.tracking import Mirror
 from tests.sweeps.test_server import PLANNED
 
 mirror = Mirror(Store(sys.argv[1]), grid="grid", tracking_uri=sys.argv[2])
@@ -147,6 +147,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield Running(process=process, url=found[0], database=database, folder=folder)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+        process.stdout.close()
 
 
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=10"
