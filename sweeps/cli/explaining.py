@@ -1,6 +1,7 @@
 """The command `why`: one run, its state, and what has led to it."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -25,6 +26,9 @@ from sweeps.workers import available_workers
 
 LINES_OF_A_TRACEBACK = 8
 MOST_DIFFERENCES = 5
+
+INDENT = 11
+QUOTED = "| "
 
 HIDDEN = frozenset({"run_id", "stage", "parent_id", "rivals"})
 """Columns that the explanation tells elsewhere, or that hardly distinguish runs."""
@@ -61,7 +65,21 @@ def why_command(
         print(json.dumps({**made.data(), "packs": [pack.data() for pack in packs], "num_descendants": number}))
         return
     for name, text in _lines(made, packs, number):
-        out.print(f"{name:<11}{text}")
+        out.print(_laid_out(name, text))
+
+
+def _laid_out(name: str, text: str) -> str:
+    """A line of the explanation; on a terminal, prose goes on below itself, and ids and paths stay whole."""
+    if not out.is_terminal or text.startswith(QUOTED):
+        return f"{name:<{INDENT}}{text}"
+    return textwrap.fill(
+        text,
+        width=out.width,
+        initial_indent=f"{name:<{INDENT}}",
+        subsequent_indent=" " * (INDENT + len(text) - len(text.lstrip(" └─"))),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _lines(made: Explanation, packs: list[PlannedPack], number: int) -> Iterator[tuple[str, str]]:
@@ -122,7 +140,7 @@ def _failure(made: Explanation) -> Iterator[tuple[str, str]]:
     yield "failed", f"{failure.time} on {failure.host} {pack}, attempts: {failure.attempts}"
     yield "traceback", f"{made.traceback_path}, which ends with"
     for line in failure.traceback.rstrip().splitlines()[-LINES_OF_A_TRACEBACK:]:
-        yield "", f"| {line}"
+        yield "", f"{QUOTED}{line}"
 
 
 def _similar(similar: Similar) -> Iterator[tuple[str, str]]:

@@ -134,7 +134,7 @@ def test_cost_is_told_by_stage_with_its_basis(subind: Call, grid: str, tmp_path:
     store_with(tmp_path, *runs(0))
     status, out, err = subind("plan", grid, "--device", "cpu", "--cost")
     assert (status, err) == (0, "")
-    assert re.search(r"donor +1 +1 +0\.\d{3} +\$0\.\d{4} +measured, 1 pack\n", out)
+    assert re.search(r"donor +1 +1 +0\.\d{3} +\$0\.\d{4} +measured, 1 pack *\n", out)
     assert "finished before: 6 runs in 4 packs took 0.007 worker-hours on cpu" in out
 
 
