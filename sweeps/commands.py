@@ -182,15 +182,6 @@ def check_store(store: Store, found: Plan) -> None:
     store.check_writable(uuid.uuid4().hex)
 
 
-def check_shared(store: Store, *, num_nodes: int) -> None:
-    """Refuse a store that the other nodes of a cluster cannot see. Raises ValueError with the remedy."""
-    if num_nodes > 1 and not store.is_shared():
-        raise ValueError(
-            f"--store is {store.url!r}, a folder that only this machine has, and the cluster has {num_nodes} nodes: "
-            "give s3://bucket/folder, gs://bucket/folder, or a folder on NFS that every node has mounted there"
-        )
-
-
 def _check_room(store: Store, found: Plan) -> None:
     folder = Path(store.url)
     while not folder.exists():

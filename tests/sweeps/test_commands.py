@@ -220,16 +220,3 @@ def test_disk_of_a_remote_store_is_not_looked_at(tmp_path: Path, monkeypatch: py
     store = Store(f"memory://{tmp_path.name}")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(1, 1, 0))
     commands.check_store(store, _planned(tmp_path, store))
-
-
-def test_store_that_only_this_machine_has_is_refused_for_several_nodes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a folder that only this machine has, and the cluster has 3 nodes: give s3:"):
-        commands.check_shared(Store(str(tmp_path)), num_nodes=3)
-
-
-def test_store_that_only_this_machine_has_is_taken_for_one_node(tmp_path: Path) -> None:
-    commands.check_shared(Store(str(tmp_path)), num_nodes=1)
-
-
-def test_store_that_all_nodes_see_is_taken_for_several() -> None:
-    commands.check_shared(Store("memory://sweep"), num_nodes=3)
