@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, assert_never
 
@@ -80,7 +81,7 @@ def sampler_arguments(definition: Study) -> dict[str, Any]:
 def opened_storage(url: str) -> optuna.storages.RDBStorage:
     """The storage at a URL, such as sqlite:///FILE or postgresql://HOST/NAME. Raises ValueError if it has no such."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # heartbeats, names of metrics and PED-ANOVA are called experimental; the feed beats for the trials that it asked for
+    # heartbeats, names of metrics and PED-ANOVA are called experimental, and heartbeats are the feed's own
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to be used with Study.optimize")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -197,10 +198,10 @@ class Trials:
         """The running trials whose driver is gone, which are this driver's from now on."""
         stale = set(self.storage._get_stale_trial_ids(self.study._study_id))
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        found = [each for each in running if each._trial_id in stale or _is_gone(each.user_attrs.get("driver"))]
+        found = [each for each in running if each._trial_id in stale or _is_left(each)]
         for each in found:
             self._own(each._trial_id)
-        # a driver that died between asking and saying so has left the parameters at most
+        # a driver that died while it asked has not left all of the parameters
         whole = [each for each in found if len(each.params) == len(self._distributions())]
         for each in found:
             if each not in whole:
@@ -271,9 +272,17 @@ def driver_name() -> dict[str, str | int | float]:
     return {"host": socket.gethostname(), "process": os.getpid(), "started": psutil.Process().create_time()}
 
 
-def _is_gone(driver: Mapping[str, Any] | None) -> bool:
+def _is_left(trial: FrozenTrial) -> bool:
+    """Whether the trial's driver is known to have ended, or has not said for long who it is."""
+    if "driver" not in trial.user_attrs:
+        assert trial.datetime_start is not None
+        return (datetime.now() - trial.datetime_start).total_seconds() > GRACE_SECONDS  # noqa: DTZ005  as Optuna has it
+    return _is_gone(trial.user_attrs["driver"])
+
+
+def _is_gone(driver: Mapping[str, Any]) -> bool:
     """Whether the driver ran on this host and has ended."""
-    if driver is None or driver["host"] != socket.gethostname():
+    if driver["host"] != socket.gethostname():
         return False
     try:
         return bool(psutil.Process(driver["process"]).create_time() != driver["started"])
