@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures.style import grid, headline, look
 
@@ -53,13 +54,19 @@ def front(trials: pd.DataFrame, *, title: str) -> Figure:
         below.set_yscale("log")
         below.invert_yaxis()
         below.set_xscale("log")
+        _log_ticks(below.xaxis)
         below.set_xlabel("density of the hard mask")
-        below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3%}".rstrip("0%").rstrip(".") + "%"))
-        below.tick_params(axis="x", which="minor", labelbottom=False)
         handles, labels = above.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
         headline(figure, title)
     return figure
+
+
+def _log_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 of every power of ten, in percent."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _least_error(measured: pd.DataFrame) -> float:
@@ -130,7 +137,7 @@ def parallel(trials: pd.DataFrame, *, title: str) -> Figure:
         axes.set_yticks([])
         axes.set_ylim(-0.06, 1.1)
         axes.spines[["left", "bottom"]].set_visible(False)
-        figure.colorbar(colors, ax=axes, label="density", format=FuncFormatter(lambda value, _: f"{value:.3g}"))
+        _log_ticks(figure.colorbar(colors, ax=axes, label="density").ax.yaxis)
         headline(figure, title)
     return figure
 
@@ -185,7 +192,8 @@ def over_epochs(trials: pd.DataFrame, *, title: str) -> Figure:
         for axes in (accuracy, density):
             axes.set_xlabel("share of the epochs")
             grid(axes)
-        figure.colorbar(colors, ax=density, label="density at the best epoch", format="%.3g")
+        _log_ticks(density.yaxis)
+        _log_ticks(figure.colorbar(colors, ax=density, label="density at the best epoch").ax.yaxis)
         figure.legend(loc="outside lower center", ncols=3)
         headline(figure, title)
     return figure

@@ -27,7 +27,7 @@ from subind.fingerprint import canonical_json, run_id
 from subind.results import Failure, RunRecord
 from subind.spec import Mask
 from sweeps.tracking_uri import redacted
-from sweeps.tuning.definition import Range, Study
+from sweeps.tuning.definition import PARAMETERS, Range, Study
 from sweeps.tuning.objective import Floor, Objective, Pareto
 
 HEARTBEAT_SECONDS = 30
@@ -76,6 +76,18 @@ def sampler_arguments(definition: Study) -> dict[str, Any]:
         "group": False,
         "constant_liar": True,
     }
+
+
+def distributions(definition: Study) -> dict[str, BaseDistribution]:
+    """The ranges of a study as Optuna has them."""
+    searched = {
+        "penalty": definition.penalty,
+        "final_temperature": definition.final_temperature,
+        "initial_logit": definition.initial_logit,
+        "learning_rate": definition.learning_rate,
+    }
+    epochs = IntDistribution(definition.num_epochs.low, definition.num_epochs.high)
+    return {**{name: _distribution(each) for name, each in searched.items()}, "num_epochs": epochs}
 
 
 def opened_storage(url: str) -> optuna.storages.RDBStorage:
@@ -163,7 +175,7 @@ class Trials:
         """A new trial. What is asked depends on what was asked and told before, and not on how often it was resumed."""
         number = len(self.study.get_trials(deepcopy=False))
         self.study.sampler = self._sampler(number)
-        asked = self.study.ask(fixed_distributions=self._distributions())
+        asked = self.study.ask(fixed_distributions=distributions(self.definition))
         mask = self.definition.mask(asked.params)
         asked.set_user_attr("run_id", run_id(mask))
         asked.set_user_attr("sampler_seed", self._seed(number))
@@ -176,17 +188,6 @@ class Trials:
     def _seed(self, number: int) -> int:
         digest = sha256(f"{self.definition.seed}/{number}".encode()).digest()
         return int.from_bytes(digest[:4], "big")
-
-    def _distributions(self) -> dict[str, BaseDistribution]:
-        found = self.definition
-        searched = {
-            "penalty": found.penalty,
-            "final_temperature": found.final_temperature,
-            "initial_logit": found.initial_logit,
-            "learning_rate": found.learning_rate,
-        }
-        epochs = IntDistribution(found.num_epochs.low, found.num_epochs.high)
-        return {**{name: _distribution(each) for name, each in searched.items()}, "num_epochs": epochs}
 
     def num_asked(self) -> int:
         """How many trials the study has, whatever became of them."""
@@ -202,7 +203,7 @@ class Trials:
         for each in found:
             self._own(each._trial_id)
         # a driver that died while it asked has not left all of the parameters
-        whole = [each for each in found if len(each.params) == len(self._distributions())]
+        whole = [each for each in found if len(each.params) == len(PARAMETERS)]
         for each in found:
             if each not in whole:
                 self.fail(each._trial_id, "the driver died while it asked for this trial")
