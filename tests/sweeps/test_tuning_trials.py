@@ -19,6 +19,7 @@ from subind.store import Checkpoint, Store
 from sweeps.plan import Pack
 from sweeps.tracking_experiment import Content
 from sweeps.tuning import feed as feeding
+from sweeps.tuning import trials as trialling
 from sweeps.tuning.definition import Range
 from sweeps.tuning.feed import TrialFeed
 from sweeps.tuning.objective import Floor
@@ -322,7 +323,7 @@ def test_table_has_a_row_per_trial_and_the_published_setting(tmp_path: Path, sto
 
 
 def test_importances_of_a_study_whose_outcome_hangs_on_the_penalty_name_it_first(tmp_path: Path, store: Store) -> None:
-    trials = small_trials(tmp_path)
+    trials = small_trials(tmp_path, objective=Floor(accuracy=0.01))
     list(packs(small_feed(trials, store, num_trials=30), store))
     found = importances(trials.study)
     assert max(found, key=found.__getitem__) == "penalty"
