@@ -17,8 +17,8 @@ from subind import spec as specs
 from subind.fingerprint import run_id
 from subind.spec import Spec
 from subind.store import Store
-from sweeps.feed import Feed, NoFeed
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
+from sweeps.feed import Feed, NoFeed
 from sweeps.memory import bytes_per_replica
 from sweeps.patience import patiently
 from sweeps.plan import Pack, Plan, named_pack

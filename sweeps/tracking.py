@@ -60,9 +60,7 @@ class Mirror:
     unknown scheme. `label` may change what is logged of a run, but not its id.
     """
 
-    def __init__(
-        self, store: Store, *, grid: str, tracking_uri: str | None = None, label: Label = as_it_is
-    ) -> None:
+    def __init__(self, store: Store, *, grid: str, tracking_uri: str | None = None, label: Label = as_it_is) -> None:
         self._store = store
         self._label = label
         self._grid = grid

@@ -90,7 +90,7 @@ def _conclude(
     tracking_uri: str | None,
 ) -> None:
     """Write the trials, the grid's rows and its report, say how it went, and exit with the status that tells it."""
-    from sweeps.tuning.session import mirror_pictures
+    from sweeps.tuning.session import mirror
     from sweeps.tuning.table import write_trials
 
     chosen = frozenset(choice.fingerprint for choice in choices)
@@ -100,7 +100,7 @@ def _conclude(
     write_rows_and_report(request, plan, found.store, output=None)
     from analysis.tuning import pictures
 
-    note = mirror_pictures(found, pictures(trials), tracking_uri=tracking_uri)
+    note = mirror(found, pictures(trials), tracking_uri=tracking_uri)
     if note:
         err.print(note, style="red")
     counts = [each.counts() for each in found.studies]

@@ -4,27 +4,42 @@ Everything the feed knows can be found again in the study's storage and in the s
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from time import monotonic
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
 
-from subind import spec as specs
-from subind.fingerprint import encoded, run_id
+from subind.fingerprint import canonical_json, run_id
 from subind.results import RunRecord
 from subind.spec import Mask
 from subind.store import Store
-from sweeps.plan import Pack
+from sweeps.plan import Pack, named_pack
 from sweeps.tracking_experiment import Content
 from sweeps.trainable import STOPPED
 from sweeps.tuning.stopping import Curves, rungs
 from sweeps.tuning.trials import HEARTBEAT_SECONDS, Trial, Trials
 
 SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """What Optuna calls a run."""
+
+    study: str
+    number: int
+
+
+def labelled(content: Content, names: Mapping[str, Name]) -> Content:
+    """What the mirror logs of a run, under the number that Optuna has it, if that is among the names by run id."""
+    name = names.get(content.run_id)
+    if name is None:
+        return content
+    tags = {"optuna.study": name.study, "optuna.trial": str(name.number)}
+    return replace(content, name=f"trial-{name.number:03d}", tags={**content.tags, **tags})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +75,7 @@ class TrialFeed:
         self._most = most_replicas
         self._stops = stops
         self._looked = float("-inf")
-        self._names: dict[str, tuple[str, Trial]] = {}
+        self._names: dict[str, Name] = {}
         self.stopped: set[str] = set()
         self._studies = [Ongoing(trials=each) for each in several]
         for study in self._studies:
@@ -84,7 +99,7 @@ class TrialFeed:
 
     def config(self, pack: Pack) -> dict[str, Any]:
         """What a worker must be told of a pack that no plan has."""
-        return {"specs": {run_id(spec): encoded(spec) for spec in pack.specs}, "rungs": self._rungs(pack)}
+        return {"specs": {run_id(spec): canonical_json(spec) for spec in pack.specs}, "rungs": self._rungs(pack)}
 
     def _rungs(self, pack: Pack) -> list[dict[str, Any]]:
         study = next((each for each in self._studies if pack.runs[0] in each.in_flight), None)
@@ -105,7 +120,7 @@ class TrialFeed:
     def _take(self, study: Ongoing, found: Sequence[Trial]) -> None:
         for trial in found:
             study.in_flight[run_id(trial.mask)] = trial
-            self._names[run_id(trial.mask)] = (study.trials.name, trial)
+            self._names[run_id(trial.mask)] = Name(study=study.trials.name, number=trial.number)
         study.waiting += found
 
     def _packed(self, study: Ongoing) -> tuple[Pack, ...]:
@@ -119,7 +134,7 @@ class TrialFeed:
         packs = [Pack(name=name, stage="mask", specs=tuple(masks)) for name, masks in begun.items() if masks]
         rest = sorted(left.values(), key=lambda mask: -mask.num_epochs)
         shares = (rest[start : start + self._batch] for start in range(0, len(rest), self._batch))
-        return (*packs, *(_pack(share) for share in shares))
+        return (*packs, *(named_pack(tuple(share)) for share in shares))
 
     # ---- telling
 
@@ -163,7 +178,7 @@ class TrialFeed:
         for trial in trials.completed():
             if run_id(trial.mask) in finished:
                 yield self._store.record(trial.mask)
-                self._names[run_id(trial.mask)] = (trials.name, trial)
+                self._names[run_id(trial.mask)] = Name(study=trials.name, number=trial.number)
 
     # ---- beside the sweep
 
@@ -190,14 +205,4 @@ class TrialFeed:
 
     def labelled(self, content: Content) -> Content:
         """What the mirror logs of a run, under the number that the trial has in Optuna."""
-        if content.run_id not in self._names:
-            return content
-        study, trial = self._names[content.run_id]
-        tags = {"optuna.study": study, "optuna.trial": str(trial.number)}
-        return replace(content, name=f"trial-{trial.number:03d}", tags={**content.tags, **tags})
-
-
-def _pack(masks: Sequence[Mask]) -> Pack:
-    digest = sha256(" ".join(map(run_id, masks)).encode()).hexdigest()
-    assert all(specs.stage(mask) == "mask" for mask in masks)
-    return Pack(name=f"mask-{digest[:12]}", stage="mask", specs=tuple(masks))
+        return labelled(content, self._names)

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from rich.console import Console
 
+from subind.fingerprint import run_id
 from subind.spec import Mask
 from subind.store import Store
 from sweeps import grids, tuned
@@ -23,7 +24,7 @@ from sweeps.tracking_uri import store_root
 from sweeps.tuning import choice
 from sweeps.tuning.choice import Rule
 from sweeps.tuning.definition import Study
-from sweeps.tuning.feed import TrialFeed
+from sweeps.tuning.feed import Name, TrialFeed, labelled
 from sweeps.tuning.objective import Objective
 from sweeps.tuning.table import points
 from sweeps.tuning.trials import Trials, opened_storage
@@ -156,21 +157,33 @@ def _choice(trials: Trials, rule: Rule) -> tuned.Choice:
     )
 
 
-def mirror_pictures(session: Session, pictures: Mapping[str, bytes], *, tracking_uri: str | None) -> str:
-    """Log the pictures to a run `study` of the tuning's experiment; what delays that, empty if nothing does."""
-    mirror = Mirror(session.store, grid=session.name, tracking_uri=tracking_uri)
-    studies = [each.name for each in session.studies]
-    return mirror.attach(
-        Content(
-            run_id=f"study {' '.join(studies)}",
-            name="study",
-            started=0,
-            ended=0,
-            params={"studies": ", ".join(studies)},
-            tags={RUN_ID_TAG: f"study {' '.join(studies)}", "optuna.study": ", ".join(studies)},
-            points=(),
-            artifacts=pictures,
-        )
+def mirror(session: Session, pictures: Mapping[str, bytes], *, tracking_uri: str | None) -> str:
+    """Bring the tuning's experiment in MLflow up to date; what delays that, empty if nothing does.
+
+    Every trial with a result is a run there, and `study` is one that holds the pictures.
+    """
+    store, finished = session.store, session.store.finished()
+    found = {run_id(trial.mask): (each.name, trial) for each in session.studies for trial in each.completed()}
+    names = {run: Name(study=study, number=trial.number) for run, (study, trial) in found.items()}
+    mirrored = Mirror(
+        store, grid=session.name, tracking_uri=tracking_uri, label=lambda content: labelled(content, names)
+    )
+    masks = [*(trial.mask for _, trial in found.values()), *session.published()]
+    outcome = mirrored.mirror_finished([mask for mask in masks if run_id(mask) in finished])
+    return outcome.error or mirrored.attach(_study_content(session, pictures))
+
+
+def _study_content(session: Session, pictures: Mapping[str, bytes]) -> Content:
+    studies = ", ".join(each.name for each in session.studies)
+    return Content(
+        run_id=f"study {studies}",
+        name="study",
+        started=0,
+        ended=0,
+        params={"studies": studies},
+        tags={RUN_ID_TAG: f"study {studies}", "optuna.study": studies},
+        points=(),
+        artifacts=pictures,
     )
 
 

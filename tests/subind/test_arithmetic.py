@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.spec import ArithmeticTask, Mask
+from subind.spec import ArithmeticTask, Mask, Subnetwork, Transfer
 from subind.tasks import arithmetic
 from subind.tuning_spec import TuningValidation
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_task, tiny_transfer
@@ -183,6 +183,22 @@ def test_rival_answers_without_rivals_are_empty() -> None:
 T2 = ArithmeticTask(rule="a**2 + a*b", modulus=5, num_integers=50)
 
 
+def transfer_of(mask: Mask, *, seed: int = 0, num_evaluation_samples: int = 80) -> Transfer:
+    """A recipient of the mask that learns a² + ab from the 50 ambiguous samples and 6 others."""
+    return Transfer(
+        control=Subnetwork(mask=mask),
+        task=T2,
+        num_ambiguous=50,
+        num_disambiguation=6,
+        num_evaluation_samples=num_evaluation_samples,
+        optimizer=mask.optimizer,
+        batch_size=6,
+        num_epochs=2,
+        seed=seed,
+        precision="float32",
+    )
+
+
 def tuned_mask(**changes: int) -> Mask:
     """A mask of 50 integers that is tuned beside three seeds."""
     task = ArithmeticTask(rule="a*b", modulus=5, num_integers=50)
@@ -199,7 +215,7 @@ def reported_pairs(mask: Mask) -> set[tuple[int, int]]:
     found = set()
     for seed in range(3):
         donor, own = replace(mask.donor, seed=seed), replace(mask, seed=seed)
-        transfer = tiny_transfer(mask=own, task=T2, rivals=(), num_evaluation_samples=80, num_ambiguous=50, seed=seed)
+        transfer = transfer_of(own, seed=seed)
         validations = [arithmetic.validation_samples(spec) for spec in (donor, own, transfer)]
         for samples in (*validations, arithmetic.test_samples(transfer), arithmetic.training_samples(transfer)[:50]):
             found |= {(a, b) for a, b, _, _ in rows_of(samples)}
@@ -242,9 +258,9 @@ def test_mask_of_a_seed_that_tuning_does_not_avoid_cannot_be_made() -> None:
 
 def test_transfer_of_a_tuned_mask_with_another_seed_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="seed is 3: the mask is tuned apart"):
-        tiny_transfer(mask=tuned_mask(), task=T2, num_evaluation_samples=80, num_ambiguous=50, seed=3)
+        transfer_of(tuned_mask(), seed=3)
 
 
 def test_transfer_of_a_tuned_mask_that_is_evaluated_on_other_samples_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="is 81: its mask is tuned apart from evaluations on 80"):
-        tiny_transfer(mask=tuned_mask(), task=T2, num_evaluation_samples=81, num_ambiguous=50)
+        transfer_of(tuned_mask(), num_evaluation_samples=81)
