@@ -33,7 +33,7 @@ PARAMETERS = ("penalty", "final_temperature", "initial_logit", "learning_rate", 
 
 Numbers = npt.NDArray[np.float64]
 Scale = Callable[[pd.Series], pd.Series]
-Color = str | tuple[float, ...]
+Color = str | tuple[float, ...] | Numbers
 
 
 def front(trials: pd.DataFrame, *, title: str) -> Figure:

@@ -21,10 +21,10 @@ from subind.spec import (
     RandomInit,
     RandomSubnetwork,
     Subnetwork,
-    TemperatureSchedule,
     Transfer,
     UnmaskedOnly,
 )
+from subind.temperature import TemperatureSchedule
 from subind.tuning_spec import TuningValidation
 from sweeps.tuning.definition import Epochs, Range, Study
 
