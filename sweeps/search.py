@@ -190,6 +190,7 @@ class PackSearcher(Searcher):
             self._place_in_plan[pack.name] = len(self._place_in_plan)
             self._queue.add(pack, place=self._place_in_plan[pack.name])
             self._children.clear()
+        self.failed -= self._feed.stopped
         return more is not None
 
     def _next_pack(self) -> Pack | None:
@@ -308,7 +309,6 @@ class PackSearcher(Searcher):
         if new:
             below = self._descendants(new) - self.finished
             self.failed |= new
-            self.failed -= self._feed.stopped
             self.blocked = (self.blocked | below) - self.failed
             self._queue.drop(new | below)
 

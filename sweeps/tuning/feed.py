@@ -83,9 +83,17 @@ class TrialFeed:
             study.curves = [dict(record.curves) for record in self._finished(study.trials)]
 
     def more(self) -> tuple[Pack, ...] | None:
-        """The next packs to train; none yet if all trials are under way; None if all are told."""
-        if not self.settle():
-            return ()
+        """The next packs to train; none yet if all trials are under way; None if all are told.
+
+        Raises OSError if the studies' database does not answer.
+        """
+        try:
+            return self._more() if self.settle() else ()
+        except StorageInternalError as error:
+            told = str(error).splitlines()[0]
+            raise OSError(f"the studies' database does not answer ({told}): the same command goes on") from None
+
+    def _more(self) -> tuple[Pack, ...] | None:
         for study in sorted(self._studies, key=lambda each: each.trials.num_asked()):
             while not study.waiting and study.trials.num_asked() < self._num_trials:
                 self._ask(study)

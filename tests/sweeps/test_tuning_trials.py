@@ -1,10 +1,12 @@
 """Trials in Optuna's storage and the feed of packs; a test plays the workers."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -331,13 +333,26 @@ def test_importances_of_a_study_whose_outcome_hangs_on_the_penalty_name_it_first
 
 def test_feed_that_is_alive_beats_for_its_trials(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "HEARTBEAT_SECONDS", 0.01)
-    trials = small_trials(tmp_path)
-    feed = small_feed(trials, store)
+    feed = small_feed(small_trials(tmp_path), store)
     assert feed.more()
-    beats: list[int] = []
-    monkeypatch.setattr(trials, "beat", lambda trial: beats.append(trial.number))
-    with feed.alive():
-        until = time.monotonic() + 30
-        while set(beats) != {0, 1, 2, 3} and time.monotonic() < until:
-            pass
-    assert set(beats) == {0, 1, 2, 3}
+    with closing(sqlite3.connect(tmp_path / "optuna.db", timeout=30)) as database:
+        database.execute("DELETE FROM trial_heartbeats")
+        database.commit()
+        with feed.alive():
+            until = time.monotonic() + 60
+            while time.monotonic() < until and len(_beating(database)) < 4:
+                database.rollback()
+        assert len(_beating(database)) == 4
+
+
+def _beating(database: sqlite3.Connection) -> list[tuple[int]]:
+    return database.execute("SELECT trial_id FROM trial_heartbeats").fetchall()
+
+
+def test_feed_whose_database_is_gone_says_so(tmp_path: Path, store: Store) -> None:
+    feed = small_feed(small_trials(tmp_path), store)
+    with closing(sqlite3.connect(tmp_path / "optuna.db")) as database:
+        database.execute("DROP TABLE trial_params")
+        database.commit()
+    with pytest.raises(OSError, match="the studies' database does not answer .*: the same command goes on"):
+        feed.more()
