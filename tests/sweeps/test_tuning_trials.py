@@ -354,5 +354,5 @@ def test_feed_whose_database_is_gone_says_so(tmp_path: Path, store: Store) -> No
     with closing(sqlite3.connect(tmp_path / "optuna.db")) as database:
         database.execute("DROP TABLE trial_params")
         database.commit()
-    with pytest.raises(OSError, match="the studies' database does not answer .*: the same command goes on"):
+    with pytest.raises(OSError, match=r"the studies' database does not answer .*: the same command goes on"):
         feed.more()
