@@ -98,6 +98,8 @@ def opened_storage(url: str) -> optuna.storages.RDBStorage:
     warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to be used with Study.optimize")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     connection = {"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {}
+    # without a driver's name SQLAlchemy would take psycopg2
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1) if url.startswith("postgresql://") else url
     try:
         return optuna.storages.RDBStorage(
             url,
