@@ -58,7 +58,7 @@ def study(name: str = "small") -> list[Row]:
         trial(0, 0.9, 0.02, is_on_front=True),
         trial(1, 1.0, 0.05, is_on_front=True, is_chosen=True),
         trial(2, 0.95, 0.2),
-        trial(3, 0.0, 0.0, state="stopped", message="stopped after epoch 3", **bare),
+        {**trial(3, 0.0, 0.0, state="stopped", message="stopped after epoch 3"), **bare},
         trial(4, 0.99, 0.08, state="published", trial=None),
     ]
     return [{**row, "study": name} for row in rows]
@@ -102,8 +102,8 @@ def test_parallel_draws_every_finished_trial_from_its_least_to_its_greatest_valu
     axes = figures.parallel(frame(study()), title="A study").axes[0]
     lines = [np.asarray(each.get_ydata()) for each in axes.lines if len(np.asarray(each.get_ydata())) == 7]
     assert len(lines) == 3
-    assert np.min(lines, axis=0).tolist() == [0.0] * 7
-    assert np.max(lines, axis=0).tolist() == [1.0] * 7
+    assert np.min(lines, axis=0).tolist() == pytest.approx([0.0] * 7)
+    assert np.max(lines, axis=0).tolist() == pytest.approx([1.0] * 7)
 
 
 def test_importance_draws_the_greatest_on_top() -> None:
