@@ -15,6 +15,7 @@ from subind.store import Store
 from sweeps import grids, tuned
 from sweeps.cost import unknown_gpu_model
 from sweeps.memory import most_replicas
+from sweeps.mlflow_process import LOOPBACK, check_port, interrupted_by_sigterm
 from sweeps.plan import Crew, Plan, accounts, packed
 from sweeps.preparation import cost_model
 from sweeps.tracking import Mirror
@@ -28,7 +29,6 @@ from sweeps.tuning.feed import Name, TrialFeed, labelled
 from sweeps.tuning.objective import Objective
 from sweeps.tuning.table import points
 from sweeps.tuning.trials import Trials, opened_storage
-from sweeps.ui import HOST, check_port, interrupted_by_sigterm
 from sweeps.workers import Workers
 
 
@@ -195,9 +195,9 @@ def serve_dashboard(session: Session, *, port: int, on_ready: Callable[[str], No
     from optuna_dashboard import wsgi
 
     application = wsgi(session.studies[0].storage)
-    check_port(port)
-    with interrupted_by_sigterm(), make_server(HOST, port, application, handler_class=_Silent) as server:
-        on_ready(f"http://{HOST}:{port}")
+    check_port(LOOPBACK, port)
+    with interrupted_by_sigterm(), make_server(LOOPBACK, port, application, handler_class=_Silent) as server:
+        on_ready(f"http://{LOOPBACK}:{port}")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
