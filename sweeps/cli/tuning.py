@@ -13,9 +13,8 @@ from subind.fingerprint import run_id
 from sweeps import commands, grids, tuned
 from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, out
 from sweeps.cli.reading import trials_path, write_rows_and_report
-from sweeps.cli.running import INTERRUPTED
+from sweeps.cli.running import INTERRUPTED, crew
 from sweeps.commands import Request
-from sweeps.workers import available_workers
 
 if TYPE_CHECKING:
     from sweeps.tuning.session import Session
@@ -50,6 +49,8 @@ def tune_command(
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,
+    address: Annotated[str | None, typer.Option(help="Train on the Ray cluster at HOST:PORT, or auto.")] = None,
+    num_workers: Annotated[int, typer.Option(help="On a cluster: packs that train at once.", min=0)] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
     ] = 120,
@@ -69,14 +70,15 @@ def tune_command(
         return
     if trials:
         effort = session.Effort(num_trials=trials, batch=batch, stops=stop)
-        session.train(
-            found,
-            effort,
-            available_workers(device),
-            tracking_uri=tracking_uri,
-            checkpoint_seconds=checkpoint_seconds,
-            console=out,
-        )
+        with crew(found.store, address, device=device, num_workers=num_workers) as workers:
+            session.train(
+                found,
+                effort,
+                workers,
+                tracking_uri=tracking_uri,
+                checkpoint_seconds=checkpoint_seconds,
+                console=out,
+            )
     choices = () if rule is None else session.choose(found, rule, output or tuned.file_of(grids.label(grid)))
     _conclude(request, found, choices, num_trials=trials, tracking_uri=tracking_uri)
 
