@@ -9,7 +9,7 @@ from sweeps import tuned
 from sweeps.grids import figure_3_depth_2, protocol
 
 TUNED_GRID = "figure-3-depth-2"
-DISAMBIGUATION_COUNTS = (100, 1000)
+DISAMBIGUATION_COUNTS = (100, 250)
 SEEDS = (0, 1, 2)
 
 
