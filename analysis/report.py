@@ -14,7 +14,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import published
+from analysis import published, tuning
 from analysis.artifacts import write_figure, write_table
 from analysis.figures import figure_3 as figure_3_picture
 from analysis.figures import training as training_picture
@@ -59,6 +59,8 @@ class Picture:
     title: str
     description: str
     sheet: str = ""
+    fingerprint: str = ""
+    """That of what it was made from, if that is not the rows."""
 
 
 def write_report(rows: Path, output: Path) -> Path:
@@ -78,7 +80,8 @@ def write_report(rows: Path, output: Path) -> Path:
     for sheet in sheets.values():
         write_table(sheet.numbers, sheet.shown, stem=folder / sheet.name, fingerprint=fingerprint)
     for picture in pictures:
-        write_figure(picture.figure, stem=folder / picture.name, title=picture.title, fingerprint=fingerprint)
+        source = picture.fingerprint or fingerprint
+        write_figure(picture.figure, stem=folder / picture.name, title=picture.title, fingerprint=source)
     page = folder / "index.html"
     page.write_text(_page(loaded, sheets, pictures, folder=folder, fingerprint=fingerprint), encoding="utf-8")
     return page
@@ -101,7 +104,7 @@ def _pictures(rows: Path, loaded: pd.DataFrame, table: pd.DataFrame) -> list[Pic
     accuracies = [_figure_3(each, table, ending=ending) for each, ending in zip(found, endings, strict=True)]
     accuracies[-1] = replace(accuracies[-1], sheet="figure_3")
     learned = [_training(rows, each, loaded, ending=ending) for each, ending in zip(found, endings, strict=True)]
-    return [*accuracies, *learned]
+    return [*accuracies, *learned, *_tuning(rows)]
 
 
 def _figure_3(combination: Combination, table: pd.DataFrame, *, ending: str) -> Picture:
@@ -136,6 +139,18 @@ def _training(rows: Path, combination: Combination, loaded: pd.DataFrame, *, end
     )
 
 
+def _tuning(rows: Path) -> list[Picture]:
+    """The studies in which the grid's masks were tuned, if there are any."""
+    trials = tuning.beside(rows)
+    if trials is None:
+        return []
+    source = tuning.fingerprint(trials)
+    return [
+        Picture(name=each.name, figure=each.figure, title=each.title, description=each.description, fingerprint=source)
+        for each in tuning.drawn(trials)
+    ]
+
+
 def _titled(text: str, combination: Combination) -> str:
     return f"{text}, {combination.title}" if combination.title else text
 
@@ -143,7 +158,7 @@ def _titled(text: str, combination: Combination) -> str:
 def _remove_pictures(folder: Path) -> None:
     """Remove what an earlier report of another number of combinations left, which this page does not show."""
     for path in folder.iterdir():
-        if re.fullmatch(r"(figure_3|training)(-\d+)?\.(png|svg)", path.name):
+        if re.fullmatch(r"(figure_3|training|tuning_\w+)(-\d+)?\.(png|svg)", path.name):
             path.unlink()
 
 

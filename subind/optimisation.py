@@ -1,6 +1,8 @@
 """AdamW over the stacked parameters of a pack, with per-replica gradient clipping and a learning-rate schedule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import assert_never
 
 import torch
@@ -14,19 +16,54 @@ BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast one replica learns: its optimiser, whose schedule is over `num_steps` steps."""
+
+    optimizer: AdamW
+    num_steps: int
+
+    def learning_rate(self, num_steps_done: int) -> float:
+        """The rate of the step that follows so many."""
+        match self.optimizer.schedule:
+            case "constant":
+                return self.optimizer.learning_rate
+            case "linear_decay":
+                return self.optimizer.learning_rate * max(0.0, 1 - num_steps_done / self.num_steps)
+            case _:
+                assert_never(self.optimizer.schedule)
+
+    def is_like(self, other: "Pace") -> bool:
+        """Whether both have the same rate at every step."""
+        constant = self.optimizer.schedule == "constant"
+        return self.optimizer == other.optimizer and (constant or self.num_steps == other.num_steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """Neighbouring replicas of one pace, and their place in the pack, None where they are the whole of it."""
+
+    pace: Pace
+    place: slice | None
+    parameters: list[Tensor]
+    first_moments: list[Tensor]
+    second_moments: list[Tensor]
+    counts: list[Tensor]
+    rate: Tensor
+
+
 class PackedAdamW:
     """One optimiser for all replicas; every rule of AdamW is elementwise, so the replicas do not touch each other.
+
+    Weight decay and clipping are those of the first pace and of all; neighbours of one pace are stepped together.
 
     It calls the fused operation inside torch.optim.AdamW, whose constructor would load PyTorch's compiler: seconds in
     every worker. A step does nothing on the host, so that it can be captured as a CUDA graph; `schedule` does.
     """
 
-    def __init__(self, parameters: Parameters, optimizer: AdamW, *, num_steps: int) -> None:
-        self._optimizer = optimizer
-        self._num_steps = num_steps
-        device = next(iter(parameters.values())).device
-        # on a CPU the operation reads the rate as a Python float
-        self._rate = torch.zeros((), device=device, dtype=torch.float64 if device.type == "cpu" else torch.float32)
+    def __init__(self, parameters: Parameters, paces: Sequence[Pace]) -> None:
+        self._paces = list(paces)
+        self._shared = paces[0].optimizer
         self._done = 0
         self._begin(parameters, {}, 0)
 
@@ -38,47 +75,61 @@ class PackedAdamW:
             for name, parameter in parameters.items()
             for moment in MOMENTS
         }
-        # one count per tensor, as the fused operation wants them
-        self._counts = [torch.tensor(float(num_steps_done), device=self._rate.device) for _ in parameters]
+        self._groups = [self._group(start, stop) for start, stop in _equal_runs(self._paces)]
+
+    @torch.no_grad()
+    def _group(self, start: int, stop: int) -> _Group:
+        """The replicas from `start` to before `stop`, which share a pace: all of them, or views of these."""
+        device = next(iter(self._parameters.values())).device
+        whole = stop - start == len(self._paces)
+        parameters = [each if whole else each[start:stop] for each in self._parameters.values()]
+        first, second = ([self._moments[f"{moment}.{name}"] for name in self._parameters] for moment in MOMENTS)
+        return _Group(
+            pace=self._paces[start],
+            place=None if whole else slice(start, stop),
+            parameters=parameters,
+            first_moments=first if whole else [each[start:stop] for each in first],
+            second_moments=second if whole else [each[start:stop] for each in second],
+            # one count per tensor, as the fused operation wants them
+            counts=[torch.tensor(float(self._done), device=device) for _ in parameters],
+            # on a CPU the operation reads the rate as a Python float
+            rate=torch.zeros((), device=device, dtype=torch.float64 if device.type == "cpu" else torch.float32),
+        )
 
     def schedule(self) -> None:
-        """Set the learning rate of the next step, and count it; to be called before every step."""
-        self._rate.fill_(self._learning_rate())
+        """Set the learning rates of the next step, and count it; to be called before every step."""
+        for group in self._groups:
+            group.rate.fill_(group.pace.learning_rate(self._done))
         self._done += 1
-
-    def _learning_rate(self) -> float:
-        match self._optimizer.schedule:
-            case "constant":
-                return self._optimizer.learning_rate
-            case "linear_decay":
-                return self._optimizer.learning_rate * max(0.0, 1 - self._done / self._num_steps)
-            case _:
-                assert_never(self._optimizer.schedule)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Apply one step of gradients, in the order of the parameters; clips them in place."""
         # the fused operation reads another layout as if it were the parameter's
         own = [gradient.contiguous() for gradient in gradients]
-        match self._optimizer.clip:
+        match self._shared.clip:
             case NoClip():
                 pass
             case ClipNorm(max_norm=max_norm):
                 _clip(own, max_norm)
             case _:
-                assert_never(self._optimizer.clip)
-        torch._foreach_add_(self._counts, 1.0)
+                assert_never(self._shared.clip)
+        for group in self._groups:
+            self._step_of(group, own if group.place is None else [each[group.place] for each in own])
+
+    def _step_of(self, group: _Group, gradients: list[Tensor]) -> None:
+        torch._foreach_add_(group.counts, 1.0)
         torch._fused_adamw_(
-            list(self._parameters.values()),
-            own,
-            [self._moments[f"{MOMENTS[0]}.{name}"] for name in self._parameters],
-            [self._moments[f"{MOMENTS[1]}.{name}"] for name in self._parameters],
+            group.parameters,
+            gradients,
+            group.first_moments,
+            group.second_moments,
             [],  # of AMSGrad
-            self._counts,
-            lr=self._rate,
+            group.counts,
+            lr=group.rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            weight_decay=self._optimizer.weight_decay,
+            weight_decay=self._shared.weight_decay,
             eps=EPSILON,
             amsgrad=False,
             maximize=False,
@@ -90,11 +141,18 @@ class PackedAdamW:
 
     def select(self, parameters: Parameters, index: Tensor) -> None:
         """Go on with the replicas at `index`, whose parameters are now `parameters`."""
+        self._paces = [self._paces[place] for place in index.tolist()]
         self._begin(parameters, {name: tensor[index] for name, tensor in self._moments.items()}, self._done)
 
     def restore(self, state: Mapping[str, Tensor], *, num_steps_done: int) -> None:
         """Go on from the moments that `state()` gave after so many steps."""
         self._begin(self._parameters, state, num_steps_done)
+
+
+def _equal_runs(paces: Sequence[Pace]) -> Iterator[tuple[int, int]]:
+    """Where each run of neighbours of one pace begins, and where it is over."""
+    starts = [place for place in range(len(paces)) if place == 0 or not paces[place].is_like(paces[place - 1])]
+    yield from pairwise([*starts, len(paces)])
 
 
 def _like(parameter: Tensor, moment: Tensor | None) -> Tensor:

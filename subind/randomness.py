@@ -23,6 +23,7 @@ Stream = Literal[
     "mask/train",
     "mask/validation",
     "mask/order",
+    "mask/tuning",
     "transfer/initial",
     "transfer/control",
     "transfer/ambiguous",

@@ -278,3 +278,46 @@ MEASURED_COLUMNS = (
     "subtask_accuracy",
 )
 """Columns that a row takes from the measurements of its record by the same name."""
+
+TRIAL_SCHEMA = pa.schema(
+    [
+        pa.field("study", pa.string(), nullable=False),
+        pa.field("trial", pa.int64()),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("message", pa.string()),
+        pa.field("run_id", pa.string()),
+        pa.field("subtask", pa.string(), nullable=False),
+        pa.field("num_layers", pa.int64(), nullable=False),
+        pa.field("d_model", pa.int64(), nullable=False),
+        pa.field("penalty", pa.float64()),
+        pa.field("final_temperature", pa.float64()),
+        pa.field("initial_logit", pa.float64()),
+        pa.field("learning_rate", pa.float64()),
+        pa.field("num_epochs", pa.int64()),
+        pa.field("tuning_accuracy", pa.float64()),
+        pa.field("soft_accuracy", pa.float64()),
+        pa.field("soft_hard_gap", pa.float64()),
+        pa.field("density", pa.float64()),
+        pa.field("subtask_accuracy", pa.float64()),
+        pa.field("best_epoch", pa.int64()),
+        pa.field("is_on_front", pa.bool_(), nullable=False),
+        pa.field("is_chosen", pa.bool_(), nullable=False),
+        pa.field("curve_epoch", pa.list_(pa.int64())),
+        pa.field("curve_tuning_accuracy", pa.list_(pa.float64())),
+        pa.field("curve_soft_accuracy", pa.list_(pa.float64())),
+        pa.field("curve_density", pa.list_(pa.float64())),
+        pa.field("seconds", pa.float64()),
+        pa.field("pack_size", pa.int64()),
+    ],
+    metadata={
+        "trial": "number of the trial in its study; null for the published setting",
+        "state": "finished, stopped, failed, running, waiting, or published",
+        "tuning_accuracy": "of the hard mask at its best epoch, on samples that nothing reported is measured on",
+        "soft_accuracy": "of the soft mask at that epoch, on the same samples",
+        "soft_hard_gap": "soft_accuracy less tuning_accuracy",
+        "subtask_accuracy": "of the hard mask, on the samples that are reported",
+        "seconds": "wall time from the start of the trial's pack to its end in it",
+    },
+)
+"""One row per trial of a study, and one for the published setting. The key `importances` is added to the metadata: by
+study, the importance of each parameter."""

@@ -40,6 +40,14 @@ def evaluate(text: str, a: Integers, b: Integers, *, modulus: int) -> Integers:
 
 
 @cache
+def first_unlike(text: str, other: str, *, modulus: int, num_integers: int) -> int | None:
+    """The least a below `num_integers` where the rules differ on the pair (a, a); None if there is none."""
+    pairs = range(min(num_integers, modulus))
+    found = (a for a in pairs if evaluate(text, a, a, modulus=modulus) != evaluate(other, a, a, modulus=modulus))
+    return next(found, None)
+
+
+@cache
 def _parsed(text: str) -> ast.Expression:
     if not text.strip() or len(text) > LONGEST_RULE:
         raise ValueError(f"rule {text!r} is not a text of 1 to {LONGEST_RULE} characters: {ALLOWED}")

@@ -6,12 +6,13 @@ when it is made, so a grid with a bad value fails while it is planned.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from math import ceil
 from typing import Literal, assert_never
 
 from subind import rules
 from subind.declared import Checked, Identified, not_negative, positive, require
+from subind.temperature import TemperatureSchedule
+from subind.tuning_spec import OwnValidation, TuningValidation, Validation
 
 Stage = Literal["donor", "mask", "transfer"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
@@ -82,32 +83,6 @@ class AdamW(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TemperatureSchedule(Checked):
-    """The temperature τ of the soft mask σ(τ·s), constant within an epoch; E = num_epochs, g = final^(1/E).
-
-    `exponential`: τ = g^(e-1) in epoch e = 1 … E (it reaches `final` after the last).
-    `as_released`: τ = 1 in epoch 1, then g^e, as the released code has it.
-    """
-
-    name: Literal["exponential", "as_released"]
-    final: float
-
-    def _check(self) -> None:
-        require(self.final >= 1, self, "final", "give 1 or more")
-
-    def temperature(self, epoch: int, *, num_epochs: int) -> float:
-        """τ in `epoch`, counted from 1."""
-        growth: float = self.final ** (1 / num_epochs)
-        match self.name:
-            case "exponential":
-                return growth ** (epoch - 1)
-            case "as_released":
-                return 1.0 if epoch == 1 else growth**epoch
-            case _:
-                assert_never(self.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FreshWeights(Checked):
     """Training starts from weights drawn with the run's seed."""
 
@@ -162,7 +137,7 @@ class Mask(Identified):
     """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
 
     Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are
-    kept.
+    kept; `validation` says on which samples that is judged.
     """
 
     donor: Donor
@@ -177,12 +152,14 @@ class Mask(Identified):
     num_epochs: int
     seed: int
     precision: Precision
+    validation: Validation = field(default=OwnValidation(), metadata={"neutral": OwnValidation()})
 
     def _check(self) -> None:
         positive(self, "batch_size", "num_epochs")
         not_negative(self, "penalty", "seed")
         _at_least_every_integer(self, "num_samples", "num_evaluation_samples")
         _same_vocabulary(self, "subtask", self.donor)
+        _check_tuning(self)
 
     @property
     def num_training_samples(self) -> int:
@@ -289,6 +266,7 @@ class Transfer(Identified):
         _at_least_every_integer(self, "num_evaluation_samples")
         for parent in parents(self):
             _same_vocabulary(self, "task", parent if isinstance(parent, Donor) else parent.donor)
+        _check_reported(self)
         for rival in self.rivals:
             _check_rival(rival, self.task)
 
@@ -367,17 +345,23 @@ def steps_per_epoch(spec: Spec) -> int:
 
 
 def pack_shape(spec: Spec) -> tuple[object, ...]:
-    """What replicas of one pack share; they may differ in seed, control, parents, rule, penalty and temperature."""
+    """What replicas of one pack share.
+
+    They may differ in seed, control, parents, rule, penalty, temperature, initial logit, learning rate and epochs.
+    """
+    optimizer = spec.optimizer
     common = (
         *(stage(spec), model(spec), task(spec).num_integers),
-        spec.optimizer,
+        *(optimizer.weight_decay, optimizer.schedule, optimizer.clip),
         spec.batch_size,
-        spec.num_epochs,
+        spec.num_epochs > 0,
         spec.num_training_samples,
         spec.num_evaluation_samples,
         spec.precision,
     )
-    return (*common, spec.num_ambiguous) if isinstance(spec, Transfer) else common
+    if isinstance(spec, Donor):
+        return common
+    return (*common, spec.validation if isinstance(spec, Mask) else spec.num_ambiguous)
 
 
 def _at_least_every_integer(spec: Donor | Mask | Transfer, *names: str) -> None:
@@ -392,9 +376,21 @@ def _same_vocabulary(spec: Mask | Transfer, field: str, donor: Donor) -> None:
     require(task(spec).num_integers == donor.task.num_integers, spec, f"{field}.num_integers", remedy)
 
 
-@cache
 def _check_rival(rival: str, of: ArithmeticTask) -> None:
-    for a in range(min(of.num_integers, of.modulus)):
-        if rules.evaluate(rival, a, a, modulus=of.modulus) != rules.evaluate(of.rule, a, a, modulus=of.modulus):
-            found = f"Transfer.rivals has {rival!r}, which is not {of.rule} at a = b = {a}"
-            raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a)")
+    unlike = rules.first_unlike(rival, of.rule, modulus=of.modulus, num_integers=of.num_integers)
+    if unlike is not None:
+        found = f"Transfer.rivals has {rival!r}, which is not {of.rule} at a = b = {unlike}"
+        raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a)")
+
+
+def _check_tuning(mask: Mask) -> None:
+    if isinstance(mask.validation, TuningValidation):
+        num_reported = mask.donor.num_evaluation_samples + mask.num_evaluation_samples
+        mask.validation.check_room(mask.subtask.num_integers, num_reported)
+        mask.validation.check_seeds(mask.seed, mask.donor.seed)
+
+
+def _check_reported(spec: Transfer) -> None:
+    if isinstance(spec.control, MaskedControl) and isinstance(spec.control.mask.validation, TuningValidation):
+        spec.control.mask.validation.check_seeds(spec.seed)
+        spec.control.mask.validation.check_transfer(spec.num_evaluation_samples)

@@ -26,6 +26,7 @@ from subind.randomness import Stream, generator
 from subind.spec import Donor, Mask, Spec, Transfer
 from subind.tasks import arithmetic
 from subind.training import Finished, Replica, ReportProgress, Runtime, SaveCheckpoint, Trainer, Verdict
+from subind.tuning_spec import TuningValidation
 
 WEIGHTS_FILE = "weights.safetensors"
 """A donor's parameters, named and laid out as transformers' GPT2LMHeadModel has them."""
@@ -185,7 +186,10 @@ class MaskMethod:
         )
         self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
         self.constants = _on(runtime.device, {f"donor.{name}": tensor for name, tensor in donors.items()})
-        self.constants["validation"] = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
+        self._model, self._precision = specs.model(pack[0]), pack[0].precision
+        self.is_tuned = isinstance(pack[0].validation, TuningValidation)
+        validation = arithmetic.tuning_samples if self.is_tuned else arithmetic.validation_samples
+        self.constants["validation"] = _rows(runtime.device, [validation(spec) for spec in pack])
         self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(runtime.device)
         self.constants["temperature"] = torch.ones_like(self.constants["penalty"])
 
@@ -204,23 +208,47 @@ class MaskMethod:
     def evaluate(self, epoch: int) -> list[Verdict]:
         rows = self.constants["validation"]
         hard = {name: masks.binarise(self.trainable[name].detach()) for name in self.matrices}
-        donor = self._donor()
-        parameters = donor | {name: donor[name] * hard[name] for name in self.matrices}
-        model, precision = specs.model(self.replicas[0].spec), self.replicas[0].spec.precision
-        losses, answers = losses_and_predictions(parameters, rows, model, precision=precision)
+        losses, answers = losses_and_predictions(self._masked(hard), rows, self._model, precision=self._precision)
         right, temperatures = accuracies(answers, rows[:, :, -1]), self._temperatures(epoch)
+        soft = self._soft_accuracies() if self.is_tuned else []
+        name = "tuning_accuracy" if self.is_tuned else "subtask_accuracy"
         verdicts = []
         for index, (replica, loss) in enumerate(zip(self.replicas, losses.tolist(), strict=True)):
-            mask = {name: bits[index] for name, bits in hard.items()}
-            measured = {"subtask_accuracy": right[index], "validation_loss": loss, "temperature": temperatures[index]}
+            mask = {matrix: bits[index] for matrix, bits in hard.items()}
+            measured = {name: right[index], "validation_loss": loss, "temperature": temperatures[index]}
             measured |= {"density": masks.density(mask)}
-            measured |= {f"density.{name}": share for name, share in masks.densities(mask).items()}
-            best = right[index] >= max(replica.curves.get("subtask_accuracy", []), default=0.0)
+            measured |= {f"density.{matrix}": share for matrix, share in masks.densities(mask).items()}
+            if self.is_tuned:
+                measured |= {"soft_accuracy": soft[index], "soft_hard_gap": soft[index] - right[index]}
+            best = right[index] >= max(replica.curves.get(name, []), default=0.0)
             verdicts.append(Verdict(measurements=measured, best=best, stop=False))
         return verdicts
 
+    @torch.no_grad()
     def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
-        return {}, {MASK_FILE: masks.packed_bits({name: masks.binarise(logits) for name, logits in best.items()})}
+        hard = {name: masks.binarise(logits) for name, logits in best.items()}
+        reported = {"subtask_accuracy": self._reported_accuracy(index, hard)} if self.is_tuned else {}
+        return reported, {MASK_FILE: masks.packed_bits(hard)}
+
+    @torch.no_grad()
+    def _soft_accuracies(self) -> list[float]:
+        """Of the soft masks of the epoch that has just been trained, on the samples that judge the hard ones."""
+        rows, temperature = self.constants["validation"], self.constants["temperature"].view(-1, 1, 1)
+        soft = {name: torch.sigmoid(temperature * self.trainable[name]) for name in self.matrices}
+        answers = predictions(self._masked(soft), rows, self._model, precision=self._precision)
+        return accuracies(answers, rows[:, :, -1])
+
+    def _reported_accuracy(self, index: int, hard: HardMask) -> float:
+        """Of one hard mask, on the samples that nothing was tuned on."""
+        spec = self.replicas[index].spec
+        rows = arithmetic.validation_samples(spec).unsqueeze(0).to(self.tokens.device)
+        donor = {name: tensor[index : index + 1] for name, tensor in self._donor().items()}
+        parameters = donor | {name: donor[name] * hard[name] for name in self.matrices}
+        return accuracies(predictions(parameters, rows, self._model, precision=self._precision), rows[:, :, -1])[0]
+
+    def _masked(self, factors: Parameters) -> Parameters:
+        donor = self._donor()
+        return donor | {name: donor[name] * factors[name] for name in self.matrices}
 
     def _temperatures(self, epoch: int) -> list[float]:
         found = [replica.spec for replica in self.replicas if isinstance(replica.spec, Mask)]

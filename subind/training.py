@@ -21,7 +21,7 @@ from subind import spec as specs
 from subind.graphs import GraphedStep, Step
 from subind.models import cpu, gpt2
 from subind.models.gpt2 import Parameters
-from subind.optimisation import PackedAdamW
+from subind.optimisation import Pace, PackedAdamW
 from subind.randomness import Stream, dropout_stream, generator
 from subind.spec import Spec
 
@@ -30,12 +30,36 @@ INPUT_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A replica is stopped that is worse than every limit once it has trained this share of its epochs.
+
+    Limits are by name of a curve, of which less is better.
+    """
+
+    share: float
+    limits: Mapping[str, float]
+
+    def verdict(self, epoch: int, num_epochs: int, values: Mapping[str, float | int]) -> str:
+        """Why a replica with these values after an epoch is stopped; empty if it is not."""
+        if epoch != math.ceil(self.share * num_epochs) or epoch == num_epochs:
+            return ""
+        if not self.limits or not all(values.get(name, -math.inf) > limit for name, limit in self.limits.items()):
+            return ""
+        worse = ", ".join(f"{name} {values[name]:.4g} is above {limit:.4g}" for name, limit in self.limits.items())
+        return f"stopped after epoch {epoch} of {num_epochs}: {worse}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Where and how a pack is computed; no part of a run's identity."""
+    """Where and how a pack is computed; no part of a run's identity.
+
+    A replica that a rung stops has no result: what a run leaves is that of all its epochs.
+    """
 
     device: str = "cpu"
     num_threads: int = 1
     checkpoint_seconds: float = 300.0
+    rungs: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +89,7 @@ class Replica:
     curves: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = 0
     failure: str = ""
+    is_stopped: bool = False
 
 
 @runtime_checkable
@@ -133,13 +158,11 @@ class Trainer:
         first = method.replicas[0].spec
         self.model = specs.model(first)
         self.batch_size = first.batch_size
-        self.num_epochs = first.num_epochs
+        self.num_epochs = max(replica.spec.num_epochs for replica in method.replicas)
         self.steps_per_epoch = specs.steps_per_epoch(first)
         self.precision = first.precision
         _set_products(first.precision, runtime.device)
-        self.optimiser = PackedAdamW(
-            method.trainable, first.optimizer, num_steps=max(1, self.num_epochs * self.steps_per_epoch)
-        )
+        self.optimiser = PackedAdamW(method.trainable, [_pace(replica.spec) for replica in method.replicas])
         seeds = [replica.spec.seed for replica in method.replicas]
         self.order = [generator(method.order_stream, seed) for seed in seeds]
         stream = method.dropout_stream
@@ -166,8 +189,8 @@ class Trainer:
             self._epoch(save=save, report=report)
             losses = (self.loss_sum / self.method.tokens.shape[1]).tolist()
             stops = self._record(self.method.evaluate(self.epoch), losses)
-            last = self.epoch == self.num_epochs
-            done = [index for index, stop in enumerate(stops) if stop or last]
+            ends = [replica.spec.num_epochs for replica in self.method.replicas]
+            done = [index for index, stop in enumerate(stops) if stop or self.epoch == ends[index]]
             self.epoch, self.step = self.epoch + 1, 0
             self.loss_sum.zero_()
             yield from self._leave(done)
@@ -237,12 +260,19 @@ class Trainer:
                 bad = sorted(name for name, value in values.items() if not math.isfinite(value))
                 remedy = "lower the learning rate or clip gradients"
                 replica.failure = f"{', '.join(bad)} not finite in epoch {epoch}: {remedy}"
+            else:
+                self._stop_at_rung(replica, epoch, values)
             for name, value in values.items():
                 replica.curves.setdefault(name, []).append(value)
             if verdict.best:
                 replica.best_epoch = epoch
             stops.append(verdict.stop or bool(replica.failure))
         return stops
+
+    def _stop_at_rung(self, replica: Replica, epoch: int, values: Mapping[str, float | int]) -> None:
+        for rung in self.runtime.rungs:
+            replica.failure = replica.failure or rung.verdict(epoch, replica.spec.num_epochs, values)
+        replica.is_stopped = bool(replica.failure)
 
     def _leave(self, done: list[int]) -> Iterator[Finished]:
         """Hand out the replicas that are done and go on with the others."""
@@ -271,11 +301,12 @@ class Trainer:
         self.order_states = [self.order_states[place] for place in staying]
         self.dropout = [self.dropout[place] for place in staying] if self.dropout else []
         self.optimiser.select(method.trainable, index)
+        self.num_epochs = max((replica.spec.num_epochs for replica in method.replicas), default=self.num_epochs)
         self._on_device = self._device_step()
 
     def _progress(self) -> Progress:
         curves = [replica.curves for replica in self.method.replicas]
-        names = ("validation_accuracy", "subtask_accuracy")
+        names = ("validation_accuracy", "subtask_accuracy", "tuning_accuracy")
         last = tuple(curve[name][-1] for curve in curves for name in names if curve.get(name))
         return Progress(
             epoch=min(self.epoch, self.num_epochs),
@@ -321,6 +352,10 @@ class Trainer:
             each.set_state(found.clone())
         for stream, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
             stream.restore(found.clone())
+
+
+def _pace(spec: Spec) -> Pace:
+    return Pace(optimizer=spec.optimizer, num_steps=max(1, spec.num_epochs * specs.steps_per_epoch(spec)))
 
 
 def at_best_epoch(replica: Replica) -> dict[str, float]:

@@ -72,8 +72,8 @@ def observations(records: Iterable[tuple[Spec, RunRecord]], *, device: str) -> l
 
 
 def _observation(members: Sequence[tuple[Spec, RunRecord]]) -> Observation:
-    first, made = members[0][0], members[0][1].provenance
-    asked, shares = work(first), [_share(spec, record) for spec, record in members]
+    first, made = max(members, key=lambda each: each[0].num_epochs)[0], members[0][1].provenance
+    asked, shares = work(first), [_share(record, of=first.num_epochs) for _, record in members]
     replicas = made.pack_size * sum(shares) / len(shares)
     return Observation(
         stage=specs.stage(first),
@@ -87,9 +87,9 @@ def _observation(members: Sequence[tuple[Spec, RunRecord]]) -> Observation:
     )
 
 
-def _share(spec: Spec, record: RunRecord) -> float:
-    """The part of the planned epochs that the run has trained."""
-    return min(1.0, len(record.curves["epoch"]) / max(1, spec.num_epochs))
+def _share(record: RunRecord, *, of: int) -> float:
+    """The part of so many epochs that the run has trained."""
+    return min(1.0, len(record.curves["epoch"]) / max(1, of))
 
 
 def donor_shares(records: Iterable[tuple[Spec, RunRecord]]) -> dict[tuple[int, int], Shares]:
@@ -97,7 +97,7 @@ def donor_shares(records: Iterable[tuple[Spec, RunRecord]]) -> dict[tuple[int, i
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
     for spec, record in records:
         if isinstance(spec, Donor) and record.curves.get("epoch"):
-            found[patience(spec)].append(_share(spec, record))
+            found[patience(spec)].append(_share(record, of=spec.num_epochs))
     return {key: Shares(mean=sum(each) / len(each), longest=max(each)) for key, each in found.items()}
 
 

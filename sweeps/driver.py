@@ -28,10 +28,11 @@ from subind.training import Runtime
 from sweeps.cluster import training_nodes
 from sweeps.display import Board, Display, PackState
 from sweeps.failures import fall_of
+from sweeps.feed import Feed
 from sweeps.plan import Plan
 from sweeps.search import PackSearcher
 from sweeps.sources import sources_digest
-from sweeps.tracking import Mirror
+from sweeps.tracking import Label, Mirror, as_it_is
 from sweeps.trainable import Job, train_pack
 from sweeps.workers import Workers, num_cores
 
@@ -44,11 +45,20 @@ SECONDS_AT_STOP = 5.0
 
 
 def drive(
-    plan: Plan, store: Store, workers: Workers, *, tracking_uri: str | None, checkpoint_seconds: float, console: Console
+    plan: Plan,
+    store: Store,
+    workers: Workers,
+    *,
+    tracking_uri: str | None,
+    checkpoint_seconds: float,
+    console: Console,
+    feed: Feed | None = None,
+    label: Label = as_it_is,
 ) -> None:
-    """Run the packs of a plan to the end, or until Ctrl-C. What came of it stands in the store.
+    """Run the packs of a plan and of the feed to the end, or until Ctrl-C. What came of it stands in the store.
 
-    They train on the cluster that this process is connected to, or else on this machine.
+    They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
+    mirror is about to log of a run.
     """
     job = Job(
         specs={run: canonical_json(plan.runs[run]) for run in plan.missing},
@@ -58,9 +68,11 @@ def drive(
         runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds),
     )
     stop = StopSignal()
-    searcher = PackSearcher(plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device))
+    searcher = PackSearcher(
+        plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device), feed=feed
+    )
     board = Board(plan=plan, finished=set(plan.finished), failed=set(plan.failed), blocked=set(plan.blocked))
-    mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri), plan)
+    mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
     with (
         local_ray(num_cpus=_num_cpus(workers)),
         tempfile.TemporaryDirectory(prefix="subind-tune-") as scratch,
@@ -69,7 +81,7 @@ def drive(
         watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
-        searcher.on_finish = mirror.tell
+        searcher.on_finish = lambda runs: mirror.tell(searcher.plan.runs[run] for run in runs)
         with mirror, stop.by_ctrl_c():
             _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=scratch).fit()
             mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
@@ -172,6 +184,7 @@ class Watcher(Callback):
     def update(self) -> None:
         """Bring the display up to date."""
         board, searcher = self._display.board, self._searcher
+        board.plan = searcher.plan
         board.finished, board.failed, board.blocked = searcher.finished, searcher.failed, searcher.blocked
         board.packs = {trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()}
         board.note = self._mirror.note
@@ -225,10 +238,9 @@ class MirrorThread:
         self.note = ""
         self.seconds_at_end = 0.0
         self._mirror = mirror
-        self._runs = plan.runs
-        self._told = SimpleQueue[str]()
+        self._told = SimpleQueue[Spec]()
         self._pending: list[Spec] = []
-        self.tell(plan.finished)
+        self.tell(plan.runs[run] for run in plan.finished)
         self._wake = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -244,10 +256,10 @@ class MirrorThread:
         if self.seconds_at_end and not self._thread.is_alive():
             self._catch_up(within_seconds=self.seconds_at_end)
 
-    def tell(self, finished: Iterable[str]) -> None:
+    def tell(self, finished: Iterable[Spec]) -> None:
         """Say that runs are finished."""
-        for run in finished:
-            self._told.put(run)
+        for spec in finished:
+            self._told.put(spec)
 
     def wake(self) -> None:
         """Say that it is time to mirror what is told."""
@@ -262,7 +274,7 @@ class MirrorThread:
 
     def _catch_up(self, *, within_seconds: float) -> None:
         while not self._told.empty():
-            self._pending.append(self._runs[self._told.get()])
+            self._pending.append(self._told.get())
         outcome = self._mirror.mirror_finished(self._pending, within_seconds=within_seconds)
         self._pending = [spec for spec in self._pending if not self._mirror.has(spec)]
         delayed, error_text = outcome.num_delayed, outcome.error

@@ -43,8 +43,8 @@ def serve(
 
     Raises ValueError if the port is taken, RuntimeError if MLflow does not start.
     """
-    _check_port(host, port)
-    with _interrupted_by_sigterm(), _server(arguments, environment, host=host, port=port) as child:
+    check_port(host, port)
+    with interrupted_by_sigterm(), _server(arguments, environment, host=host, port=port) as child:
         try:
             reached = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104  what any address is reached by
             _wait_until_ready(child, reached, port)
@@ -54,7 +54,8 @@ def serve(
             return 0
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raise ValueError unless the port can be listened on."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -64,7 +65,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
+def interrupted_by_sigterm() -> Iterator[None]:
     """Ends like Ctrl-C, so that the child is never left behind."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -178,7 +178,8 @@ def _variants(left: Mapping[str, Spec], missing: Mapping[str, Spec], crew: Crew)
     parents = {run: _parent(spec, missing) for run, spec in left.items()}
     shapes: dict[tuple[object, ...], list[str]] = {}
     for run, spec in left.items():
-        shapes.setdefault(specs.pack_shape(spec), []).append(run)
+        # runs of one price, which a group has: they may train together with others, and take another time
+        shapes.setdefault((specs.pack_shape(spec), spec.num_epochs), []).append(run)
     plain = list(shapes.values())
     finer = [members for several in plain for members in _by_parents_stage(several, parents, missing)]
     groupings = [plain] if len(finer) == len(plain) else [plain, finer]

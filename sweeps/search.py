@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, assert_never
 
@@ -18,6 +18,7 @@ from subind.fingerprint import run_id
 from subind.spec import Spec
 from subind.store import Store
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
+from sweeps.feed import Feed, NoFeed
 from sweeps.memory import bytes_per_replica
 from sweeps.patience import patiently
 from sweeps.plan import Pack, Plan, named_pack
@@ -50,7 +51,8 @@ class PackSearcher(Searcher):
     A pack that another driver computes (its heartbeat is alive) is handed out only when that driver has left it.
     Nothing more is handed out once `is_stopped()`. While no pack is running and none can, Tune does nothing but ask for
     one again: `on_wait` is called then. `nodes` are the ids of the nodes that train and live; `tell` takes what a
-    person should know of falls, a line each; `on_finish` takes the runs that have finished since.
+    person should know of falls, a line each; `on_finish` takes the runs that have finished since. When none of its
+    packs can run, `feed` may give more.
     """
 
     def __init__(
@@ -60,8 +62,11 @@ class PackSearcher(Searcher):
         *,
         is_stopped: Callable[[], bool] = lambda: False,
         nodes: Callable[[], Collection[str]] = frozenset,
+        feed: Feed | None = None,
     ) -> None:
         super().__init__(metric=None, mode=None)
+        self._feed = feed or NoFeed()
+        self._fed: set[str] = set()
         self.on_wait: Callable[[], None] = lambda: None
         self.tell: Callable[[str], None] = lambda _text: None
         self.on_finish: Callable[[Collection[str]], None] = lambda _runs: None
@@ -96,9 +101,12 @@ class PackSearcher(Searcher):
         A pack that runs may fall and come back, and FINISHED is for good: it is said when none does.
         """
         self._look()
-        if self._is_stopped() or not (self._queue or self.running or self._fallen):
+        if self._is_stopped():
             return Searcher.FINISHED
         pack = self._next_pack()
+        if pack is None and not (self._is_fed() or self._queue or self.running or self._fallen):
+            return Searcher.FINISHED
+        pack = pack or self._next_pack()
         if pack is not None:
             return self._handed_out(pack, trial_id)
         if not self.running:
@@ -173,6 +181,18 @@ class PackSearcher(Searcher):
         now = time.monotonic()
         self._next_look = now + max(SECONDS_BETWEEN_LOOKS, (now - start) / SHARE_OF_LOOKING)
 
+    def _is_fed(self) -> bool:
+        """Whether the feed has given packs, or may do so later."""
+        more = self._feed.more()
+        for pack in more or ():
+            self._fed |= set(pack.runs)
+            self.plan = replace(self.plan, runs={**self.plan.runs, **dict(zip(pack.runs, pack.specs, strict=True))})
+            self._place_in_plan[pack.name] = len(self._place_in_plan)
+            self._queue.add(pack, place=self._place_in_plan[pack.name])
+            self._children.clear()
+        self.failed -= self._feed.stopped
+        return more is not None
+
     def _next_pack(self) -> Pack | None:
         taken: set[str] | None = None
         for pack in self._queue.runnable(time.monotonic()):
@@ -193,6 +213,7 @@ class PackSearcher(Searcher):
             "runs": list(pack.runs),
             "num_halvings": self._num_halvings[pack.name],
             "avoid": self._avoided(pack),
+            **(self._feed.config(pack) if self._fed.issuperset(pack.runs) else {}),
         }
 
     def _cut_to_memory(self, pack: Pack) -> Pack:

@@ -8,7 +8,7 @@ that mirror at once take turns by a lock file.
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +44,25 @@ class MirrorOutcome:
     error: str
 
 
+Label = Callable[[Content], Content]
+
+
+def as_it_is(content: Content) -> Content:
+    """The content, under no other name."""
+    return content
+
+
 class Mirror:
     """Mirrors a store's runs into the MLflow experiment of a grid.
 
     It connects when it is first used, and serves one thread. `tracking_uri` goes before MLFLOW_TRACKING_URI, and that
     before the SQLite database in the store's folder. Raises ValueError if none of the three can be or the URI has an
-    unknown scheme.
+    unknown scheme. `label` may change what is logged of a run, but not its id.
     """
 
-    def __init__(self, store: Store, *, grid: str, tracking_uri: str | None = None) -> None:
+    def __init__(self, store: Store, *, grid: str, tracking_uri: str | None = None, label: Label = as_it_is) -> None:
         self._store = store
+        self._label = label
         self._grid = grid
         self._uri = chosen_tracking_uri(store, tracking_uri)
         self._experiment: Experiment | None = None
@@ -90,6 +99,17 @@ class Mirror:
     def has(self, spec: Spec) -> bool:
         """Whether this mirror knows the run to be complete in MLflow."""
         return run_id(spec) in self._complete
+
+    def attach(self, content: Content) -> str:
+        """Log a run that is none of the store's, or its artifacts anew; what delays that, empty if nothing does."""
+        load_mlflow()
+        try:
+            experiment = self._connected()
+            with self._turn():
+                experiment.attach(content)
+        except Exception as error:  # noqa: BLE001  whatever a tracker raises delays the mirror and nothing else
+            return self._message(error)
+        return ""
 
     def num_complete(self) -> int:
         """How many runs of the grid are in MLflow, asked anew. Raises ValueError if the tracker does not answer."""
@@ -133,7 +153,7 @@ class Mirror:
     def _mirror_one(self, spec: Spec, experiment: Experiment) -> bool:
         """Whether the run was logged now. One that cannot be read or that is refused does not hold up the others."""
         try:
-            content = _content(self._store, spec, self._grid)
+            content = self._label(_content(self._store, spec, self._grid))
         except (ValueError, FileNotFoundError) as error:
             self._error = self._message(error)
             return False

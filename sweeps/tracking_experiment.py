@@ -114,6 +114,13 @@ class Experiment:
             raise
         return True
 
+    def attach(self, content: Content) -> None:
+        """Log the run, and where it is complete, the artifacts that it has now in the place of those it had."""
+        if not self.log(content):
+            found = self._the_one(content.run_id)
+            assert found is not None
+            self._log_artifacts(found, content)
+
     def _the_one(self, run_id: str) -> Run | None:
         """The run of that id; of several, which drivers without a common lock can make, all but one are deleted."""
         found = sorted(
@@ -136,11 +143,14 @@ class Experiment:
         batches = zip_longest(_pieces(params, NUM_PARAMS_A_BATCH), _pieces(metrics, NUM_METRICS_A_BATCH), fillvalue=())
         for some_params, some_metrics in batches:
             self._client.log_batch(run.info.run_id, metrics=some_metrics, params=some_params)
+        self._log_artifacts(run, content)
+        self._client.set_terminated(run.info.run_id, status="FINISHED", end_time=content.ended)
+
+    def _log_artifacts(self, run: Run, content: Content) -> None:
         with tempfile.TemporaryDirectory(prefix="subind-mirror-") as folder:
             for name, artifact in content.artifacts.items():
                 Path(folder, Path(name).name).write_bytes(artifact)
             self._client.log_artifacts(run.info.run_id, folder)
-        self._client.set_terminated(run.info.run_id, status="FINISHED", end_time=content.ended)
 
     def _runs(self, filter_string: str) -> Iterator[Run]:
         token = None

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,12 +27,15 @@ from subind.remote_files import PATIENCE_SECONDS
 from subind.results import Failure, Provenance, RunRecord
 from subind.spec import Donor, ImportedWeights, Mask, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
-from subind.training import Finished, Progress, Runtime, Saved
+from subind.training import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
 from sweeps.sources import check_sources
 
 REPORT_SECONDS = 2.0
 """How often a worker tells the driver how far it is."""
+
+STOPPED = "Stopped"
+"""The class of failure of a run that a rung has stopped: nothing is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +57,19 @@ class Job:
 def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
     """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done.
 
+    `config` has the pack's name and runs; of a pack that was made while the sweep ran also their `specs` and `rungs`.
     Raises ValueError if this node has other code than the driver.
     """
     if job.sources:
         check_sources(job.sources)
     store = Store(job.store, patience_seconds=PATIENCE_SECONDS)
-    planned = [decode(json.loads(job.specs[each])) for each in config["runs"]]
+    known = {**job.specs, **config["specs"]} if "specs" in config else job.specs
+    planned = [decode(json.loads(known[each])) for each in config["runs"]]
     pack = [spec for spec in planned if not store.is_finished(spec)]
     if not pack:
         return
+    rungs = tuple(Rung(share=each["share"], limits=each["limits"]) for each in config.get("rungs", ()))
+    job = replace(job, runtime=replace(job.runtime, rungs=rungs))
     worker = Worker(name=str(config["pack"]), pack=pack, store=store, job=job, num_halvings=int(config["num_halvings"]))
     tune.report(worker.progress_data())
     with worker.heartbeat():
@@ -174,7 +181,7 @@ class Worker:
         spec = finished.replica.spec
         if finished.replica.failure:
             self.num_failed += 1
-            self._store.fail(spec, failure_of(spec, self._pack, finished.replica.failure))
+            self._store.fail(spec, failure_of(finished.replica, self._pack))
             return
         self._store.commit(spec, self._record(finished), finished.files)
 
@@ -229,12 +236,12 @@ class Worker:
         return self._pack, stages.Resumed(tensors=tensors, state=state, places=chosen)
 
 
-def failure_of(spec: Spec, pack: Sequence[Spec], message: str) -> Failure:
+def failure_of(replica: Replica, pack: Sequence[Spec]) -> Failure:
     """The failure of one run that did not take its pack down."""
     return Failure(
-        run_id=run_id(spec),
-        error="RunFailed",
-        message=message,
+        run_id=run_id(replica.spec),
+        error=STOPPED if replica.is_stopped else "RunFailed",
+        message=replica.failure,
         traceback="".join(traceback.format_stack(limit=8)),
         host=socket.gethostname(),
         pack=tuple(run_id(each) for each in pack),

@@ -1,12 +1,15 @@
 """Samples of an arithmetic task: rows [a, b, =, c] of integer tokens, with c = rule(a, b) mod modulus."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from subind import rules
-from subind.randomness import generator
+from subind.randomness import Stream, generator
 from subind.spec import ArithmeticTask, Donor, Mask, Spec, Transfer
+from subind.tuning_spec import TuningValidation
 
 SEQUENCE_LENGTH = 4
 
@@ -82,6 +85,36 @@ def validation_samples(spec: Spec) -> Int[Tensor, "sample position"]:
             return unambiguous(task, spec.num_evaluation_samples, generator("mask/validation", spec.seed))
         case Transfer(task=task):
             return unambiguous(task, spec.num_evaluation_samples, generator("transfer/validation", spec.seed))
+
+
+def tuning_samples(spec: Mask) -> Int[Tensor, "sample position"]:
+    """Distinct pairs on which a mask is tuned: none is in a reported evaluation (see TuningValidation), none is (a, a).
+
+    Raises ValueError if the mask is not tuned or too few pairs are left.
+    """
+    tuned, num_integers = spec.validation, spec.subtask.num_integers
+    if not isinstance(tuned, TuningValidation):
+        raise ValueError("Mask.validation is OwnValidation: give a TuningValidation to tune it")
+    free = torch.ones(num_integers, num_integers, dtype=torch.bool).fill_diagonal_(False)
+    for rows in _reported_samples(spec, tuned):
+        free[rows[:, 0], rows[:, 1]] = False
+    pairs = free.nonzero()
+    if len(pairs) < tuned.num_samples:
+        raise ValueError(f"TuningValidation.num_samples is {tuned.num_samples}: {len(pairs)} pairs are free")
+    chosen = torch.randperm(len(pairs), generator=generator("mask/tuning", spec.seed))[: tuned.num_samples]
+    return samples(spec.subtask, *pairs[chosen].unbind(1))
+
+
+def _reported_samples(spec: Mask, tuned: TuningValidation) -> Iterator[Int[Tensor, "sample position"]]:
+    counts: tuple[tuple[Stream, int], ...] = (
+        ("donor/validation", spec.donor.num_evaluation_samples),
+        ("mask/validation", spec.num_evaluation_samples),
+        ("transfer/validation", tuned.num_transfer_samples),
+        ("transfer/test", tuned.num_transfer_samples),
+    )
+    for stream, count in counts:
+        for seed in range(tuned.num_seeds):
+            yield unambiguous(spec.subtask, count, generator(stream, seed))
 
 
 def test_samples(spec: Transfer) -> Int[Tensor, "sample position"]:

@@ -22,9 +22,9 @@ from subind.spec import (
     RandomInit,
     RandomSubnetwork,
     Subnetwork,
-    TemperatureSchedule,
     Transfer,
 )
+from subind.temperature import TemperatureSchedule
 from sweeps.commands import Request
 from sweeps.preparation import prepared
 from sweeps.workers import available_workers

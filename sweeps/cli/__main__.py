@@ -3,7 +3,19 @@
 import gc
 import sys
 
-from sweeps.cli import benchmarks, cleaning, data, explaining, jobs, reading, retrying, running, serving, watching
+from sweeps.cli import (
+    benchmarks,
+    cleaning,
+    data,
+    explaining,
+    jobs,
+    reading,
+    retrying,
+    running,
+    serving,
+    tuning,
+    watching,
+)
 from sweeps.cli.app import app, err
 from sweeps.cli.running import INTERRUPTED
 
@@ -18,6 +30,7 @@ __all__ = [
     "retrying",
     "running",
     "serving",
+    "tuning",
     "watching",
 ]
 

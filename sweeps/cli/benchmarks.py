@@ -41,6 +41,22 @@ def bench_grid_command(device: Device = "auto", as_json: AsJson = False) -> None
     _print_rows(data["rounds"], title="measured over forecast")
 
 
+@bench.command("tuning")
+def bench_tuning_command(
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each arm runs.", min=1)] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Time a small study in packs against plain OptunaSearch with one trial per process, alternating; minutes."""
+    from sweeps.bench.tuning import tuning_benchmark
+
+    with _quiet(as_json) as progress:
+        data = tuning_benchmark(progress=progress, num_rounds=rounds)
+    if as_json:
+        print(json.dumps(data))
+        return
+    _print_rows([data], title="one trial per process over packs")
+
+
 def _print_rows(rows: list[dict[str, Any]], *, title: str) -> None:
     table = Table(title=title, box=None, pad_edge=False)
     for name in rows[0]:

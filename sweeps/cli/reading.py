@@ -39,6 +39,11 @@ def _rows_path(request: Request) -> Path:
     return Path("results") / f"{request.name}.parquet"
 
 
+def trials_path(request: Request) -> Path:
+    """Where the trials of a grid's studies are written: beside its rows, where its report finds them."""
+    return _rows_path(request).with_suffix(".tuning.parquet")
+
+
 def _report(rows: Path, output: Path) -> None:
     from analysis.report import write_report
 

@@ -3,7 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -118,17 +119,22 @@ def run_command(
     opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
+    with crew(opened, address, device=device, num_workers=num_workers) as workers:
+        found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
+    _conclude(request, found, opened)
+
+
+@contextmanager
+def crew(store: Store, address: str | None, *, device: str, num_workers: int) -> Iterator[Workers]:
+    """The workers of this machine, or of the Ray cluster at the address, connected to while the block runs."""
     if address is None:
         _check_alone(num_workers)
-        workers = available_workers(device)
-        found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
-    else:
-        from sweeps.cluster import cluster_ray, cluster_workers
+        yield available_workers(device)
+        return
+    from sweeps.cluster import cluster_ray, cluster_workers
 
-        with cluster_ray(address):
-            workers = cluster_workers(opened, device=device, num_workers=num_workers, tell=WaitingLine().tell)
-            found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
-    _conclude(request, found, opened)
+    with cluster_ray(address):
+        yield cluster_workers(store, device=device, num_workers=num_workers, tell=WaitingLine().tell)
 
 
 class WaitingLine:

@@ -1,18 +1,21 @@
 """The experiments, one module each with `grid()`, a tuple of transfer specs; by the names the command line gives them.
 
-A user's own grid is a Python file with the same function, given by its path.
+A user's own grid is a Python file with the same function, given by its path. Beside `grid()` may stand `studies()`,
+what `subind tune` searches for the masks of the grid.
 """
 
 import importlib.util
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from subind.spec import Transfer
-from sweeps.grids import figure_3_depth_2, paper_arithmetic, quickstart
+from sweeps.grids import figure_3_depth_2, paper_arithmetic, quickstart, tuned_depth_2
+from sweeps.tuning.definition import Study, default_studies
 
-NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic")
+NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic", "tuned-depth-2")
 
 
 def grid(name: str) -> tuple[Transfer, ...]:
@@ -24,10 +27,28 @@ def grid(name: str) -> tuple[Transfer, ...]:
             return figure_3_depth_2.grid()
         case "paper-arithmetic":
             return paper_arithmetic.grid()
+        case "tuned-depth-2":
+            return tuned_depth_2.grid()
         case _ if name.endswith(".py"):
             return _from_file(Path(name))
         case _:
             raise ValueError(f"grid is {name!r}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()")
+
+
+def studies(name: str) -> tuple[Study, ...]:
+    """What is searched for the masks of a grid: its own studies, or those around its masks' settings.
+
+    Raises ValueError for an unknown grid, and if the studies cannot be made.
+    """
+    match name:
+        case "quickstart":
+            return quickstart.studies()
+        case "figure-3-depth-2":
+            return figure_3_depth_2.studies()
+        case _ if name.endswith(".py"):
+            return _studies_from_file(Path(name))
+        case _:
+            return default_studies(grid(name))
 
 
 def label(name: str) -> str:
@@ -36,27 +57,43 @@ def label(name: str) -> str:
 
 
 def _from_file(path: Path) -> tuple[Transfer, ...]:
-    if not path.is_file():
-        raise ValueError(f"grid is {str(path)!r}: there is no such file")
-    try:
-        made = _made_by(path)
-    except Exception as error:  # whatever the user's code raises is told by its place there
-        raise ValueError(f"grid {str(path)!r} cannot be made: {_told(error, path)}") from error
+    made = _made_by(path, "grid")
     cells = tuple(made) if isinstance(made, Iterable) else (made,)
     if not cells or not all(isinstance(cell, Transfer) for cell in cells):
         raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
     return cells
 
 
-def _made_by(path: Path) -> Any:
+def _studies_from_file(path: Path) -> tuple[Study, ...]:
+    made = _made_by(path, "studies", absent=())
+    several = tuple(made) if isinstance(made, Iterable) else (made,)
+    if not all(isinstance(each, Study) for each in several):
+        raise ValueError(f"studies() of {str(path)!r} gives {several[:1]!r}: let it give a tuple of Study")
+    return several or default_studies(_from_file(path))
+
+
+def _made_by(path: Path, function: str, *, absent: Any = None) -> Any:
+    """What the function of the file gives; `absent`, unless that is None, if there is no such function."""
+    if not path.is_file():
+        raise ValueError(f"grid is {str(path)!r}: there is no such file")
+    try:
+        module = _loaded(path)
+        if not callable(getattr(module, function, None)):
+            if absent is not None:
+                return absent
+            raise ValueError(f"it has no function {function}(); define one that gives a tuple of specs")
+        return getattr(module, function)()
+    except Exception as error:  # whatever the user's code raises is told by its place there
+        raise ValueError(f"grid {str(path)!r} cannot be made: {_told(error, path)}") from error
+
+
+def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"subind_grid_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if not callable(getattr(module, "grid", None)):
-        raise ValueError("it has no function grid(); define one that gives a tuple of Transfer specs")
-    return module.grid()
+    return module
 
 
 def _told(error: Exception, path: Path) -> str:

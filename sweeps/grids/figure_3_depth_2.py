@@ -10,18 +10,44 @@ of 0.621, 0.566 and 0.485 with 100 samples, and of 0.746, 0.653 and 0.605 with 2
 
 from dataclasses import replace
 
-from subind.spec import Transfer
+from subind.spec import Mask, Transfer
 from sweeps.grids import protocol
+from sweeps.tuning.definition import Epochs, Range, Study, study_around
 
 MASK_SEED = 1
 DISAMBIGUATION_COUNTS = (10, 100, 250, 1000, 2500)
 
 
+def mask() -> Mask:
+    """The published setting, over the donor of seed 0."""
+    return replace(protocol.mask(2, seed=0), seed=MASK_SEED)
+
+
 def grid() -> tuple[Transfer, ...]:
     """45 transfers over one donor and one mask."""
-    starts = protocol.controls(replace(protocol.mask(2, seed=0), seed=MASK_SEED))
+    starts = protocol.controls(mask())
     return tuple(
         protocol.transfer(control, num_disambiguation=count, seed=0)
         for count in DISAMBIGUATION_COUNTS
         for control in starts
+    )
+
+
+def studies() -> tuple[Study, ...]:
+    """One search with a fifteenth of the published setting's steps, in batches of half its size.
+
+    A trial sees 10,000 samples 8 to 24 times in batches of 250: 320 to 960 steps instead of 5,000. The published
+    setting, beside which the front is drawn, has all of its data, batches and epochs.
+    """
+    around = study_around(mask(), num_seeds=10, num_transfer_samples=1000)
+    return (
+        replace(
+            around,
+            base=replace(around.base, num_samples=10_000, batch_size=250),
+            penalty=Range(low=1e-7, high=1e-4, scale="log"),
+            final_temperature=Range(low=10.0, high=1000.0, scale="log"),
+            initial_logit=Range(low=-0.3, high=0.3, scale="linear"),
+            learning_rate=Range(low=1e-3, high=1e-1, scale="log"),
+            num_epochs=Epochs(low=8, high=24),
+        ),
     )

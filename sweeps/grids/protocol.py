@@ -23,10 +23,10 @@ from subind.spec import (
     RandomSubnetwork,
     Subnetwork,
     SubnetworkTrainable,
-    TemperatureSchedule,
     Transfer,
     UnmaskedOnly,
 )
+from subind.temperature import TemperatureSchedule
 
 _TRANSFER_OPTIMIZER = AdamW(learning_rate=2e-4, weight_decay=0.01, schedule="constant", clip=NoClip())
 

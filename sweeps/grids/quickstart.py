@@ -5,6 +5,8 @@ A one-layer model without dropout, 50 integers and modulus 5 keep donors quick: 
 weights. All stages together take four to five core-minutes.
 """
 
+from dataclasses import replace
+
 from subind.spec import (
     GPT2,
     AdamW,
@@ -19,10 +21,12 @@ from subind.spec import (
     RandomInit,
     RandomSubnetwork,
     Subnetwork,
-    TemperatureSchedule,
     Transfer,
     UnmaskedOnly,
 )
+from subind.temperature import TemperatureSchedule
+from subind.tuning_spec import TuningValidation
+from sweeps.tuning.definition import Epochs, Range, Study
 
 SEEDS = (0, 1, 2, 3, 4)
 DISAMBIGUATION_COUNTS = (10, 25, 50, 100, 250)
@@ -98,4 +102,23 @@ def _transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transf
         num_epochs=100,
         seed=seed,
         precision="float32",
+    )
+
+
+def studies() -> tuple[Study, ...]:
+    """One search at seed 0; of 2,450 pairs of operands, 100 are on no sample that is reported for the five seeds."""
+    validation = TuningValidation(num_samples=100, num_seeds=len(SEEDS), num_transfer_samples=200)
+    mask = replace(_mask(0), validation=validation)
+    return (
+        Study(
+            base=mask,
+            published=mask,
+            penalty=Range(low=1e-6, high=1e-4, scale="log"),
+            final_temperature=Range(low=10.0, high=1000.0, scale="log"),
+            initial_logit=Range(low=-0.3, high=0.3, scale="linear"),
+            learning_rate=Range(low=2e-3, high=1e-1, scale="log"),
+            num_epochs=Epochs(low=10, high=40),
+            num_startup_trials=10,
+            seed=0,
+        ),
     )

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from subind.spec import ArithmeticTask
+from subind.spec import ArithmeticTask, Mask, Subnetwork, Transfer
 from subind.tasks import arithmetic
+from subind.tuning_spec import TuningValidation
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_task, tiny_transfer
 
 PAPER = ArithmeticTask(rule="a + a*b", modulus=7, num_integers=1000)
@@ -173,3 +175,92 @@ def test_rival_answers_on_ambiguous_rows_equal_the_rule() -> None:
 def test_rival_answers_without_rivals_are_empty() -> None:
     spec = tiny_transfer(rivals=())
     assert arithmetic.rival_answers(spec, arithmetic.validation_samples(spec)).shape == (0, 12)
+
+
+# ---- tuning
+
+
+T2 = ArithmeticTask(rule="a**2 + a*b", modulus=5, num_integers=50)
+
+
+def transfer_of(mask: Mask, *, seed: int = 0, num_evaluation_samples: int = 80) -> Transfer:
+    """A recipient of the mask that learns a² + ab from the 50 ambiguous samples and 6 others."""
+    return Transfer(
+        control=Subnetwork(mask=mask),
+        task=T2,
+        num_ambiguous=50,
+        num_disambiguation=6,
+        num_evaluation_samples=num_evaluation_samples,
+        optimizer=mask.optimizer,
+        batch_size=6,
+        num_epochs=2,
+        seed=seed,
+        precision="float32",
+    )
+
+
+def tuned_mask(**changes: int) -> Mask:
+    """A mask of 50 integers that is tuned beside three seeds."""
+    task = ArithmeticTask(rule="a*b", modulus=5, num_integers=50)
+    donor = tiny_donor(
+        task=ArithmeticTask(rule="a + a*b", modulus=5, num_integers=50), num_samples=60, num_evaluation_samples=70
+    )
+    fields = {"num_samples": 200, "num_seeds": 3, "num_transfer_samples": 80, **changes}
+    validation = TuningValidation(**fields)
+    return tiny_mask(donor=donor, subtask=task, num_samples=60, num_evaluation_samples=90, validation=validation)
+
+
+def reported_pairs(mask: Mask) -> set[tuple[int, int]]:
+    """The operands of every evaluation of runs with the seeds 0, 1 and 2, told by the runs' own samples."""
+    found = set()
+    for seed in range(3):
+        donor, own = replace(mask.donor, seed=seed), replace(mask, seed=seed)
+        transfer = transfer_of(own, seed=seed)
+        validations = [arithmetic.validation_samples(spec) for spec in (donor, own, transfer)]
+        for samples in (*validations, arithmetic.test_samples(transfer), arithmetic.training_samples(transfer)[:50]):
+            found |= {(a, b) for a, b, _, _ in rows_of(samples)}
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tuning_samples_share_no_pair_with_any_reported_evaluation(seed: int) -> None:
+    mask = replace(tuned_mask(), seed=seed)
+    pairs = {(a, b) for a, b, _, _ in rows_of(arithmetic.tuning_samples(mask))}
+    assert pairs.isdisjoint(reported_pairs(mask))
+
+
+def test_tuning_samples_are_distinct_and_answer_the_subtask() -> None:
+    rows = rows_of(arithmetic.tuning_samples(tuned_mask()))
+    assert len({(a, b) for a, b, _, _ in rows}) == len(rows) == 200
+    assert all((equals, c) == (50, a * b % 5) for a, b, equals, c in rows)
+
+
+def test_tuning_samples_of_the_same_seed_are_the_same_and_of_another_seed_are_others() -> None:
+    first, again, other = (arithmetic.tuning_samples(replace(tuned_mask(), seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_tuning_samples_of_a_mask_that_is_not_tuned_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Mask\.validation is OwnValidation: give a TuningValidation"):
+        arithmetic.tuning_samples(tiny_mask())
+
+
+def test_mask_whose_reported_samples_leave_too_few_pairs_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="num_samples is 200: 30 seeds leave about 52 pairs"):
+        tuned_mask(num_seeds=30)
+
+
+def test_mask_of_a_seed_that_tuning_does_not_avoid_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="seed is 3: the mask is tuned apart from the samples of seeds below 3"):
+        replace(tuned_mask(), seed=3)
+
+
+def test_transfer_of_a_tuned_mask_with_another_seed_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="seed is 3: the mask is tuned apart"):
+        transfer_of(tuned_mask(), seed=3)
+
+
+def test_transfer_of_a_tuned_mask_that_is_evaluated_on_other_samples_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="is 81: its mask is tuned apart from evaluations on 80"):
+        transfer_of(tuned_mask(), num_evaluation_samples=81)

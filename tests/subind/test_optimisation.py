@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from subind.models.gpt2 import Parameters
-from subind.optimisation import PackedAdamW
+from subind.optimisation import Pace, PackedAdamW
 from subind.spec import AdamW, ClipNorm, NoClip
 
 SHAPES = {"matrix": (4, 16), "bias": (16,)}
@@ -38,23 +38,27 @@ def gradients() -> list[list[Tensor]]:
     ]
 
 
+def alike(optimizer: AdamW) -> list[Pace]:
+    return [Pace(optimizer=optimizer, num_steps=STEPS)] * REPLICAS
+
+
 def packed(optimizer: AdamW) -> Parameters:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, optimizer, num_steps=STEPS)
+    optimiser = PackedAdamW(parameters, alike(optimizer))
     for each in gradients():
         optimiser.schedule()
         optimiser.step(each)
     return parameters
 
 
-def alone(optimizer: AdamW, index: int) -> list[Tensor]:
+def alone(optimizer: AdamW, index: int, *, num_steps: int = STEPS) -> list[Tensor]:
     """One replica through torch's AdamW, clip_grad_norm_ and LambdaLR."""
     parameters = [nn.Parameter(tensor[index].clone()) for tensor in start().values()]
     adamw = torch.optim.AdamW(
         parameters, lr=optimizer.learning_rate, weight_decay=optimizer.weight_decay, fused=False, foreach=False
     )
     decay = optimizer.schedule == "linear_decay"
-    schedule = torch.optim.lr_scheduler.LambdaLR(adamw, lambda step: 1 - step / STEPS if decay else 1.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adamw, lambda step: max(0.0, 1 - step / num_steps) if decay else 1.0)
     for each in gradients():
         for parameter, gradient in zip(parameters, each, strict=True):
             parameter.grad = gradient[index].clone()
@@ -85,7 +89,7 @@ def plain(**changes: object) -> AdamW:
 
 def test_packed_adamw_linear_decay_ends_at_zero() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    optimiser = PackedAdamW(parameters, alike(plain()))
     for each in gradients():
         optimiser.schedule()
         optimiser.step(each)
@@ -99,12 +103,12 @@ def test_packed_adamw_restored_at_any_step_goes_on_with_the_same_bits() -> None:
     expected = packed(plain())
     for cut in range(STEPS):
         parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-        first = PackedAdamW(parameters, plain(), num_steps=STEPS)
+        first = PackedAdamW(parameters, alike(plain()))
         for each in gradients()[:cut]:
             first.schedule()
             first.step(each)
         moments = {name: tensor.clone() for name, tensor in first.state().items()}
-        second = PackedAdamW(parameters, plain(), num_steps=STEPS)
+        second = PackedAdamW(parameters, alike(plain()))
         second.restore(moments, num_steps_done=cut)
         for each in gradients()[cut:]:
             second.schedule()
@@ -115,7 +119,7 @@ def test_packed_adamw_restored_at_any_step_goes_on_with_the_same_bits() -> None:
 def test_packed_adamw_selected_goes_on_with_the_same_bits() -> None:
     expected, staying = packed(plain()), torch.tensor([2, 0])
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    optimiser = PackedAdamW(parameters, alike(plain()))
     for each in gradients()[:7]:
         optimiser.schedule()
         optimiser.step(each)
@@ -130,7 +134,7 @@ def test_packed_adamw_selected_goes_on_with_the_same_bits() -> None:
 def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
     expected = packed(plain())
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    optimiser = PackedAdamW(parameters, alike(plain()))
     for each in gradients():
         each[0][1] = float("nan")
         optimiser.schedule()
@@ -142,7 +146,7 @@ def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
 
 def test_packed_adamw_before_the_first_step_has_zero_moments() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    state = PackedAdamW(parameters, plain(), num_steps=STEPS).state()
+    state = PackedAdamW(parameters, alike(plain())).state()
     assert len(state) == 2 * len(parameters)
     assert not any(bool(moment.any()) for moment in state.values())
 
@@ -150,7 +154,7 @@ def test_packed_adamw_before_the_first_step_has_zero_moments() -> None:
 def test_packed_adamw_of_gradients_in_another_layout_gives_the_same_numbers() -> None:
     expected = packed(plain())
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, plain(), num_steps=STEPS)
+    optimiser = PackedAdamW(parameters, alike(plain()))
     for matrix, bias in gradients():
         turned = matrix.transpose(1, 2).contiguous().transpose(1, 2)
         assert not turned.is_contiguous()
@@ -158,3 +162,38 @@ def test_packed_adamw_of_gradients_in_another_layout_gives_the_same_numbers() ->
         optimiser.step([turned, bias])
     for name, tensor in parameters.items():
         torch.testing.assert_close(tensor, expected[name], **EXACT)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
+@pytest.mark.parametrize("rates", [(1e-2, 3e-3, 1e-1), (1e-2, 1e-2, 3e-3)], ids=["all_differ", "neighbours_alike"])
+def test_packed_adamw_with_a_rate_and_a_length_for_each_replica_equals_torch_on_one_model(
+    schedule: Literal["constant", "linear_decay"], rates: tuple[float, ...]
+) -> None:
+    lengths = (STEPS, STEPS, STEPS + 15)
+    paces = [
+        Pace(optimizer=plain(learning_rate=rate, schedule=schedule), num_steps=length)
+        for rate, length in zip(rates, lengths, strict=True)
+    ]
+    pack = stepped(paces)
+    for index, pace in enumerate(paces):
+        expected = alone(pace.optimizer, index, num_steps=pace.num_steps)
+        for found, one in zip(pack.values(), expected, strict=True):
+            torch.testing.assert_close(found[index].detach(), one, **EXACT)
+
+
+def stepped(paces: list[Pace]) -> Parameters:
+    parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
+    optimiser = PackedAdamW(parameters, paces)
+    for each in gradients():
+        optimiser.schedule()
+        optimiser.step(each)
+    return parameters
+
+
+def test_packed_adamw_of_replicas_of_one_rate_gives_the_bits_that_a_split_pack_gives() -> None:
+    pace = Pace(optimizer=plain(), num_steps=STEPS)
+    other = Pace(optimizer=plain(learning_rate=3e-3), num_steps=STEPS)
+    whole, split = stepped([pace] * REPLICAS), stepped([pace, other, pace])
+    for name, tensor in whole.items():
+        assert torch.equal(split[name][[0, 2]], tensor[[0, 2]])
+        assert not torch.equal(split[name][1], tensor[1])

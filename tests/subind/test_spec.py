@@ -165,7 +165,7 @@ def test_temperature_as_released_is_the_published_sequence() -> None:
     assert found == pytest.approx([1, 1.2023, 1.3183, 100], abs=5e-5)
 
 
-SHARED = ["seed", "penalty", "control", "rule of the task"]
+SHARED = ["seed", "penalty", "control", "rule of the task", "learning rate", "epochs", "initial logit"]
 
 
 @pytest.mark.parametrize("differing", SHARED)
@@ -175,6 +175,9 @@ def test_pack_shape_of_replicas_that_may_share_a_pack_is_equal(differing: str) -
         "penalty": (tiny_mask(), tiny_mask(penalty=1e-6)),
         "control": (tiny_transfer("random_init"), tiny_transfer("subnetwork")),
         "rule of the task": (tiny_transfer(), tiny_transfer(task=tiny_task("a**2 + b**2"))),
+        "learning rate": (tiny_mask(), tiny_mask(optimizer=tiny_optimizer(learning_rate=0.2))),
+        "epochs": (tiny_mask(), tiny_mask(num_epochs=7)),
+        "initial logit": (tiny_mask(), tiny_mask(initial_logit=0.3)),
     }
     first, second = pairs[differing]
     assert specs.pack_shape(first) == specs.pack_shape(second)
@@ -187,7 +190,7 @@ def test_pack_shape_of_replicas_of_another_shape_differs(changed: str) -> None:
         "model": tiny_transfer(mask=deeper),
         "num_disambiguation": tiny_transfer(num_disambiguation=7),
         "batch_size": tiny_transfer(batch_size=7),
-        "optimizer": tiny_transfer(optimizer=tiny_optimizer(learning_rate=2e-3)),
+        "optimizer": tiny_transfer(optimizer=tiny_optimizer(weight_decay=0.5)),
         "num_ambiguous": tiny_transfer(num_ambiguous=11, num_disambiguation=7),
     }
     assert specs.pack_shape(tiny_transfer()) != specs.pack_shape(others[changed])

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from subind.evaluation import losses_and_predictions
-from subind.spec import ClipNorm, Spec
-from subind.training import Finished, Progress, Saved
+from subind.spec import ClipNorm, Mask, Spec
+from subind.temperature import TemperatureSchedule
+from subind.training import Finished, Progress, Rung, Saved
+from subind.tuning_spec import OwnValidation, TuningValidation
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_model, tiny_optimizer, tiny_task, tiny_transfer
 from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, ignored, resumed_at, trainer_of
 
@@ -31,7 +33,26 @@ def transfers() -> list[Spec]:
     return [tiny_transfer(name, mask=mask, optimizer=DECAYED) for name in names]
 
 
-PACKS = pytest.mark.parametrize("pack", [donors(), masks(), transfers()], ids=["donors", "masks", "transfers"])
+def tuned() -> list[Spec]:
+    return [
+        tiny_mask(
+            donor=DROPPED,
+            validation=TuningValidation(num_samples=20, num_seeds=1, num_transfer_samples=12),
+            optimizer=tiny_optimizer(learning_rate=rate),
+            temperature=TemperatureSchedule(name="exponential", final=final),
+            initial_logit=logit,
+            num_epochs=epochs,
+            penalty=10.0**-epochs,
+        )
+        for rate, final, logit, epochs in ((1e-1, 100.0, -0.1, 4), (3e-2, 30.0, 0.1, 2), (3e-1, 300.0, -0.2, 3))
+    ]
+
+
+PACKS = pytest.mark.parametrize(
+    "pack", [donors(), masks(), transfers(), tuned()], ids=["donors", "masks", "transfers", "tuned"]
+)
+WHOLE_PACKS = pytest.mark.parametrize("pack", [donors(), masks(), transfers()], ids=["donors", "masks", "transfers"])
+"""Of which every replica trains to the end."""
 
 
 def assert_same_bits(found: Finished, expected: Finished) -> None:
@@ -69,7 +90,24 @@ def five_transfers() -> list[Spec]:
     ]
 
 
-@pytest.mark.parametrize("pack", [five_donors(), five_masks(), five_transfers()], ids=["donors", "masks", "transfers"])
+def five_tuned() -> list[Spec]:
+    validation = TuningValidation(num_samples=20, num_seeds=1, num_transfer_samples=12)
+    return [
+        tiny_mask(
+            donor=replace(WIDE, seed=0, num_evaluation_samples=12),
+            validation=validation,
+            optimizer=tiny_optimizer(learning_rate=10 ** (-2 + seed / 4)),
+            **{**FIFTY_STEPS, "num_evaluation_samples": 12, "num_epochs": 5 - seed // 2},
+        )
+        for seed in range(5)
+    ]
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [five_donors(), five_masks(), five_transfers(), five_tuned()],
+    ids=["donors", "masks", "transfers", "tuned"],
+)
 def test_curves_of_fifty_steps_alone_equal_those_in_a_pack_of_five(pack: Sequence[Spec]) -> None:
     packed = finished(pack)
     for spec in (pack[0], pack[3]):
@@ -139,7 +177,7 @@ def unused(saved: Saved) -> None:
 # ---- checkpoints
 
 
-@PACKS
+@WHOLE_PACKS
 def test_checkpoint_at_any_step_resumes_to_the_same_bits(pack: Sequence[Spec]) -> None:
     checkpoints: list[Saved] = []
     expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
@@ -150,7 +188,7 @@ def test_checkpoint_at_any_step_resumes_to_the_same_bits(pack: Sequence[Spec]) -
             assert_same_bits(found[spec], expected[spec])
 
 
-@PACKS
+@WHOLE_PACKS
 def test_checkpoint_of_which_a_part_resumes_gives_the_same_bits(pack: Sequence[Spec]) -> None:
     checkpoints: list[Saved] = []
     expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
@@ -225,6 +263,61 @@ def test_pack_of_which_all_fail_ends() -> None:
     done = list(trainer.run(save=unused, report=ignored))
     assert [bool(each.replica.failure) for each in done] == [True] * 3
     assert trainer.epoch == 2
+
+
+def test_replica_of_fewer_epochs_leaves_after_them_and_the_others_go_on() -> None:
+    found = finished(tuned())
+    assert [found[spec].replica.curves["epoch"][-1] for spec in tuned()] == [4, 2, 3]
+
+
+def test_replicas_of_several_lengths_and_rates_resume_at_any_step_to_the_same_bits() -> None:
+    checkpoints: list[Saved] = []
+    expected = finished(tuned(), runtime=EVERY_STEP, checkpoints=checkpoints)
+    assert {len(saved.specs) for saved in checkpoints} == {1, 2, 3}
+    for saved in checkpoints:
+        found = finished(saved.specs, resumed=resumed_at(saved, saved.specs))
+        for spec in saved.specs:
+            assert_same_bits(found[spec], expected[spec])
+
+
+def test_replica_worse_than_all_limits_of_a_rung_is_stopped_and_leaves_the_others_bits_alone() -> None:
+    pack = tuned()
+    expected = finished(pack)
+    after_half = {4: 2, 2: 1, 3: 2}
+    losses = {spec: expected[spec].replica.curves["train_loss"][after_half[spec.num_epochs] - 1] for spec in pack}
+    worst = max(losses, key=losses.__getitem__)
+    limit = sorted(losses.values())[1]
+    rung = Rung(share=0.5, limits={"train_loss": limit, "density": -1.0})
+    found = finished(pack, runtime=replace(ONE_THREAD, rungs=(rung,)))
+    assert found[worst].replica.is_stopped
+    assert f"stopped after epoch {after_half[worst.num_epochs]} of" in found[worst].replica.failure
+    assert not found[worst].files
+    for spec in pack:
+        if spec != worst:
+            assert_same_bits(found[spec], expected[spec])
+
+
+def test_replica_better_than_one_limit_of_a_rung_goes_on() -> None:
+    pack = tuned()
+    rung = Rung(share=0.5, limits={"train_loss": 0.0, "density": 2.0})
+    found = finished(pack, runtime=replace(ONE_THREAD, rungs=(rung,)))
+    assert not any(found[spec].replica.failure for spec in pack)
+
+
+# ---- tuning
+
+
+def test_tuned_mask_reports_its_accuracy_on_other_samples_than_it_was_judged_on() -> None:
+    spec = tuned()[0]
+    assert isinstance(spec, Mask)
+    own = replace(spec, validation=OwnValidation())
+    done, beside = finished([spec])[spec], finished([own])[own]
+    assert done.replica.curves["train_loss"] == beside.replica.curves["train_loss"]
+    assert "subtask_accuracy" not in done.replica.curves
+    at_best = beside.replica.curves["subtask_accuracy"][done.replica.best_epoch - 1]
+    assert done.measurements["subtask_accuracy"] == at_best
+    gap = done.measurements["soft_accuracy"] - done.measurements["tuning_accuracy"]
+    assert done.measurements["soft_hard_gap"] == gap
 
 
 # ---- progress

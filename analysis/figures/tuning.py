@@ -1,0 +1,206 @@
+"""Tuning: the front of accuracy and density, the settings of all trials, what matters, and the front over epochs.
+
+Every function takes the trials of one study, rows of TRIAL_SCHEMA.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from analysis.figures.style import grid, headline, look
+
+FRONT, PUBLISHED, OTHER, CHOSEN = "#0072B2", "#D55E00", "#9A9A9A", "#000000"
+
+LABELS = {
+    "penalty": "penalty λ",
+    "final_temperature": "final temperature",
+    "initial_logit": "initial logit",
+    "learning_rate": "learning rate",
+    "num_epochs": "epochs",
+    "density": "density",
+    "tuning_accuracy": "accuracy",
+}
+LOGARITHMIC = frozenset({"penalty", "final_temperature", "learning_rate", "density"})
+PARAMETERS = ("penalty", "final_temperature", "initial_logit", "learning_rate", "num_epochs")
+
+Numbers = npt.NDArray[np.float64]
+Scale = Callable[[pd.Series], pd.Series]
+Color = str | tuple[float, ...] | Numbers
+
+
+def front(trials: pd.DataFrame, *, title: str) -> Figure:
+    """Accuracy of the hard mask against density, the front joined, the published setting and the choice marked.
+
+    The lower panel has the same accuracies as errors on a log scale, for near 1 they lie on each other.
+    """
+    measured = trials[trials["density"].notna() & (trials["density"] > 0)]
+    with look():
+        figure = Figure(figsize=(7.2, 6.2), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        least = _least_error(measured)
+        _front_panel(above, measured, lambda accuracy: accuracy)
+        _front_panel(below, measured, lambda accuracy: (1 - accuracy).clip(lower=least))
+        above.set_ylabel("accuracy on the subtask")
+        above.set_ylim(-0.03, 1.05)
+        below.set_ylabel("error (1 − accuracy)")
+        below.set_yscale("log")
+        below.invert_yaxis()
+        below.set_xscale("log")
+        _log_ticks(below.xaxis)
+        below.set_xlabel("density of the hard mask")
+        handles, labels = above.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        headline(figure, title)
+    return figure
+
+
+def _log_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 of every power of ten, in percent."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _least_error(measured: pd.DataFrame) -> float:
+    """Where an accuracy of 1 is drawn: at half of the smallest error that is not 0."""
+    errors = (1 - measured["tuning_accuracy"])[measured["tuning_accuracy"] < 1]
+    return 0.5 * float(errors.min()) if len(errors) else 1e-3
+
+
+def _front_panel(axes: Axes, measured: pd.DataFrame, scale: Scale) -> None:
+    trials = measured[measured["state"] == "finished"]
+    members = trials[trials["is_on_front"]].sort_values("density")
+    others = trials[~trials["is_on_front"]]
+    axes.scatter(others["density"], scale(others["tuning_accuracy"]), s=16, color=OTHER, label="trials", zorder=2)
+    axes.plot(
+        members["density"],
+        scale(members["tuning_accuracy"]),
+        color=FRONT,
+        marker="o",
+        markersize=5,
+        linewidth=1.6,
+        drawstyle="steps-post",
+        label="front",
+        zorder=3,
+    )
+    published = measured[measured["state"] == "published"]
+    axes.scatter(
+        published["density"],
+        scale(published["tuning_accuracy"]),
+        s=110,
+        marker="*",
+        color=PUBLISHED,
+        label="published setting",
+        zorder=4,
+    )
+    chosen = trials[trials["is_chosen"]]
+    axes.scatter(
+        chosen["density"],
+        scale(chosen["tuning_accuracy"]),
+        s=110,
+        facecolors="none",
+        edgecolors=CHOSEN,
+        linewidths=1.3,
+        label="chosen",
+        zorder=5,
+    )
+    grid(axes)
+
+
+def parallel(trials: pd.DataFrame, *, title: str) -> Figure:
+    """A line per finished trial through its settings and objectives, coloured by density, the front in front."""
+    finished = trials[(trials["state"] == "finished") & (trials["density"] > 0)].sort_values("is_on_front")
+    names = [*PARAMETERS, "tuning_accuracy", "density"]
+    places = {name: _placed(finished[name], logarithmic=name in LOGARITHMIC) for name in names}
+    with look():
+        figure = Figure(figsize=(8.6, 4.4), layout="constrained")
+        axes = figure.subplots()
+        low, high = float(finished["density"].min()), float(finished["density"].max())
+        colors = ScalarMappable(norm=LogNorm(low, max(high, low * 1.01)), cmap="viridis_r")
+        for row, (is_member, density) in enumerate(zip(finished["is_on_front"], finished["density"], strict=True)):
+            heights = [places[name][row] for name in names]
+            width, alpha = (2.2, 1.0) if is_member else (0.8, 0.45)
+            axes.plot(heights, color=colors.to_rgba(density), linewidth=width, alpha=alpha, zorder=2 + is_member)
+        for place, name in enumerate(names):
+            axes.axvline(place, color="#555555", linewidth=0.8, zorder=1)
+            for height, value in ((-0.045, finished[name].min()), (1.02, finished[name].max())):
+                axes.text(place, height, f"{value:.3g}", ha="center", va="bottom", fontsize=7.5)
+        axes.set_xticks(range(len(names)), [LABELS[name] for name in names])
+        axes.set_yticks([])
+        axes.set_ylim(-0.06, 1.1)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        _log_ticks(figure.colorbar(colors, ax=axes, label="density").ax.yaxis)
+        headline(figure, title)
+    return figure
+
+
+def _placed(values: pd.Series, *, logarithmic: bool) -> Numbers:
+    """The values from 0 at the least to 1 at the greatest."""
+    numbers = values.to_numpy(np.float64)
+    scaled = np.log(numbers) if logarithmic else numbers
+    width = np.ptp(scaled) or 1.0
+    return np.asarray((scaled - scaled.min()) / width, dtype=np.float64)
+
+
+def importance(importances: Mapping[str, float], *, title: str) -> Figure:
+    """A bar per parameter."""
+    ordered = sorted(importances.items(), key=lambda each: each[1])
+    with look():
+        figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+        axes = figure.subplots()
+        axes.barh([LABELS.get(name, name) for name, _ in ordered], [share for _, share in ordered], color=FRONT)
+        for place, (_, share) in enumerate(ordered):
+            axes.text(share + 0.01, place, f"{share:.2f}", va="center", fontsize=8)
+        if not ordered:
+            figure.text(0.5, 0.5, "too few finished trials", ha="center", color="#555555")
+        axes.set_xlim(0, 1.08)
+        axes.set_xlabel("share of the importance for reaching the best tenth of the trials (PED-ANOVA)")
+        headline(figure, title)
+    return figure
+
+
+def over_epochs(trials: pd.DataFrame, *, title: str) -> Figure:
+    """Accuracy with the hard and the soft mask, and density, over the epochs of the front's members."""
+    members = trials[trials["is_on_front"] & trials["curve_epoch"].notna()].sort_values("density")
+    published = trials[(trials["state"] == "published") & trials["curve_epoch"].notna()]
+    with look():
+        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+        accuracy, density = figure.subplots(1, 2)
+        low = float(members["density"].min()) if len(members) else 1e-3
+        high = float(members["density"].max()) if len(members) else 1.0
+        colors = ScalarMappable(norm=LogNorm(low, max(high, low * 1.01)), cmap="viridis_r")
+        for _, row in members.iterrows():
+            _draw_curves(accuracy, density, row, color=colors.to_rgba(row["density"]))
+        for _, row in published.iterrows():
+            _draw_curves(accuracy, density, row, color=PUBLISHED)
+        accuracy.plot([], [], color="#555555", label="hard mask")
+        accuracy.plot([], [], color="#555555", linewidth=0.9, linestyle=":", label="soft mask")
+        if len(published):
+            accuracy.plot([], [], color=PUBLISHED, label="published setting")
+        accuracy.set_ylim(-0.03, 1.05)
+        accuracy.set_ylabel("accuracy on the subtask")
+        density.set_ylabel("density of the hard mask")
+        density.set_yscale("log")
+        for axes in (accuracy, density):
+            axes.set_xlabel("share of the epochs")
+            grid(axes)
+        _log_ticks(density.yaxis)
+        _log_ticks(figure.colorbar(colors, ax=density, label="density at the best epoch").ax.yaxis)
+        figure.legend(loc="outside lower center", ncols=3)
+        headline(figure, title)
+    return figure
+
+
+def _draw_curves(accuracy: Axes, density: Axes, row: pd.Series, *, color: Color) -> None:
+    share = np.asarray(row["curve_epoch"], dtype=np.float64) / row["num_epochs"]
+    accuracy.plot(share, row["curve_tuning_accuracy"], color=color, linewidth=1.4)
+    accuracy.plot(share, row["curve_soft_accuracy"], color=color, linewidth=0.9, linestyle=":")
+    density.plot(share, row["curve_density"], color=color, linewidth=1.4)

@@ -1,0 +1,110 @@
+"""The pictures of a grid's studies, from the table of trials that `subind tune` writes beside the grid's rows."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from analysis.figures import tuning
+from subind.results import TRIAL_SCHEMA
+
+ENDING = ".tuning.parquet"
+DOTS_PER_INCH = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningPicture:
+    """A figure of a study, and what it shows for those who cannot see it."""
+
+    name: str
+    figure: Figure
+    title: str
+    description: str
+
+
+def beside(rows: Path) -> Path | None:
+    """The table of trials that belongs to a file of rows, if there is one."""
+    path = rows.with_suffix(ENDING)
+    return path if path.is_file() else None
+
+
+def drawn(path: Path) -> list[TuningPicture]:
+    """The pictures of every study in a table of trials. Raises ValueError if it is no such table."""
+    trials, importances = _loaded(path)
+    names = list(dict.fromkeys(trials["study"]))
+    endings = [f"-{place}" for place in range(1, len(names) + 1)] if len(names) > 1 else [""]
+    return [
+        picture
+        for name, ending in zip(names, endings, strict=True)
+        for picture in _of_study(trials[trials["study"] == name], importances.get(name, {}), name=name, ending=ending)
+    ]
+
+
+def pictures(path: Path) -> dict[str, bytes]:
+    """The same as PNG files by name."""
+    return {f"{picture.name}.png": _png(picture.figure) for picture in drawn(path)}
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of the table of trials: 16 hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _loaded(path: Path) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet file ({error}): write it again with `subind tune`") from None
+    if absent := [name for name in TRIAL_SCHEMA.names if name not in table.column_names]:
+        raise ValueError(f"{path} lacks the columns {', '.join(absent)}: write it again with `subind tune`")
+    metadata: dict[bytes, Any] = table.schema.metadata or {}
+    frame: pd.DataFrame = table.to_pandas()
+    return frame, json.loads(metadata.get(b"importances", b"{}"))
+
+
+def _of_study(trials: pd.DataFrame, importances: dict[str, float], *, name: str, ending: str) -> list[TuningPicture]:
+    counts = trials["state"].value_counts()
+    finished, stopped = int(counts.get("finished", 0)), int(counts.get("stopped", 0))
+    said = f"{finished} finished trials, {stopped} stopped"
+    if finished == 0:
+        return []
+    return [
+        TuningPicture(
+            name=f"tuning_front{ending}",
+            figure=tuning.front(trials, title=f"Accuracy and density of masks: {name} ({said})"),
+            title=f"Tuning: accuracy against density of the masks of {name}",
+            description="A point per trial; the front joins the trials that no other beats in both. "
+            "The samples are in no reported evaluation.",
+        ),
+        TuningPicture(
+            name=f"tuning_parallel{ending}",
+            figure=tuning.parallel(trials, title=f"Settings of the trials: {name} ({said})"),
+            title=f"Tuning: the settings of the trials of {name}",
+            description="A line per finished trial, coloured by density; the front's members are thick.",
+        ),
+        TuningPicture(
+            name=f"tuning_importance{ending}",
+            figure=tuning.importance(importances, title=f"Which setting matters: {name}"),
+            title=f"Tuning: which setting matters, {name}",
+            description="PED-ANOVA: the share of each setting in what tells the best tenth of the trials from all.",
+        ),
+        TuningPicture(
+            name=f"tuning_epochs{ending}",
+            figure=tuning.over_epochs(trials, title=f"The front's members while they train: {name}"),
+            title=f"Tuning: the front of {name} over epochs",
+            description="Accuracy with the hard mask (solid) and the soft one (dotted), and density, over epochs.",
+        ),
+    ]
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return content.getvalue()

@@ -1,0 +1,209 @@
+"""One call of `subind tune`: its studies are opened, trained until they have their trials, and the choice is made."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from rich.console import Console
+
+from subind.fingerprint import run_id
+from subind.spec import Mask
+from subind.store import Store
+from sweeps import grids, tuned
+from sweeps.cost import unknown_gpu_model
+from sweeps.memory import most_replicas
+from sweeps.mlflow_process import LOOPBACK, check_port, interrupted_by_sigterm
+from sweeps.plan import Crew, Plan, accounts, packed
+from sweeps.preparation import cost_model
+from sweeps.tracking import Mirror
+from sweeps.tracking_content import RUN_ID_TAG
+from sweeps.tracking_experiment import Content
+from sweeps.tracking_uri import store_root
+from sweeps.tuning import choice
+from sweeps.tuning.choice import Rule
+from sweeps.tuning.definition import Study
+from sweeps.tuning.feed import Name, TrialFeed, labelled
+from sweeps.tuning.objective import Objective
+from sweeps.tuning.table import points
+from sweeps.tuning.trials import Trials, opened_storage
+from sweeps.workers import Workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The studies of a grid in their storage, beside the store of runs."""
+
+    grid: str
+    store: Store
+    studies: tuple[Trials, ...]
+
+    @property
+    def name(self) -> str:
+        """What the tuning of the grid is called where a grid's name is asked for."""
+        return f"{grids.label(self.grid)}.tuning"
+
+    def published(self) -> list[Mask]:
+        """The settings that the fronts are compared with."""
+        return [each.definition.published for each in self.studies]
+
+
+def default_storage(store: Store) -> str:
+    """The SQLite database in the store's folder. Raises ValueError if the store is no local folder."""
+    if not store.is_local:
+        raise ValueError("--storage is unset and the store is no local folder: give the URL of a PostgreSQL database")
+    Path(store_root(store)).mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{store_root(store)}/optuna.db"
+
+
+def opened(grid: str, store: Store, *, storage: str | None, name: str | None, objective: Objective) -> Session:
+    """The studies of a grid, made where there are none; `name` instead of the grid's begins their names.
+
+    Raises ValueError for an unknown grid, studies that cannot be made or opened, and other studies of these names.
+    """
+    definitions = grids.studies(grid)
+    database = opened_storage(storage or default_storage(store))
+    first = name or grids.label(grid)
+    studies = tuple(
+        Trials(database, study_name(first, definition, objective), definition, objective) for definition in definitions
+    )
+    return Session(grid=grid, store=store, studies=studies)
+
+
+def study_name(first: str, definition: Study, objective: Objective) -> str:
+    """Under which a study is resumed."""
+    return f"{first}/{definition.name}/{objective.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How many trials each study is to have, how many train in a pack at most, whether hopeless ones are stopped."""
+
+    num_trials: int
+    batch: int
+    stops: bool
+
+
+def train(
+    session: Session,
+    effort: Effort,
+    workers: Workers,
+    *,
+    tracking_uri: str | None,
+    checkpoint_seconds: float,
+    console: Console,
+) -> Plan:
+    """Train until every study has its trials, or until Ctrl-C; the plan of donors and published settings."""
+    from sweeps.driver import drive
+
+    plan = planned(session, workers)
+    feed = TrialFeed(
+        session.studies,
+        session.store,
+        num_trials=effort.num_trials,
+        batch=effort.batch,
+        most_replicas=lambda mask: most_replicas(mask, free_bytes=workers.free_bytes_of_one),
+        stops=effort.stops,
+    )
+    if plan.missing or any(each.num_asked() < effort.num_trials for each in session.studies) or feed.is_busy():
+        with feed.alive():
+            drive(
+                plan,
+                session.store,
+                workers,
+                tracking_uri=tracking_uri,
+                checkpoint_seconds=checkpoint_seconds,
+                console=console,
+                feed=feed,
+                label=feed.labelled,
+            )
+    return plan
+
+
+def planned(session: Session, workers: Workers) -> Plan:
+    """What must be trained beside the trials: the donors, and the published settings on the trials' validation."""
+    store = session.store
+    listing = store.listing()
+    found = accounts(session.name, session.published(), finished=listing.finished, failed=listing.failed)
+    if not found.missing:
+        return found
+    model = cost_model(store, workers) or unknown_gpu_model()
+    crew = Crew(num_workers=workers.num_workers, free_bytes=workers.free_bytes_of_one, model=model)
+    return packed(found, checkpoints=store.checkpoints(), crew=crew)
+
+
+def choose(session: Session, rule: Rule, output: Path) -> Sequence[tuned.Choice]:
+    """Write the trial of each study that the rule takes. Raises ValueError if there is none."""
+    choices = [_choice(each, rule) for each in session.studies]
+    tuned.write(output, grids.label(session.grid), choices)
+    return choices
+
+
+def _choice(trials: Trials, rule: Rule) -> tuned.Choice:
+    taken = choice.chosen(points(trials), rule)
+    found = next(each for each in trials.completed() if each.number == taken.number)
+    attributes = trials.attributes(found)
+    objectives = {name: attributes[name] for name in ("tuning_accuracy", "density", "soft_hard_gap")}
+    assert all(math.isfinite(value) for value in objectives.values())
+    return tuned.made(
+        study=trials.name,
+        study_id=trials.study_id,
+        trial=taken.number,
+        rule=choice.in_words(rule),
+        objectives=objectives,
+        spec=found.mask,
+    )
+
+
+def mirror(session: Session, pictures: Mapping[str, bytes], *, tracking_uri: str | None) -> str:
+    """Bring the tuning's experiment in MLflow up to date; what delays that, empty if nothing does.
+
+    Every trial with a result is a run there, and `study` is one that holds the pictures.
+    """
+    store, finished = session.store, session.store.finished()
+    found = {run_id(trial.mask): (each.name, trial) for each in session.studies for trial in each.completed()}
+    names = {run: Name(study=study, number=trial.number) for run, (study, trial) in found.items()}
+    mirrored = Mirror(
+        store, grid=session.name, tracking_uri=tracking_uri, label=lambda content: labelled(content, names)
+    )
+    masks = [*(trial.mask for _, trial in found.values()), *session.published()]
+    outcome = mirrored.mirror_finished([mask for mask in masks if run_id(mask) in finished])
+    return outcome.error or mirrored.attach(_study_content(session, pictures))
+
+
+def _study_content(session: Session, pictures: Mapping[str, bytes]) -> Content:
+    studies = ", ".join(each.name for each in session.studies)
+    return Content(
+        run_id=f"study {studies}",
+        name="study",
+        started=0,
+        ended=0,
+        params={"studies": studies},
+        tags={RUN_ID_TAG: f"study {studies}", "optuna.study": studies},
+        points=(),
+        artifacts=pictures,
+    )
+
+
+def serve_dashboard(session: Session, *, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve Optuna's dashboard on the studies until Ctrl-C or SIGTERM. It has no password: only this machine sees it.
+
+    Raises ValueError if the port is taken.
+    """
+    from optuna_dashboard import wsgi
+
+    application = wsgi(session.studies[0].storage)
+    check_port(LOOPBACK, port)
+    with interrupted_by_sigterm(), make_server(LOOPBACK, port, application, handler_class=_Silent) as server:
+        on_ready(f"http://{LOOPBACK}:{port}")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+class _Silent(WSGIRequestHandler):
+    """A line per request is no use."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the parameter of the base
+        pass

@@ -1,0 +1,97 @@
+"""The trials of studies as a table for those who read results: see TRIAL_SCHEMA of subind.results."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow as pa
+import pyarrow.parquet as pq
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+
+from subind.fingerprint import run_id
+from subind.results import TRIAL_SCHEMA, RunRecord
+from subind.spec import Mask
+from subind.store import Store
+from sweeps.tuning.choice import Point, front
+from sweeps.tuning.definition import values_of
+from sweeps.tuning.trials import STATES, Trials
+
+Row = dict[str, Any]
+
+CURVES = ("epoch", "tuning_accuracy", "soft_accuracy", "density")
+MEASURES = ("tuning_accuracy", "soft_accuracy", "soft_hard_gap", "density", "subtask_accuracy", "best_epoch")
+
+FEWEST_FOR_IMPORTANCE = 10
+"""PED-ANOVA compares the best tenth of the trials with all."""
+
+
+def points(trials: Trials) -> list[Point]:
+    """The finished trials by their objectives."""
+    found = trials.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [
+        Point(number=each.number, accuracy=each.user_attrs["tuning_accuracy"], density=each.user_attrs["density"])
+        for each in found
+    ]
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """The importance of each parameter for reaching the best tenth of the trials; empty while they are few."""
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(finished) < FEWEST_FOR_IMPORTANCE:
+        return {}
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=0.1, region_quantile=1.0, evaluate_on_local=True)
+    return dict(get_param_importances(study, evaluator=evaluator))
+
+
+def write_trials(several: tuple[Trials, ...], store: Store, path: Path, *, chosen: frozenset[str]) -> Path:
+    """Write all trials and the published settings; `chosen` are the runs that were chosen."""
+    rows = [row for trials in several for row in _rows(trials, store)]
+    for row in rows:
+        row["is_chosen"] = row["run_id"] in chosen
+    found = {trials.name: importances(trials.study) for trials in several}
+    metadata = {**(TRIAL_SCHEMA.metadata or {}), b"importances": json.dumps(found).encode()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=TRIAL_SCHEMA.with_metadata(metadata)), path)
+    return path
+
+
+def _rows(trials: Trials, store: Store) -> Iterator[Row]:
+    members = {point.number for point in front(points(trials))}
+    for found in trials.study.get_trials(deepcopy=False):
+        yield _trial_row(trials, found, store) | {"is_on_front": found.number in members}
+    published = trials.definition.published
+    if store.is_finished(published):
+        measured = _measured(store.record(published))
+        yield _planned(trials, published) | measured | {"state": "published", "is_on_front": False}
+
+
+def _trial_row(trials: Trials, found: FrozenTrial, store: Store) -> Row:
+    row: Row = {"trial": found.number, "state": STATES[found.state], "message": found.user_attrs.get("message")}
+    if set(found.params) != set(values_of(trials.definition.base)):
+        return _planned(trials, None) | row
+    mask = trials.definition.mask(found.params)
+    row |= _planned(trials, mask)
+    if found.state == TrialState.COMPLETE:
+        row |= {name: found.user_attrs[name] for name in MEASURES}
+        row |= _measured(store.record(mask)) if store.is_finished(mask) else {}
+    return row
+
+
+def _planned(trials: Trials, mask: Mask | None) -> Row:
+    base = trials.definition.base
+    row: Row = {
+        "study": trials.name,
+        "subtask": base.subtask.rule,
+        "num_layers": base.donor.model.num_layers,
+        "d_model": base.donor.model.d_model,
+    }
+    return row if mask is None else row | values_of(mask) | {"run_id": run_id(mask)}
+
+
+def _measured(record: RunRecord) -> Row:
+    row: Row = {name: record.measurements[name] for name in MEASURES}
+    row |= {f"curve_{name}": record.curves[name] for name in CURVES}
+    return row | {"seconds": record.provenance.seconds, "pack_size": record.provenance.pack_size}

@@ -1,0 +1,132 @@
+"""`subind tune` on a study whose trials are made up: what it prints, what it writes, and its exit status."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subind.fingerprint import run_id
+from subind.store import Store
+from sweeps import grids, tuned
+from sweeps.cli.__main__ import main
+from sweeps.tuning import session
+from sweeps.tuning.objective import Pareto
+from tests.sweeps.tuning import commit_made_up
+
+Answer = tuple[int, str, str]
+Call = Callable[..., Answer]
+
+GRID = """
+from dataclasses import replace
+
+from subind.tuning_spec import TuningValidation
+from sweeps.tuning.definition import study_around
+from tests.specs import tiny_mask, tiny_transfer
+
+
+def grid():
+    return (tiny_transfer(mask=tiny_mask(num_epochs=6)),)
+
+
+def studies():
+    return (study_around(tiny_mask(num_epochs=6), num_seeds=1, num_transfer_samples=12),)
+"""
+
+
+@pytest.fixture
+def subind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command in a folder with the grid `mine.py`; gives exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(GRID)
+
+    def call(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["subind", "tune", "mine.py", *arguments])
+        status: Any = 0
+        try:
+            main()
+        except SystemExit as ending:
+            status = ending.code
+        told = capsys.readouterr()
+        return int(status or 0), told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def trained(tmp_path: Path, subind: Call) -> Store:
+    """A store in which five trials of the study have results."""
+    store = Store(str(tmp_path / "store"))
+    found = session.opened("mine.py", store, storage=None, name=None, objective=Pareto())
+    (trials,) = found.studies
+    for trial in [trials.ask() for _ in range(5)]:
+        commit_made_up(store, [trial.mask])
+        trials.tell(trial, store.record(trial.mask))
+    return store
+
+
+def test_tune_with_a_rule_that_is_none_is_refused_before_anything_is_made(subind: Call, tmp_path: Path) -> None:
+    status, _, err = subind("--choose", "elbow")
+    assert status == 2
+    assert err.startswith("subind: --choose is 'elbow': give knee, or floor=")
+    assert not (tmp_path / "store").exists()
+
+
+def test_tune_that_is_to_choose_from_no_trials_says_what_to_give(subind: Call) -> None:
+    status, _, err = subind("--choose", "knee")
+    assert (status, err) == (2, "subind: no trial of the study is finished: give --trials\n")
+
+
+def test_tune_on_a_store_that_is_no_folder_needs_a_database(subind: Call) -> None:
+    status, _, err = subind("--store", "memory://somewhere")
+    assert status == 2
+    assert "--storage is unset and the store is no local folder: give the URL of a PostgreSQL database" in err
+
+
+def test_tune_with_a_database_that_cannot_be_opened_names_it_without_its_password(subind: Call) -> None:
+    status, _, err = subind("--storage", "sqlite:////no/such/folder/x.db")
+    assert status == 2
+    assert "--storage sqlite:////no/such/folder/x.db cannot be opened" in err
+
+
+def test_choice_is_written_with_the_trial_and_the_fingerprint_of_its_run(
+    subind: Call, trained: Store, tmp_path: Path
+) -> None:
+    status, out, err = subind("--choose", "floor=0.5", "--output", "chosen.json")
+    assert (status, err) == (0, "")
+    (choice,) = tuned.read(tmp_path / "chosen.json")
+    records = {run: trained.record_in(folder, run) for run, folder in _folders(trained).items()}
+    feasible = {
+        run: record.measurements["density"]
+        for run, record in records.items()
+        if record.measurements["tuning_accuracy"] >= 0.5
+    }
+    assert choice.fingerprint == min(feasible, key=feasible.__getitem__)
+    assert choice.objectives["density"] == feasible[choice.fingerprint]
+    assert f"trial {choice.trial} is chosen by floor=0.5" in out
+
+
+def _folders(store: Store) -> dict[str, str]:
+    return {path.name.rpartition("-")[2]: str(path) for path in Path(store.url).glob("runs/mask/*")}
+
+
+def test_choice_of_a_grid_stands_in_the_folder_of_choices_by_the_grids_name(
+    subind: Call, trained: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "choices")
+    assert subind("--choose", "knee")[0] == 0
+    data = json.loads((tmp_path / "choices" / "mine.json").read_text())
+    assert data["grid"] == "mine"
+    like = grids.grid("mine.py")[0]
+    assert run_id(tuned.mask(like.control.mask, grid="mine")) == data["choices"][0]["fingerprint"]
+
+
+def test_tune_prints_the_front_and_counts_its_trials(subind: Call, trained: Store) -> None:
+    status, out, err = subind()
+    assert (status, err) == (0, "")
+    assert "front of mine/axb-layers2-seed0/front" in out
+    assert "5 finished, 0 stopped, 0 failed, 0 running, 0 waiting" in out
+    assert "trials: results/mine.tuning.parquet" in out
+    assert "report: reports/mine/index.html" in out
