@@ -188,7 +188,7 @@ def _crossing(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     assert found is not None
     assert found.low is not None
     assert found.high is not None
-    return found.low <= truth <= found.high
+    return bool(found.low <= truth <= found.high)
 
 
 RULES: dict[str, Callable[[Shape, int, np.random.Generator], bool]] = {

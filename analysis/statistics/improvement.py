@@ -1,7 +1,7 @@
 """The probability that a run of one arm beats a run of another: P(X > Y) + P(X = Y)/2 over all pairs of runs.
 
 It is the area under the ROC curve, and Mann and Whitney's U over the number of pairs. Its interval is Newcombe's method
-5 (Newcombe 2006), which inverts a score test as Wilson's does and so stays inside 0 and 1 where all runs of one arm win.
+5 (Newcombe 2006), which inverts a score test as Wilson's does and so stays inside 0 and 1 where one arm wins always.
 """
 
 from dataclasses import dataclass
