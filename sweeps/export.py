@@ -16,6 +16,7 @@ from subind.results import ROW_SCHEMA, Status
 from subind.spec import Spec, lineage
 from subind.store import Store
 from sweeps.cells import planned_rows
+from sweeps.mask_counts import write_mask_counts
 from sweeps.measured import RECORD_COLUMNS
 from sweeps.plan import Plan
 from sweeps.record_index import RecordIndex, Rows
@@ -35,6 +36,7 @@ def export(plan: Plan, store: Store, path: Path, listing: Listing | None = None)
     """Write the grid's rows as Parquet, whole or not at all; returns the path.
 
     `listing` is the store's, made when the plan was or later; without one the store is listed once more.
+    Beside them stand the counts that only the stored masks tell (`sweeps.mask_counts`).
     Records are read once: what they give stands in the store's index from then on. Raises ValueError naming the file
     if one is not its run's record, and FileNotFoundError if one is gone.
     """
@@ -46,6 +48,7 @@ def export(plan: Plan, store: Store, path: Path, listing: Listing | None = None)
             _write(plan, store, index, temporary)
             index.tidy()
         temporary.replace(path)
+        write_mask_counts(plan, store, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
