@@ -107,15 +107,19 @@ def curves(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFra
 def readings(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFrame:
     """How far the finished transfers among the given runs answer as each reading of their data, a row per epoch.
 
-    Columns: control, num_disambiguation, seed, epoch, reading, agreement: the share of validation samples that are
-    answered as the rule itself (which is the validation accuracy) or as one of its rivals. A run without recorded
+    Columns: control, num_disambiguation, seed, rule, epoch, reading, agreement: the share of validation samples that
+    are answered as the rule itself (which is the validation accuracy) or as one of its rivals. A run without recorded
     rivals has the rule alone.
     """
     lists = ["curve_epoch", "curve_validation_accuracy", "rivals", "curve_rival_agreement"]
     table = _finished_transfers(path, run_ids, ["rule", *lists])
-    keys, epoch, accuracy = table.select(KEYS).to_pandas(), table["curve_epoch"], table["curve_validation_accuracy"]
+    keys, epoch, accuracy = (
+        table.select([*KEYS, "rule"]).to_pandas(),
+        table["curve_epoch"],
+        table["curve_validation_accuracy"],
+    )
     own = _tidy(keys, epoch, lengths=_lengths(path, epoch, accuracy), runs=np.arange(table.num_rows))
-    own = own.assign(reading=table["rule"].to_pandas().loc[own.index], agreement=pc.list_flatten(accuracy).to_numpy())
+    own = own.assign(reading=own["rule"], agreement=pc.list_flatten(accuracy).to_numpy())
     recorded = table.filter(pc.is_valid(table["curve_rival_agreement"]))
     agreement, runs = (found(recorded["curve_rival_agreement"]) for found in (pc.list_flatten, pc.list_parent_indices))
     if not len(agreement):
@@ -123,7 +127,7 @@ def readings(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataF
     places = runs.to_numpy()
     epochs = recorded["curve_epoch"].combine_chunks().take(runs.combine_chunks())
     lengths = _lengths(path, epochs, agreement)
-    others = _tidy(recorded.select(KEYS).to_pandas(), epochs, lengths=lengths, runs=places)
+    others = _tidy(recorded.select([*KEYS, "rule"]).to_pandas(), epochs, lengths=lengths, runs=places)
     names = pc.list_flatten(recorded["rivals"]).to_numpy()
     others = others.assign(reading=np.repeat(names, lengths), agreement=pc.list_flatten(agreement).to_numpy())
     return pd.concat([own, others], ignore_index=True)

@@ -86,7 +86,7 @@ def _panel(axes: Axes, table: pd.DataFrame, points: pd.DataFrame, looks: dict[st
     """One scope: the cells of its table that have finished, and its published points."""
     cells = table[table["num_finished"] > 0]
     samples = sorted({int(num) for num in [*table["num_disambiguation"], *points["num_disambiguation"]]})
-    origin = _set_samples_axis(axes, samples)
+    origin = set_samples_axis(axes, samples)
     for control, curve in points.groupby("control"):
         _published_line(axes, curve, looks[str(control)], origin)
     offsets = _offsets(list(looks), samples)
@@ -146,7 +146,7 @@ def _offsets(names: list[str], samples: list[int]) -> dict[str, float]:
     return {name: float(10**place) for name, place in zip(names, places, strict=True)}
 
 
-def _set_samples_axis(axes: Axes, samples: list[int]) -> float:
+def set_samples_axis(axes: Axes, samples: list[int]) -> float:
     """Ticks at powers of ten and at the ends, a broken-off 0 where it is among the samples; the position of that 0."""
     above = [num for num in samples if num > 0] or [1]
     origin = above[0] / 2.6

@@ -1,5 +1,7 @@
 """The breakdown by depth: of every control and number of samples the accuracy at each depth, depths side by side."""
 
+from typing import Any
+
 import pandas as pd
 
 from analysis import settings
@@ -48,9 +50,9 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _cell(mean: object, num_finished: int, num_planned: int, published: object) -> str:
+def _cell(mean: Any, num_finished: int, num_planned: int, published: Any) -> str:
     if not num_finished:
         return MISSING
     count = str(num_finished) if num_finished == num_planned else f"{num_finished}/{num_planned}"
-    beside = "" if pd.isna(published) else f", published {decimal(published)}"  # type: ignore[arg-type]
+    beside = "" if pd.isna(published) else f", published {decimal(published)}"
     return f"{decimal(mean)} (n = {count}{beside})"

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from analysis import controls
+from analysis import controls, settings
+from analysis.tables.wording import decimal
 
 CELL = ["control", "num_disambiguation"]
 
@@ -19,6 +20,26 @@ def table(curves: pd.DataFrame) -> pd.DataFrame:
     means = grouped.agg(mean=("accuracy", "mean"), num_runs=("num_runs", "sum"))
     whole = means["num_runs"] == means.groupby(CELL)["num_runs"].transform("max")
     return means[whole].reset_index(drop=True)
+
+
+def shown(training: pd.DataFrame) -> pd.DataFrame:
+    """A row per control and number of samples, a column for each of a few epochs."""
+    epochs = sorted(set(training["epoch"]))
+    few = sorted({epochs[int(share * (len(epochs) - 1))] for share in (0, 0.1, 0.33, 0.66, 1)}) if epochs else []
+    varied = [name for name in settings.SETTINGS if name in training.columns]
+    key = [*varied, "control", "num_disambiguation", "num_runs"]
+    chosen = training[training["epoch"].isin(few)]
+    cells = {tuple(key): cell.set_index("epoch")["mean"] for key, cell in chosen.groupby(key, dropna=False, sort=False)}
+    keys = pd.DataFrame(list(cells), columns=key)
+    return pd.DataFrame(
+        {
+            **settings.shown(keys),
+            "control": keys["control"].map(controls.label),
+            "samples": keys["num_disambiguation"].astype("string"),
+            "n": keys["num_runs"].astype("string"),
+            **{f"epoch {epoch}": [decimal(cell.get(epoch)) for cell in cells.values()] for epoch in few},
+        }
+    )
 
 
 def num_runs(training: pd.DataFrame) -> dict[str, tuple[int, int]]:
