@@ -1,7 +1,7 @@
 """The report as a LaTeX bundle: a folder with one document, its tables and its pictures, that pdflatex compiles.
 
-It needs article, booktabs, geometry, graphicx and hyperref, which every TeX distribution has. A table that is wider than
-the page is shrunk to it, and one that is longer goes on over several pages.
+It needs article, booktabs, geometry, graphicx and hyperref, which every TeX distribution has. A table that is wider
+than the page is shrunk to it, and one that is longer goes on over several pages.
 """
 
 import shutil

@@ -4,6 +4,7 @@
 """
 
 import base64
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from analysis import published
 from analysis.artifacts import write_figure, write_table
 from analysis.latex import write_bundle
 from analysis.load import load, row_fingerprint, transfers
-from analysis.sections import accuracy, learning, subnetworks
+from analysis.sections import accuracy, claims, learning, subnetworks
 from analysis.sections.parts import Results, Section, Sheet
 from analysis.settings import distinct
 from analysis.settings import sentences as settings_sentences
@@ -25,6 +26,12 @@ from analysis.tables.summary import FEW, SUCCESS
 from analysis.tables.wording import DASH, listed
 
 TEMPLATE = "report.html"
+PICTURES = (
+    *("figure_3", "per_depth", "frozen", "settings", "efficiency", "training", "readings"),
+    *("masks_by_depth", "discovery", "audit", "anatomy", "overlap"),
+)
+"""What the pictures of reports are called, but for the number of their combination."""
+
 PACKAGES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 
 METHODS = (
@@ -64,6 +71,7 @@ def write_report(rows: Path, output: Path) -> Path:
     )
     sections = [
         first,
+        *claims.sections(results),
         *accuracy.sections(results, cells),
         *learning.sections(results),
         *subnetworks.sections(results),
@@ -89,7 +97,7 @@ def _write_files(sections: list[Section], folder: Path, *, fingerprint: str) -> 
 def _remove_pictures(folder: Path) -> None:
     """Remove what an earlier report of other rows left, which this page does not show."""
     for path in folder.iterdir():
-        if path.suffix in {".png", ".svg"}:
+        if re.fullmatch(rf"({'|'.join(PICTURES)})(-\d+)?\.(png|svg)", path.name):
             path.unlink()
 
 

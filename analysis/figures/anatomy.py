@@ -10,6 +10,8 @@ from matplotlib.ticker import PercentFormatter
 from analysis.figures.style import headline, look, nothing
 from analysis.tables.anatomy import PARTS
 
+NAMES = {"mlp.c_fc": "MLP in", "mlp.c_proj": "MLP out"}
+
 
 def draw(table: pd.DataFrame, *, title: str) -> Figure:
     """From the rows of one kind of mask of the table of `analysis.tables.anatomy`; all panels share their colours."""
@@ -51,7 +53,7 @@ def _map(
     for layer, name, density in cells[["layer", column, "density"]].itertuples(index=False, name=None):
         table[layers.index(layer), order.index(name)] = density
     image = axes.imshow(table, vmin=0.0, vmax=highest, cmap="viridis", aspect="auto")
-    axes.set_xticks(range(len(order)), [str(name) for name in order], fontsize=7.5 if column == "part" else 8.5)
+    axes.set_xticks(range(len(order)), [NAMES.get(str(name), str(name)) for name in order])
     axes.set_yticks(range(len(layers)), [str(layer) for layer in layers])
     for (row, place), value in np.ndenumerate(table):
         if np.isfinite(value):

@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from analysis import controls
 from analysis.figures.style import look, nothing, series
 
+DASHES = (0, (2, 2))
 BARS = {
     "inherited_share": "kept from the donor",
     "frozen_share": "of which frozen",
@@ -33,9 +36,9 @@ def draw(table: pd.DataFrame) -> Figure:
             for place, name in enumerate(BARS):
                 share = cells[name].to_numpy(float, na_value=np.nan)
                 axes.barh(np.arange(len(names)) + 0.2 * (place - 1.5), share, height=0.19, color=series(place).color)
-            size = float(cells["subnetwork_share"].dropna().iloc[0])
-            axes.axvline(size, color="#000000", linewidth=0.9, linestyle=(0, (2, 2)))
-            axes.set_title(f"Depth {depth}: the subnetwork is {size:.1%} of the weights (dashed)")
+            size = float(cells["subnetwork_share"].mean())
+            axes.axvline(size, color="#000000", linewidth=0.9, linestyle=DASHES)
+            axes.set_title(f"Depth {depth}: subnetwork {size:.1%}")
             axes.xaxis.set_major_formatter(PercentFormatter(xmax=1.0))
             axes.set_xlim(0, 1.02)
             axes.set_xlabel("share of weights")
@@ -44,5 +47,9 @@ def draw(table: pd.DataFrame) -> Figure:
         counts = table.groupby("control")["num_recipients"].max()
         panels[0].set_yticks(range(len(names)), [f"{controls.label(name)} (n = {counts[name]})" for name in names])
         panels[0].invert_yaxis()
-        figure.legend(list(BARS.values()), loc="outside lower center", ncols=4)
+        handles = [Patch(color=series(place).color) for place in range(len(BARS))]
+        dashed = Line2D([], [], color="#000000", linewidth=0.9, linestyle=DASHES)
+        figure.legend(
+            [*handles, dashed], [*BARS.values(), "size of the subnetwork"], loc="outside lower center", ncols=2
+        )
     return figure

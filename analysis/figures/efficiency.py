@@ -34,12 +34,23 @@ def draw(table: pd.DataFrame, *, title: str) -> Figure:
         counts = cells.groupby("control")["num_seeds"].max()
         panels[0].set_yticks(range(len(names)), [f"{controls.label(name)} (n = {counts[name]})" for name in names])
         panels[0].invert_yaxis()
-        if cells["published_samples"].notna().any():
-            diamond = Line2D(
-                [], [], marker="D", markerfacecolor="none", color="#555555", linestyle="none", markersize=6
-            )
-            figure.legend([diamond], ["published curve, crossed in the same way"], loc="outside lower center")
+        entries = _entries(cells)
+        if entries:
+            figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=2)
     return figure
+
+
+def _entries(cells: pd.DataFrame) -> dict[str, Line2D]:
+    """Of the hollow markers, those that are drawn."""
+    looks = {
+        "published curve, crossed in the same way": ("D", cells["published_samples"].notna().any()),
+        "not reached with the most samples": (">", (~cells["is_reached"]).any() or (~cells["is_high_reached"]).any()),
+    }
+    return {
+        label: Line2D([], [], marker=marker, markerfacecolor="none", color="#555555", linestyle="none", markersize=6)
+        for label, (marker, is_drawn) in looks.items()
+        if is_drawn
+    }
 
 
 def _panel(axes: Axes, cells: pd.DataFrame, looks: dict[str, Style]) -> None:

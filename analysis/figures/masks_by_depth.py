@@ -35,7 +35,7 @@ def draw(table: pd.DataFrame) -> Figure:
             axes.set_xlabel("depth (layers)")
             axes.set_ylabel(label)
             grid(axes)
-        panels[0].set_ylim(bottom=0)
+        panels[0].set_ylim(0, max(0.11, panels[0].get_ylim()[1]))
         panels[0].axhline(0.1, color="#555555", linewidth=0.9, linestyle=(0, (3, 2)))
         panels[0].set_title("dashed: published, below 10%", fontsize=9, fontweight="normal")
         panels[1].axhline(FOUND, color="#555555", linewidth=0.9, linestyle=(0, (3, 2)))

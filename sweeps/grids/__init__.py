@@ -7,6 +7,7 @@ import importlib.util
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from subind.spec import Transfer
@@ -30,6 +31,19 @@ def grid(name: str) -> tuple[Transfer, ...]:
             raise ValueError(f"grid is {name!r}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()")
 
 
+def claims(name: str) -> tuple[str, ...]:
+    """What a grid expects, in the sentences of its CLAIMS; nothing if it has none. Raises ValueError as `grid` does."""
+    match name:
+        case "figure-3-depth-2":
+            return figure_3_depth_2.CLAIMS
+        case "paper-arithmetic":
+            return paper_arithmetic.CLAIMS
+        case _ if name.endswith(".py"):
+            return _claims_of_file(Path(name))
+        case _:
+            return ()
+
+
 def label(name: str) -> str:
     """What a grid is called in files and columns: its name, or that of its file."""
     return Path(name).stem if name.endswith(".py") else name
@@ -48,15 +62,27 @@ def _from_file(path: Path) -> tuple[Transfer, ...]:
     return cells
 
 
+def _claims_of_file(path: Path) -> tuple[str, ...]:
+    found = getattr(_module(path), "CLAIMS", ())
+    if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
+        raise ValueError(f"CLAIMS of {str(path)!r} is {found!r}: give a tuple of sentences")
+    return found
+
+
 def _made_by(path: Path) -> Any:
+    module = _module(path)
+    if not callable(getattr(module, "grid", None)):
+        raise ValueError("it has no function grid(); define one that gives a tuple of Transfer specs")
+    return module.grid()
+
+
+def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"subind_grid_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if not callable(getattr(module, "grid", None)):
-        raise ValueError("it has no function grid(); define one that gives a tuple of Transfer specs")
-    return module.grid()
+    return module
 
 
 def _told(error: Exception, path: Path) -> str:

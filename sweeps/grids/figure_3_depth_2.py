@@ -16,6 +16,12 @@ from sweeps.grids import protocol
 MASK_SEED = 1
 DISAMBIGUATION_COUNTS = (10, 100, 250, 1000, 2500)
 
+CLAIMS = (
+    "subnetwork beats random_subnetwork at n = 1000",
+    "subnetwork beats unmasked_only at n = 1000",
+    "subnetwork beats random_init at n = 1000",
+)
+
 
 def grid() -> tuple[Transfer, ...]:
     """45 transfers over one donor and one mask."""
