@@ -26,7 +26,7 @@ def draw(table: pd.DataFrame, *, title: str) -> Figure:
         if not names:
             nothing(figure, "no cell has finished")
             return figure
-        panels = figure.subplots(1, len(thresholds), sharey=True, sharex=True, squeeze=False)[0]
+        panels = figure.subplots(1, len(thresholds), sharey=True, squeeze=False)[0]
         for axes, threshold in zip(panels, thresholds, strict=True):
             _panel(axes, cells[cells["accuracy"] == threshold], styles(names))
             axes.set_title(f"accuracy {threshold:g}")
@@ -56,6 +56,9 @@ def _entries(cells: pd.DataFrame) -> dict[str, Line2D]:
 def _panel(axes: Axes, cells: pd.DataFrame, looks: dict[str, Style]) -> None:
     places = {name: place for place, name in enumerate(looks)}
     most = float(cells["most_samples"].max())
+    known = cells[["samples", "samples_low", "published_samples", "fewest_samples"]].to_numpy(float, na_value=np.nan)
+    axes.set_xscale("log")
+    axes.set_xlim(max(float(np.nanmin(known)), 1.0) / 1.6, max(most, float(np.nanmax(known))) * 1.6)
     for row in cells.to_dict("records"):
         style, place = looks[str(row["control"])], places[str(row["control"])]
         reached = bool(row["is_reached"])
@@ -71,7 +74,6 @@ def _panel(axes: Axes, cells: pd.DataFrame, looks: dict[str, Style]) -> None:
         if not pd.isna(row["published_samples"]):
             published = max(float(row["published_samples"]), 1.0)
             axes.plot([published], [place], marker="D", color=style.color, markerfacecolor="none", markersize=7)
-    axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)

@@ -3,13 +3,26 @@
 import gc
 import sys
 
-from sweeps.cli import benchmarks, cleaning, data, explaining, jobs, reading, retrying, running, serving, watching
+from sweeps.cli import (
+    benchmarks,
+    cleaning,
+    comparing,
+    data,
+    explaining,
+    jobs,
+    reading,
+    retrying,
+    running,
+    serving,
+    watching,
+)
 from sweeps.cli.app import app, err
 from sweeps.cli.running import INTERRUPTED
 
 __all__ = [
     "benchmarks",
     "cleaning",
+    "comparing",
     "data",
     "explaining",
     "jobs",

@@ -17,7 +17,7 @@ from sweeps.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was computed: the request with the cells that were added to it, its plan, and how often claims are judged."""
+    """What was computed: the request with the cells added to it, its plan, and how often claims are judged."""
 
     request: Request
     plan: Plan
