@@ -32,6 +32,9 @@ KEY = [
     *SETTINGS,
 ]
 
+LONGEST_NAME = 36
+"""Letters of a side's name that fit an axis; its end tells most."""
+
 COLUMNS = [*KEY, "first_status", "second_status", "first", "second", "difference", "is_same_run"]
 """`first` and `second` are the measured accuracies, `difference` is second minus first, `is_same_run` says that both
 have the same run id, so that a difference must not be."""
@@ -180,8 +183,8 @@ def draw(cells: pd.DataFrame, *, names: tuple[str, str]) -> Figure:
         axes.set_xlim(0, 1.03)
         axes.set_ylim(0, 1.03)
         axes.set_aspect("equal")
-        axes.set_xlabel(f"test accuracy, A: {names[0]}")
-        axes.set_ylabel(f"test accuracy, B: {names[1]}")
+        axes.set_xlabel(f"test accuracy, A: {names[0][-LONGEST_NAME:]}")
+        axes.set_ylabel(f"test accuracy, B: {names[1][-LONGEST_NAME:]}")
         grid(axes)
         counts = both.groupby("control").size()
         labels = [f"{controls.label(name)} (n = {counts[name]})" for name in looks]

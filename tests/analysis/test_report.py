@@ -108,7 +108,11 @@ def test_report_page_loads_nothing_from_elsewhere(report: tuple[Path, Path]):
 
 def test_report_page_states_coverage_before_the_figure(report: tuple[Path, Path]):
     text = Page(report[1]).text
-    assert 0 < text.index("All 162 planned transfers finished.") < text.index("Test accuracy against disambiguation samples:")
+    assert (
+        0
+        < text.index("All 162 planned transfers finished.")
+        < text.index("Test accuracy against disambiguation samples:")
+    )
 
 
 def test_report_page_names_commit_and_methods(report: tuple[Path, Path]):
