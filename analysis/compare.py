@@ -56,16 +56,15 @@ def compared(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
 
     >>> from analysis import load
     >>> rows = load("results/figure-3-depth-2.parquet")
-    >>> compared(rows, rows).summary["num_equal"].sum()
-    np.int64(47)
+    >>> int(compared(rows, rows).summary["num_equal"].sum())
+    47
     """
     kept = [name for name in KEY if first[name].isna().all() == second[name].isna().all()]
     sides = [_side(rows, kept) for rows in (first, second)]
     both = sides[0].merge(sides[1], on=[*kept, "twin"], how="outer", suffixes=("_first", "_second"))
-    both = both.assign(**{name: pd.NA for name in KEY if name not in kept})
     cells = pd.DataFrame(
         {
-            **{name: both[name] for name in KEY},
+            **{name: both.get(name, pd.Series(pd.NA, index=both.index)) for name in KEY},
             "first_status": both["status_first"].fillna("not planned"),
             "second_status": both["status_second"].fillna("not planned"),
             "first": both["accuracy_first"],

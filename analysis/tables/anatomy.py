@@ -38,8 +38,8 @@ def table(rows: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
     >>> from analysis.load import load, mask_counts
     >>> path = "results/figure-3-depth-2.parquet"
     >>> found = table(load(path), mask_counts(path, "parts"))
-    >>> found.query("layer == 1 and part == 'mlp.c_fc'")["density"].round(3).item()
-    0.083
+    >>> found.query("layer == 1 and part == 'mlp.c_fc'")["density"].round(3).to_list()
+    [0.083]
     """
     of_masks = masks(rows)[["run_id", "status", *KEY]]
     joined = parts.merge(of_masks, left_on="mask_id", right_on="run_id")

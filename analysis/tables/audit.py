@@ -49,8 +49,8 @@ def table(rows: pd.DataFrame, recipients: pd.DataFrame) -> pd.DataFrame:
     >>> from analysis.load import load, mask_counts
     >>> path = "results/figure-3-depth-2.parquet"
     >>> found = table(load(path), mask_counts(path, "recipients"))
-    >>> found.set_index("control").loc["random_as_released", "frozen_share"].round(2)
-    np.float64(0.95)
+    >>> float(found.set_index("control").loc["random_as_released", "frozen_share"].round(2))
+    0.95
     """
     expected = recipients["num_inherited"] * recipients["num_subnetwork"] / recipients["num_weights"]
     key = ["num_layers", "control"]

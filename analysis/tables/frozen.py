@@ -43,7 +43,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
     >>> from analysis import load
     >>> found = table(load("results/figure-3-depth-2.parquet"))
-    >>> list(found["num_disambiguation"])
+    >>> found["num_disambiguation"].to_list()
     [10, 100, 250, 1000, 2500]
     """
     found = settings.combinations(transfers(rows))

@@ -7,6 +7,7 @@ the validation accuracy. Readings agree with each other on some samples, so the 
 import pandas as pd
 
 from analysis import controls, settings
+from analysis.tables.seeds import of_seeds
 from analysis.tables.wording import DASH, decimal
 
 CELL = ["control", "num_disambiguation"]
@@ -21,8 +22,7 @@ def table(readings: pd.DataFrame) -> pd.DataFrame:
     """
     if readings.empty:
         return pd.DataFrame(columns=COLUMNS)
-    of_seed = readings.groupby([*CELL, "seed", "reading", "epoch"], as_index=False, observed=True, sort=False)
-    seeds = of_seed.agg(agreement=("agreement", "mean"), num_runs=("agreement", "count"))
+    seeds = of_seeds(readings, key=[*CELL, "reading"], value="agreement")
     grouped = seeds.groupby([*CELL, "reading", "epoch"], as_index=False, observed=True)
     means = grouped.agg(
         mean=("agreement", "mean"),
@@ -30,8 +30,9 @@ def table(readings: pd.DataFrame) -> pd.DataFrame:
         highest=("agreement", "max"),
         num_runs=("num_runs", "sum"),
     ).rename(columns={"mean": "agreement"})
-    whole = means["num_runs"] == means.groupby([*CELL, "reading"])["num_runs"].transform("max")
-    return means.loc[whole, COLUMNS].reset_index(drop=True)
+    whole = means["num_runs"] == means.groupby([*CELL, "reading"], observed=True)["num_runs"].transform("max")
+    texts = {"control": pd.StringDtype(), "reading": pd.StringDtype()}
+    return means.loc[whole, COLUMNS].astype(texts).reset_index(drop=True)  # type: ignore[arg-type]
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis import controls, settings
+from analysis.tables.seeds import of_seeds
 from analysis.tables.wording import decimal
 
 CELL = ["control", "num_disambiguation"]
@@ -14,12 +15,11 @@ def table(curves: pd.DataFrame) -> pd.DataFrame:
     `curves` has a row per run and epoch. The runs of one seed are averaged first, then the seeds. An epoch is here only
     if every finished run of its cell has it, so that a curve is a mean over the same runs from end to end.
     """
-    of_seed = curves.groupby([*CELL, "seed", "epoch"], as_index=False, observed=True, sort=False)
-    seeds = of_seed.agg(accuracy=("validation_accuracy", "mean"), num_runs=("validation_accuracy", "count"))
+    seeds = of_seeds(curves, key=CELL, value="validation_accuracy")
     grouped = seeds.groupby([*CELL, "epoch"], as_index=False, observed=True)
-    means = grouped.agg(mean=("accuracy", "mean"), num_runs=("num_runs", "sum"))
-    whole = means["num_runs"] == means.groupby(CELL)["num_runs"].transform("max")
-    return means[whole].reset_index(drop=True)
+    means = grouped.agg(mean=("validation_accuracy", "mean"), num_runs=("num_runs", "sum"))
+    whole = means["num_runs"] == means.groupby(CELL, observed=True)["num_runs"].transform("max")
+    return means[whole].astype({"control": pd.StringDtype()}).reset_index(drop=True)
 
 
 def shown(training: pd.DataFrame) -> pd.DataFrame:

@@ -9,10 +9,11 @@ import typer
 from subind.listing import Listing
 from subind.store import Store
 from sweeps import commands, grids
-from sweeps.cli.app import GridName, Rows, StorePath, Where, app, out
+from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, out
 from sweeps.commands import Request
 from sweeps.deciding import Expected
 from sweeps.plan import Plan
+from sweeps.tracking_report import has_tracker, log_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,19 @@ def write_rows_and_report(
     output: Path | None,
     listing: Listing | None = None,
     num_looks: int = 1,
+    tracking_uri: str | None = None,
 ) -> None:
-    """Write the rows of a part of a grid, and its report from them."""
+    """Write the rows of a part of a grid, and its report from them, which is logged where there is a tracker."""
     path = exported(request, found, store, listing=listing, num_looks=num_looks)
     out.print(f"rows: {path}")
-    _report(path, output or Path("reports") / request.name)
+    folder = output or Path("reports") / request.name
+    _report(path, folder)
+    if has_tracker(store, tracking_uri):
+        tags = {"subind.rows": str(path), "subind.num_looks": str(num_looks)}
+        try:
+            log_report(store, folder, grid=found.grid, name=request.name, tags=tags, given=tracking_uri)
+        except ValueError as error:
+            err.print(str(error), style="yellow")
 
 
 def exported(
@@ -97,8 +106,9 @@ def report_command(
     output: Annotated[
         Path | None, typer.Option("--output", help="The folder to write to. The default is reports/GRID.")
     ] = None,
+    tracking_uri: Tracking = None,
 ) -> None:
-    """Write the figures, tables and the page index.html of a grid."""
+    """Write the figures, tables, LaTeX and the page index.html of a grid, and log them to the sweep's MLflow run."""
     if rows is not None:
         _report(rows, output or Path("reports") / grids.label(grid))
         return
@@ -106,4 +116,4 @@ def report_command(
     opened = request.opened()
     listing = opened.listing()
     found = commands.accounted(request, opened, listing)
-    write_rows_and_report(request, found, opened, output=output, listing=listing)
+    write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)

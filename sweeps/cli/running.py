@@ -143,7 +143,7 @@ def run_command(
         with cluster_ray(address):
             workers = cluster_workers(opened, device=device, num_workers=num_workers, tell=WaitingLine().tell)
             outcome = swept(workers)
-    _conclude(outcome, opened)
+    _conclude(outcome, opened, tracking_uri=tracking_uri)
 
 
 class WaitingLine:
@@ -188,10 +188,12 @@ def _swept(
     return commands.accounted(request, store)
 
 
-def _conclude(outcome: Outcome, store: Store) -> None:
+def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
     """Write rows and report, say how it went, and exit with the status that tells it."""
     found = outcome.plan
-    write_rows_and_report(outcome.request, found, store, output=None, num_looks=outcome.num_looks)
+    write_rows_and_report(
+        outcome.request, found, store, output=None, num_looks=outcome.num_looks, tracking_uri=tracking_uri
+    )
     data = commands.status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)
