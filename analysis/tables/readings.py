@@ -32,7 +32,7 @@ def table(readings: pd.DataFrame) -> pd.DataFrame:
     ).rename(columns={"mean": "agreement"})
     whole = means["num_runs"] == means.groupby([*CELL, "reading"], observed=True)["num_runs"].transform("max")
     texts = {"control": pd.StringDtype(), "reading": pd.StringDtype()}
-    return means.loc[whole, COLUMNS].astype(texts).reset_index(drop=True)  # type: ignore[arg-type]
+    return means.loc[whole, COLUMNS].astype(texts).reset_index(drop=True)
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

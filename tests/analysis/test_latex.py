@@ -16,7 +16,7 @@ from tests.analysis.rows import Row, donor, mask, sweep, transfer
 
 RowsFile = Callable[[list[Row]], Path]
 
-HOSTILE = "<b> \\input{x} $x^{ % & # _ ~ “q” → 中 é τ²"
+HOSTILE = "<b> \\input{x} $x^{ % & # _ ~ “q” → é τ²"
 
 
 def compiled(bundle: Path) -> Path:
