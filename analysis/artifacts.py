@@ -25,6 +25,18 @@ _LATEX = {
     ">": r"\textgreater{}",
     "−": r"\ensuremath{-}",
     "–": "--",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "≥": r"\ensuremath{\ge}",
+    "≤": r"\ensuremath{\le}",
+    "×": r"\ensuremath{\times}",
+    "·": r"\ensuremath{\cdot}",
+    "²": r"\textsuperscript{2}",
+    "τ": r"\ensuremath{\tau}",
+    "λ": r"\ensuremath{\lambda}",
+    "\n": " ",
+    "\r": " ",
 }
 _MARKDOWN = {"\\": r"\\", "|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "}
 
@@ -56,6 +68,16 @@ def markdown(shown: pd.DataFrame, *, fingerprint: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def latex_text(text: object) -> str:
+    """A text as LaTeX shows it; a letter that its fonts lack is named by its code point."""
+    return "".join(_LATEX.get(letter) or _in_latex_fonts(letter) for letter in str(text))
+
+
+def _in_latex_fonts(letter: str) -> str:
+    printable = " " <= letter <= "~" or "\u00c0" <= letter <= "\u00ff"
+    return letter if printable else f"U+{ord(letter):04X}"
+
+
 def latex(shown: pd.DataFrame, *, fingerprint: str) -> str:
     """A booktabs `tabular` after a comment with the fingerprint; a rule parts the values of the first column."""
     lines = [f"% {FINGERPRINT}: {fingerprint}", "% needs \\usepackage{booktabs}"]
@@ -79,7 +101,7 @@ def _piped(cells: list[str]) -> str:
 
 
 def _ampersands(cells: list[str]) -> str:
-    return " & ".join(_escaped(cell, _LATEX) for cell in cells) + r" \\"
+    return " & ".join(map(latex_text, cells)) + r" \\"
 
 
 def _escaped(cell: str, replacements: dict[str, str]) -> str:

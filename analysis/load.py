@@ -8,20 +8,32 @@ import json
 from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from subind.results import ROW_SCHEMA, STATUSES
+from subind.results import (
+    OVERLAP_SCHEMA,
+    PART_SCHEMA,
+    RECIPIENT_SCHEMA,
+    ROW_SCHEMA,
+    STATUSES,
+    side_table,
+)
 
 FINGERPRINT_LENGTH = 16
 """Hexadecimal digits of a row fingerprint (64 bits)."""
 
 SCALAR_COLUMNS = tuple(field.name for field in ROW_SCHEMA if not pa.types.is_nested(field.type))
 """The columns with one value a row. Lists and curves are read only where they are drawn."""
+
+OPTIONAL = ("donor_kind",)
+"""Columns that a file may lack: they are absent in every row then."""
 
 REMEDY = "write it again with `subind export`"
 
@@ -32,17 +44,51 @@ _PANDAS_TYPES = {
     pa.string(): pd.StringDtype(),
 }
 
+KEYS = ["control", "num_disambiguation", "seed"]
+"""What tells the runs of one combination and depth apart."""
+
+Places = npt.NDArray[np.int64]
+
+_SIDE_SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps": OVERLAP_SCHEMA}
+
 
 def load(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of a Parquet file, one per planned cell, with the scalar columns of the row schema.
 
     Absent values are pd.NA. Raises FileNotFoundError, or ValueError if the file is not Parquet, lacks a column or has
     another type in it, is empty, repeats a run, or has a status or a finished run that the schema does not allow.
+
+    >>> rows = load("results/figure-3-depth-2.parquet")
+    >>> len(transfers(rows))
+    45
     """
-    _check_schema(Path(path))
-    rows: pd.DataFrame = pq.read_table(path, columns=list(SCALAR_COLUMNS)).to_pandas(types_mapper=_PANDAS_TYPES.get)
+    lacked = _check_schema(Path(path))
+    table = pq.read_table(path, columns=[name for name in SCALAR_COLUMNS if name not in lacked])
+    for name in lacked:
+        table = table.append_column(name, pa.nulls(table.num_rows, ROW_SCHEMA.field(name).type))
+    rows: pd.DataFrame = table.select(list(SCALAR_COLUMNS)).to_pandas(types_mapper=_PANDAS_TYPES.get)
     _check_rows(rows, path)
     return rows
+
+
+def mask_counts(path: str | PathLike[str], name: Literal["recipients", "parts", "overlaps"]) -> pd.DataFrame:
+    """A table of counts over the stored masks that an export wrote beside the rows; no rows where there is none.
+
+    Its columns are those of RECIPIENT_SCHEMA, PART_SCHEMA or OVERLAP_SCHEMA of `subind.results`. Raises ValueError if
+    the file has others.
+
+    >>> mask_counts("results/figure-3-depth-2.parquet", "recipients")["control"].nunique()
+    9
+    """
+    schema, beside = _SIDE_SCHEMAS[name], Path(side_table(str(path), name))
+    if not beside.is_file():
+        none: pd.DataFrame = schema.empty_table().to_pandas(types_mapper=_PANDAS_TYPES.get)
+        return none
+    found = pq.read_table(beside)
+    if found.schema.names != schema.names:
+        raise ValueError(f"{beside} has the columns {found.schema.names}, not {schema.names}: {REMEDY}")
+    frame: pd.DataFrame = found.to_pandas(types_mapper=_PANDAS_TYPES.get)
+    return frame
 
 
 def curves(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFrame:
@@ -50,22 +96,84 @@ def curves(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFra
 
     Columns: control, num_disambiguation, seed, epoch, validation_accuracy.
     """
-    keys = ["control", "num_disambiguation", "seed"]
+    table = _finished_transfers(path, run_ids, ["curve_epoch", "curve_validation_accuracy"])
+    epoch, accuracy = table["curve_epoch"], table["curve_validation_accuracy"]
+    tidy = table.select(KEYS).to_pandas().iloc[np.repeat(np.arange(table.num_rows), _lengths(path, epoch, accuracy))]
+    flat = {"epoch": pc.list_flatten(epoch), "validation_accuracy": pc.list_flatten(accuracy)}
+    found: pd.DataFrame = tidy.assign(**{name: values.to_numpy() for name, values in flat.items()})
+    return found.reset_index(drop=True)
+
+
+def readings(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataFrame:
+    """How far the finished transfers among the given runs answer as each reading of their data, a row per epoch.
+
+    Columns: control, num_disambiguation, seed, rule, epoch, reading, agreement: the share of validation samples that
+    are answered as the rule itself (which is the validation accuracy) or as one of its rivals. A run without recorded
+    rivals has the rule alone.
+    """
+    lists = ["curve_epoch", "curve_validation_accuracy", "rivals", "curve_rival_agreement"]
+    table = _finished_transfers(path, run_ids, ["rule", *lists])
+    recorded = table.filter(pc.is_valid(table["curve_rival_agreement"])).combine_chunks()
+    agreement, runs = (found(recorded["curve_rival_agreement"]) for found in (pc.list_flatten, pc.list_parent_indices))
+    names = pc.list_flatten(recorded["rivals"])
+    words = pd.Index(sorted({*pc.unique(table["rule"]).to_pylist(), *pc.unique(names).to_pylist()}), dtype="str")
+    every = np.arange(table.num_rows)
+    own = _tidy(path, table, table["curve_validation_accuracy"], runs=every, readings=table["rule"], words=words)
+    if not len(agreement):
+        return own
+    places = runs.to_numpy()
+    others = _tidy(path, recorded, agreement, runs=places, readings=names, words=words)
+    return pd.concat([own, others], ignore_index=True)
+
+
+def _tidy(
+    path: str | PathLike[str],
+    table: pa.Table,
+    curves: pa.ChunkedArray,
+    *,
+    runs: Places,
+    readings: pa.ChunkedArray,
+    words: pd.Index,
+) -> pd.DataFrame:
+    """A row per value of the curves; `runs` and `readings` are those of each curve. Texts are categories: they repeat
+    a hundred thousand times.
+    """
+    epochs = table["curve_epoch"].combine_chunks().take(pa.array(runs))
+    lengths = _lengths(path, epochs, curves)
+    rows = np.repeat(runs, lengths)
+    names = sorted(pc.unique(table["control"]).to_pylist())
+    control = pd.Categorical(table["control"].to_pandas(), categories=names)
+    rule, reading = (pd.Categorical(each.to_pandas(), categories=words) for each in (table["rule"], readings))
+    return pd.DataFrame(
+        {
+            "control": control[rows],
+            "num_disambiguation": table["num_disambiguation"].to_numpy()[rows].astype(np.int32),
+            "seed": table["seed"].to_numpy()[rows],
+            "rule": rule[rows],
+            "epoch": pc.list_flatten(epochs).to_numpy().astype(np.int32),
+            "reading": reading[np.repeat(np.arange(len(curves)), lengths)],
+            "agreement": pc.list_flatten(curves).to_numpy(),
+        }
+    )
+
+
+def _finished_transfers(path: str | PathLike[str], run_ids: Collection[str], columns: list[str]) -> pa.Table:
+    """KEYS and the columns of the finished transfers among the runs, from the row groups that have any."""
     wanted = pa.array(list(run_ids), pa.string())
     file = pq.ParquetFile(path)
     groups = [group for group in range(file.num_row_groups) if _has_any(file, group, wanted)]
-    read = file.read_row_groups(
-        groups, columns=["run_id", "stage", "status", *keys, "curve_epoch", "curve_validation_accuracy"]
-    )
+    read = file.read_row_groups(groups, columns=["run_id", "stage", "status", *KEYS, *columns])
     chosen = (pc.field("stage") == "transfer") & (pc.field("status") == "finished")
-    table = read.filter(chosen & pc.field("run_id").isin(wanted)).combine_chunks()
-    lists = [table.column(name) for name in ("curve_epoch", "curve_validation_accuracy")]
-    lengths, others = (pc.fill_null(pc.list_value_length(each), 0) for each in lists)
-    if not lengths.equals(others):
-        raise ValueError(f"{path} has curves of unequal length in curve_epoch and curve_validation_accuracy: {REMEDY}")
-    tidy: pd.DataFrame = table.select(keys).to_pandas().iloc[np.repeat(np.arange(table.num_rows), lengths.to_numpy())]
-    epoch, accuracy = (pc.list_flatten(each).to_numpy() for each in lists)
-    return tidy.assign(epoch=epoch, validation_accuracy=accuracy).reset_index(drop=True)
+    return read.filter(chosen & pc.field("run_id").isin(wanted)).combine_chunks()
+
+
+def _lengths(path: str | PathLike[str], epochs: pa.ChunkedArray, values: pa.ChunkedArray) -> Places:
+    """The number of epochs of each curve. Raises ValueError if one has another number of values."""
+    lengths, others = (pc.fill_null(pc.list_value_length(each), 0).to_numpy() for each in (epochs, values))
+    if not np.array_equal(lengths, others):
+        raise ValueError(f"{path} has curves with fewer or more values than epochs: {REMEDY}")
+    found: Places = lengths.astype(np.int64)
+    return found
 
 
 def _has_any(file: pq.ParquetFile, group: int, run_ids: pa.Array) -> bool:
@@ -113,19 +221,24 @@ def _column_bytes(column: pd.Series) -> bytes:
     return marks + json.dumps(column.fillna("").to_list()).encode()
 
 
-def _check_schema(path: Path) -> None:
+def _check_schema(path: Path) -> list[str]:
+    """The optional columns that the file lacks."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: write it with `subind export`")
     try:
         found = pq.read_schema(path)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} is no Parquet file ({error}): {REMEDY}") from None
+    lacked = [name for name in OPTIONAL if name not in found.names]
     for field in ROW_SCHEMA:
+        if field.name in lacked:
+            continue
         if field.name not in found.names:
             raise ValueError(f"{path} lacks the column {field.name!r}: {REMEDY}")
         if found.field(field.name).type != field.type:
             given = found.field(field.name).type
             raise ValueError(f"{path} has {field.name!r} of type {given}, not {field.type}: {REMEDY}")
+    return lacked
 
 
 def _check_rows(rows: pd.DataFrame, path: str | PathLike[str]) -> None:

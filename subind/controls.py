@@ -55,6 +55,16 @@ def recipient(
     return Recipient(kept=kept, donor=matrices, own=own, inherited=inherited)
 
 
+def inheritance(control: Control, mask: HardMask, *, seed: int) -> tuple[HardMask, HardMask]:
+    """Which projection weights a recipient takes from the donor, and which of these are frozen, by matrix.
+
+    `mask` is the discovered one, or for a control that has none, any that tells the shapes. The random sets are those
+    that a recipient of this seed has. Raises ValueError if the random mask does not exist at the mask's density.
+    """
+    frozen, inherited = _inheritance(control, mask, mask, generator("transfer/control", seed))
+    return inherited, inherited if frozen else _nothing(mask)
+
+
 def _inheritance(
     control: Control, matrices: Parameters, mask: HardMask | None, draws: torch.Generator
 ) -> tuple[bool, HardMask]:

@@ -218,6 +218,7 @@ ROW_SCHEMA = pa.schema(
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("mask_seed", pa.int64()),
         pa.field("donor_seed", pa.int64()),
+        pa.field("donor_kind", pa.string()),
         pa.field("penalty", pa.float64()),
         pa.field("temperature_schedule", pa.string()),
         pa.field("final_temperature", pa.float64()),
@@ -252,6 +253,7 @@ ROW_SCHEMA = pa.schema(
     metadata={
         "run_id": "fingerprint of the run's spec and of all that it descends from",
         "status": "finished, running, failed, blocked (a parent failed) or missing",
+        "donor_kind": "trained, untrained (as it was initialised) or imported: the donor that the run descends from",
         "num_disambiguation": "samples in the training set that tell the rule from its rivals",
         "test_accuracy": "argmax at '=' equals the answer, at the epoch of best validation; null unless finished",
         "validation_accuracy": "the best over epochs",
@@ -321,3 +323,40 @@ TRIAL_SCHEMA = pa.schema(
 )
 """One row per trial of a study, and one for the published setting. The key `importances` is added to the metadata: by
 study, the importance of each parameter."""
+
+_COUNT = pa.int64()
+
+RECIPIENT_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("run_id", "mask_id", "control", "matrix")),
+        *(pa.field(name, _COUNT, nullable=False) for name in ("num_layers", "seed", "num_weights", "num_subnetwork")),
+        *(pa.field(name, _COUNT, nullable=False) for name in ("num_inherited", "num_frozen")),
+        *(pa.field(f"num_subnetwork_{name}", _COUNT, nullable=False) for name in ("inherited", "frozen")),
+    ]
+)
+"""One row per recipient and matrix: of its weights, how many are the donor's, how many of these are frozen, and how
+many of either belong to the discovered subnetwork. `mask_id` is the mask that they are held against; a control without
+a mask is held against one of its donor's, or of its architecture's."""
+
+PART_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("mask_id", "matrix", "part")),
+        *(pa.field(name, _COUNT, nullable=False) for name in ("layer", "num_weights", "num_kept")),
+        pa.field("head", _COUNT),
+    ]
+)
+"""One row per mask and part of a matrix: query, key and value of each head, what each head gives out, and both matrices
+of the MLP, which have no head."""
+
+OVERLAP_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("first_id", "second_id", "matrix")),
+        *(pa.field(f"num_{name}", _COUNT, nullable=False) for name in ("weights", "first", "second", "both")),
+    ]
+)
+"""One row per pair of masks of one architecture and matrix: the ones of either and those that both have."""
+
+
+def side_table(rows: str, name: Literal["recipients", "parts", "overlaps"]) -> str:
+    """The path of a table of counts that stands beside a file of result rows."""
+    return f"{rows.removesuffix('.parquet')}.{name}.parquet"

@@ -82,9 +82,19 @@ def _ancestor_columns(ancestor: Donor | Mask) -> Columns:
                 "final_temperature": ancestor.temperature.final,
             }
         case Donor():
-            return {"donor_seed": ancestor.seed}
+            return {"donor_seed": ancestor.seed, "donor_kind": _donor_kind(ancestor)}
         case _:
             assert_never(ancestor)
+
+
+def _donor_kind(donor: Donor) -> str:
+    match donor.weights:
+        case specs.ImportedWeights():
+            return "imported"
+        case specs.FreshWeights():
+            return "trained" if donor.num_epochs else "untrained"
+        case _:
+            assert_never(donor.weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

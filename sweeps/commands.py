@@ -12,7 +12,7 @@ from safetensors import SafetensorError, deserialize
 from subind import spec as specs
 from subind.listing import Listing
 from subind.results import STATUSES, Failure
-from subind.spec import STAGES, Donor, ImportedWeights, Spec
+from subind.spec import STAGES, Donor, ImportedWeights, Spec, Transfer
 from subind.store import Heartbeat, Store
 from sweeps import grids
 from sweeps.cells import chosen, condition
@@ -26,11 +26,12 @@ _SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A part of a grid and the store that holds its runs."""
+    """A part of a grid and the store that holds its runs; `added` are cells of further seeds."""
 
     grid: str
     where: tuple[str, ...]
     store: str
+    added: tuple[Transfer, ...] = ()
 
     @property
     def name(self) -> str:
@@ -50,7 +51,7 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
 
     Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
     """
-    cells = chosen(grids.grid(request.grid), [condition(text) for text in request.where])
+    cells = (*chosen(grids.grid(request.grid), [condition(text) for text in request.where]), *request.added)
     listing = listing or store.listing()
     found = accounts(grids.label(request.grid), cells, finished=listing.finished.keys(), failed=listing.failed)
     _check_imports(found, store)

@@ -16,6 +16,8 @@ from subind.results import ROW_SCHEMA, Status
 from subind.spec import Spec, lineage
 from subind.store import Store
 from sweeps.cells import planned_rows
+from sweeps.deciding import NOTHING_EXPECTED, Expected
+from sweeps.mask_counts import write_mask_counts
 from sweeps.measured import RECORD_COLUMNS
 from sweeps.plan import Plan
 from sweeps.record_index import RecordIndex, Rows
@@ -31,10 +33,14 @@ OF_MASKS = ("density", "subtask_accuracy")
 PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_COLUMNS)
 
 
-def export(plan: Plan, store: Store, path: Path, listing: Listing | None = None) -> Path:
+def export(
+    plan: Plan, store: Store, path: Path, listing: Listing | None = None, *, expected: Expected = NOTHING_EXPECTED
+) -> Path:
     """Write the grid's rows as Parquet, whole or not at all; returns the path.
 
+    `expected` are the grid's claims, which the file carries in its metadata.
     `listing` is the store's, made when the plan was or later; without one the store is listed once more.
+    Beside them stand the counts that only the stored masks tell (`sweeps.mask_counts`).
     Records are read once: what they give stands in the store's index from then on. Raises ValueError naming the file
     if one is not its run's record, and FileNotFoundError if one is gone.
     """
@@ -43,23 +49,24 @@ def export(plan: Plan, store: Store, path: Path, listing: Listing | None = None)
     try:
         with tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
             index = RecordIndex(store, stamps=(listing or store.listing()).finished, scratch=Path(scratch))
-            _write(plan, store, index, temporary)
+            _write(plan, store, index, temporary, schema=expected.written_into(ROW_SCHEMA))
             index.tidy()
         temporary.replace(path)
+        write_mask_counts(plan, store, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def _write(plan: Plan, store: Store, index: RecordIndex, path: Path) -> None:
+def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: pa.Schema) -> None:
     """Write the rows to the path; one table is joined while the one before is encoded."""
     finished = [run if run in plan.finished else None for run in plan.runs]
     measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
-    with row_writer(path, ROW_SCHEMA) as writer, ThreadPoolExecutor(1) as thread:
+    with row_writer(path, schema) as writer, ThreadPoolExecutor(1) as thread:
         written: Future[None] = thread.submit(lambda: None)
         for table in _tables(plan, store, measured):
             written.result()
-            written = thread.submit(writer.write_table, table)
+            written = thread.submit(writer.write_table, table.replace_schema_metadata(schema.metadata))
         written.result()
 
 

@@ -116,7 +116,7 @@ class Mirror:
         load_mlflow()
         try:
             with self._turn():
-                location = _artifact_location(self._store, self._uri)
+                location = tracking_uri.artifact_location(self._store, self._uri)
                 return len(Experiment.connected(self._uri, grid=self._grid, artifact_location=location).complete())
         except Exception as error:  # noqa: BLE001  a tracker may raise anything
             raise ValueError(self._message(error)) from None
@@ -143,7 +143,7 @@ class Mirror:
 
     def _connected(self) -> Experiment:
         if self._experiment is None:
-            location = _artifact_location(self._store, self._uri)
+            location = tracking_uri.artifact_location(self._store, self._uri)
             with self._turn():
                 connected = Experiment.connected(self._uri, grid=self._grid, artifact_location=location)
                 self._complete |= connected.complete()
@@ -180,15 +180,6 @@ class Mirror:
     def _message(self, error: Exception) -> str:
         text = tracking_uri.redacted(str(error), self._uri)
         return f"{text or type(error).__name__} (tracker {tracking_uri.redacted(self._uri, self._uri)})"
-
-
-def _artifact_location(store: Store, uri: str) -> str | None:
-    """Where the artifacts of a database's runs are kept; a server has its own place."""
-    if tracking_uri.scheme(uri) in ("http", "https", "databricks"):
-        return None
-    if store.is_local:
-        return Path(tracking_uri.store_root(store), "mlartifacts").as_uri()
-    return store.url.rstrip("/") + "/mlartifacts"
 
 
 def _content(store: Store, spec: Spec, grid: str) -> Content:

@@ -93,7 +93,8 @@ class Experiment:
         """The ids of all runs that are logged in full, once."""
         by_id = defaultdict(list)
         for run in self._runs(""):
-            by_id[run.data.tags.get(RUN_ID_TAG, "")].append(run)
+            if RUN_ID_TAG in run.data.tags:
+                by_id[run.data.tags[RUN_ID_TAG]].append(run)
         return {run_id for run_id, runs in by_id.items() if len(runs) == 1 and _is_complete(runs[0])}
 
     def log(self, content: Content) -> bool:
@@ -120,6 +121,20 @@ class Experiment:
             found = self._the_one(content.run_id)
             assert found is not None
             self._log_artifacts(found, content)
+
+    def log_folder(self, folder: Path, *, key: tuple[str, str], tags: Mapping[str, str]) -> str:
+        """Log a folder's files to the run with the tag `key`, which is made unless there is one; the run's id."""
+        name, value = key
+        found = next(iter(self._runs(f"tags.`{name}` = '{value}'")), None)
+        run = found or self._client.create_run(
+            self._experiment_id, tags={name: value, "mlflow.source.name": "subind"}, run_name="report"
+        )
+        run_id = str(run.info.run_id)
+        for tag, text in tags.items():
+            self._client.set_tag(run_id, tag, text)
+        self._client.log_artifacts(run_id, str(folder))
+        self._client.set_terminated(run_id, status="FINISHED")
+        return run_id
 
     def _the_one(self, run_id: str) -> Run | None:
         """The run of that id; of several, which drivers without a common lock can make, all but one are deleted."""

@@ -70,6 +70,15 @@ def sqlite_path(uri: str) -> Path:
     return Path(unquote(uri.partition(":///")[2].partition("?")[0])).absolute()
 
 
+def artifact_location(store: Store, uri: str) -> str | None:
+    """Where the artifacts of a database's runs are kept; a server has its own place."""
+    if scheme(uri) in ("http", "https", "databricks"):
+        return None
+    if store.is_local:
+        return Path(store_root(store), "mlartifacts").as_uri()
+    return store.url.rstrip("/") + "/mlartifacts"
+
+
 def apply_settings() -> None:
     """Set MLflow's environment variables where the user has not.
 

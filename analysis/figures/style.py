@@ -98,3 +98,18 @@ def grid(axes: Axes) -> None:
     axes.grid(axis="y", color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5)
+
+
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C8C8C", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
+"""Colours and markers of what is no control: depths, readings, parts. They repeat beyond eight."""
+
+
+def series(place: int) -> Style:
+    """The style of the place-th line of a figure whose lines are no controls."""
+    return Style(color=SERIES[place % len(SERIES)], marker=MARKERS[place % len(MARKERS)])
+
+
+def nothing(figure: Figure, text: str) -> None:
+    """Say in the middle of a figure why it shows nothing."""
+    figure.text(0.5, 0.5, text, ha="center", va="center", color="#555555")

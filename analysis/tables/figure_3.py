@@ -17,7 +17,9 @@ import pandas as pd
 
 from analysis import controls, published, settings
 from analysis.load import transfers
-from analysis.statistics import PairedDifference, paired_difference, t_interval
+from analysis.statistics import benjamini_hochberg, paired_difference, probability_of_improvement
+from analysis.statistics.values import Values
+from analysis.tables import summary
 from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 REFERENCE = "subnetwork"
@@ -30,8 +32,6 @@ CELL = ["depths", "control", "num_disambiguation"]
 RUN = ["control", "num_layers", "num_disambiguation", "seed"]
 """Transfers of one combination that are alike in these are replicates."""
 
-MEAN = ["num_finished", "num_seeds", "mean", "interval_low", "interval_high", "interval_method"]
-
 COLUMNS = {
     "scope": pd.StringDtype(),
     "depths": pd.StringDtype(),
@@ -40,10 +40,7 @@ COLUMNS = {
     "num_planned": "Int64",
     "num_finished": "Int64",
     "num_seeds": "Int64",
-    "mean": "Float64",
-    "interval_low": "Float64",
-    "interval_high": "Float64",
-    "interval_method": pd.StringDtype(),
+    **summary.COLUMNS,
     "gap_num_pairs": "Int64",
     "gap_mean": "Float64",
     "gap_low": "Float64",
@@ -51,6 +48,10 @@ COLUMNS = {
     "gap_p": "Float64",
     "gap_smallest_p": "Float64",
     "gap_p_method": pd.StringDtype(),
+    "gap_q": "Float64",
+    "improvement": "Float64",
+    "improvement_low": "Float64",
+    "improvement_high": "Float64",
     "published_accuracy": "Float64",
     "published_runs": "Int64",
     "published_source": pd.StringDtype(),
@@ -79,6 +80,7 @@ def _table(given: pd.DataFrame) -> pd.DataFrame:
         _means(accuracies).merge(_gaps(accuracies), on=CELL, how="left").merge(_published(given), on=CELL, how="left")
     )
     cells["scope"] = [MEAN_OVER_DEPTHS if "," in depths else f"depth {depths}" for depths in cells["depths"]]
+    cells.loc[cells["gap_p"].notna(), "gap_q"] = benjamini_hochberg(cells["gap_p"].dropna().to_numpy(float))
     cells["difference_from_published"] = cells["mean"] - cells["published_accuracy"]
     typed = cells.reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
     return typed.sort_values(CELL, key=_rank, kind="stable", ignore_index=True)
@@ -130,12 +132,16 @@ def shown(cells: pd.DataFrame) -> pd.DataFrame:
             "test accuracy": [
                 decimal(value) if finished else MISSING for value, finished in zip(cells["mean"], has_mean, strict=True)
             ],
-            "95% interval": list(map(interval, cells["interval_low"], cells["interval_high"])),
+            "95% interval (t)": list(map(interval, cells["interval_low"], cells["interval_high"])),
+            **summary.shown(cells),
             f"gap to {REFERENCE}": list(map(signed, cells["gap_mean"])),
             "gap's 95% interval": list(map(interval, cells["gap_low"], cells["gap_high"])),
             "pairs": cells["gap_num_pairs"].astype("string").fillna(DASH),
             "p": list(map(probability, cells["gap_p"])),
             "smallest possible p": list(map(probability, cells["gap_smallest_p"])),
+            "q": list(map(probability, cells["gap_q"])),
+            f"P(beats {REFERENCE})": list(map(decimal, cells["improvement"])),
+            "its 95% interval": list(map(interval, cells["improvement_low"], cells["improvement_high"])),
             "published": list(map(decimal, cells["published_accuracy"])),
             "published runs": cells["published_runs"].astype("string").fillna(DASH),
             "minus published": list(map(signed, cells["difference_from_published"])),
@@ -207,22 +213,11 @@ def replication(rows: pd.DataFrame) -> str:
 
 
 def _means(accuracies: pd.DataFrame) -> pd.DataFrame:
-    means = [{**dict(zip(CELL, key, strict=True)), **_mean(cell)} for key, cell in accuracies.groupby(CELL)]
-    return pd.DataFrame(means, columns=[*CELL, "num_planned", *MEAN])
-
-
-def _mean(cell: pd.DataFrame) -> dict[str, object]:
-    values = cell["test_accuracy"].dropna().to_numpy(float)
-    found = t_interval(values)
-    return {
-        "num_planned": cell["num_planned"].sum(),
-        "num_finished": cell["num_finished"].sum(),
-        "num_seeds": values.size,
-        "mean": float(values.mean()) if values.size else None,
-        "interval_low": found and found.low,
-        "interval_high": found and found.high,
-        "interval_method": found and found.method,
-    }
+    grouped = accuracies.groupby(CELL, as_index=False)
+    counts = grouped.agg(num_planned=("num_planned", "sum"), num_finished=("num_finished", "sum"))
+    values = [each.dropna().to_numpy(float) for _, each in accuracies.groupby(CELL)["test_accuracy"]]
+    means = summary.table(values)
+    return pd.concat([counts.assign(num_seeds=[each.size for each in values]), means], axis=1)
 
 
 def _gaps(accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -233,15 +228,18 @@ def _gaps(accuracies: pd.DataFrame) -> pd.DataFrame:
     pairs = accuracies[~is_reference].merge(reference, on=shared, suffixes=("", "_reference"))
     pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_reference"]
     pairs = pairs[pairs["difference"].notna()]
+    columns = ["test_accuracy", "test_accuracy_reference", "difference"]
     gaps = [
-        {**dict(zip(CELL, key, strict=True)), **_gap(paired_difference(cell.to_numpy(float)))}
-        for key, cell in pairs.groupby(CELL)["difference"]
+        {**dict(zip(CELL, key, strict=True)), **_gap(*(cell[name].to_numpy(float) for name in columns))}
+        for key, cell in pairs.groupby(CELL)
     ]
-    return pd.DataFrame(gaps, columns=[*CELL, *(name for name in COLUMNS if name.startswith("gap_"))])
+    return pd.DataFrame(gaps, columns=[*CELL, *(name for name in COLUMNS if name.startswith(("gap_", "improvement")))])
 
 
-def _gap(found: PairedDifference | None) -> dict[str, object]:
+def _gap(own: Values, reference: Values, differences: Values) -> dict[str, object]:
+    found, chance = paired_difference(differences), probability_of_improvement(own, reference)
     assert found is not None, "a group has at least one pair"
+    assert chance is not None
     return {
         "gap_num_pairs": found.num_pairs,
         "gap_mean": found.mean,
@@ -250,6 +248,9 @@ def _gap(found: PairedDifference | None) -> dict[str, object]:
         "gap_p": found.p,
         "gap_smallest_p": found.smallest_p,
         "gap_p_method": found.p_method,
+        "improvement": chance.probability,
+        "improvement_low": chance.interval and chance.interval.low,
+        "improvement_high": chance.interval and chance.interval.high,
     }
 
 

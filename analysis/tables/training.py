@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-from analysis import controls
+from analysis import controls, settings
+from analysis.tables.seeds import of_seeds
+from analysis.tables.wording import decimal
 
 CELL = ["control", "num_disambiguation"]
 
@@ -13,12 +15,31 @@ def table(curves: pd.DataFrame) -> pd.DataFrame:
     `curves` has a row per run and epoch. The runs of one seed are averaged first, then the seeds. An epoch is here only
     if every finished run of its cell has it, so that a curve is a mean over the same runs from end to end.
     """
-    of_seed = curves.groupby([*CELL, "seed", "epoch"], as_index=False, observed=True, sort=False)
-    seeds = of_seed.agg(accuracy=("validation_accuracy", "mean"), num_runs=("validation_accuracy", "count"))
+    seeds = of_seeds(curves, key=CELL, value="validation_accuracy")
     grouped = seeds.groupby([*CELL, "epoch"], as_index=False, observed=True)
-    means = grouped.agg(mean=("accuracy", "mean"), num_runs=("num_runs", "sum"))
-    whole = means["num_runs"] == means.groupby(CELL)["num_runs"].transform("max")
-    return means[whole].reset_index(drop=True)
+    means = grouped.agg(mean=("validation_accuracy", "mean"), num_runs=("num_runs", "sum"))
+    whole = means["num_runs"] == means.groupby(CELL, observed=True)["num_runs"].transform("max")
+    return means[whole].astype({"control": pd.StringDtype()}).reset_index(drop=True)
+
+
+def shown(training: pd.DataFrame) -> pd.DataFrame:
+    """A row per control and number of samples, a column for each of a few epochs."""
+    epochs = sorted(set(training["epoch"]))
+    few = sorted({epochs[int(share * (len(epochs) - 1))] for share in (0, 0.1, 0.33, 0.66, 1)}) if epochs else []
+    varied = [name for name in settings.SETTINGS if name in training.columns]
+    key = [*varied, "control", "num_disambiguation", "num_runs"]
+    chosen = training[training["epoch"].isin(few)]
+    cells = {tuple(key): cell.set_index("epoch")["mean"] for key, cell in chosen.groupby(key, dropna=False, sort=False)}
+    keys = pd.DataFrame(list(cells), columns=key)
+    return pd.DataFrame(
+        {
+            **settings.shown(keys),
+            "control": keys["control"].map(controls.label),
+            "samples": keys["num_disambiguation"].astype("string"),
+            "n": keys["num_runs"].astype("string"),
+            **{f"epoch {epoch}": [decimal(cell.get(epoch)) for cell in cells.values()] for epoch in few},
+        }
+    )
 
 
 def num_runs(training: pd.DataFrame) -> dict[str, tuple[int, int]]:

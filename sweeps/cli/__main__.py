@@ -6,6 +6,7 @@ import sys
 from sweeps.cli import (
     benchmarks,
     cleaning,
+    comparing,
     data,
     explaining,
     jobs,
@@ -22,6 +23,7 @@ from sweeps.cli.running import INTERRUPTED
 __all__ = [
     "benchmarks",
     "cleaning",
+    "comparing",
     "data",
     "explaining",
     "jobs",

@@ -1,5 +1,6 @@
 """Commands that read the store: a grid's rows and its report."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,20 @@ import typer
 from subind.listing import Listing
 from subind.store import Store
 from sweeps import commands, grids
-from sweeps.cli.app import GridName, Rows, StorePath, Where, app, out
+from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, out
 from sweeps.commands import Request
+from sweeps.deciding import Expected
 from sweeps.plan import Plan
+from sweeps.tracking_report import has_tracker, log_report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was computed: the request with the cells added to it, its plan, and how often claims are judged."""
+
+    request: Request
+    plan: Plan
+    num_looks: int = 1
 
 
 def print_failures(data: dict[str, Any], most: int = 10) -> None:
@@ -25,14 +37,42 @@ def print_failures(data: dict[str, Any], most: int = 10) -> None:
 
 
 def write_rows_and_report(
-    request: Request, found: Plan, store: Store, *, output: Path | None, listing: Listing | None = None
+    request: Request,
+    found: Plan,
+    store: Store,
+    *,
+    output: Path | None,
+    listing: Listing | None = None,
+    num_looks: int = 1,
+    tracking_uri: str | None = None,
 ) -> None:
-    """Write the rows of a part of a grid, and its report from them."""
+    """Write the rows of a part of a grid, and its report from them, which is logged where there is a tracker."""
+    path = exported(request, found, store, listing=listing, num_looks=num_looks)
+    out.print(f"rows: {path}")
+    folder = output or Path("reports") / request.name
+    _report(path, folder)
+    if has_tracker(store, tracking_uri):
+        tags = {"subind.rows": str(path), "subind.num_looks": str(num_looks)}
+        try:
+            log_report(store, folder, grid=found.grid, name=request.name, tags=tags, given=tracking_uri)
+        except ValueError as error:
+            err.print(str(error), style="yellow")
+
+
+def exported(
+    request: Request,
+    found: Plan,
+    store: Store,
+    *,
+    path: Path | None = None,
+    listing: Listing | None = None,
+    num_looks: int = 1,
+) -> Path:
+    """Write the rows of a part of a grid with its claims; the path of the file."""
     from sweeps.export import export
 
-    path = export(found, store, _rows_path(request), listing)
-    out.print(f"rows: {path}")
-    _report(path, output or Path("reports") / request.name)
+    expected = Expected(claims=grids.claims(request.grid), num_looks=num_looks)
+    return export(found, store, path or _rows_path(request), listing, expected=expected)
 
 
 def _rows_path(request: Request) -> Path:
@@ -53,13 +93,11 @@ def _report(rows: Path, output: Path) -> None:
 @app.command("export")
 def export_command(grid: GridName, where: Where = None, store: StorePath = "store", rows: Rows = None) -> None:
     """Write one Parquet row per planned cell, the missing and failed ones included."""
-    from sweeps.export import export
-
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     listing = opened.listing()
     found = commands.accounted(request, opened, listing)
-    path = export(found, opened, rows or _rows_path(request), listing)
+    path = exported(request, found, opened, path=rows, listing=listing)
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
 
 
@@ -73,8 +111,9 @@ def report_command(
     output: Annotated[
         Path | None, typer.Option("--output", help="The folder to write to. The default is reports/GRID.")
     ] = None,
+    tracking_uri: Tracking = None,
 ) -> None:
-    """Write the figures, tables and the page index.html of a grid."""
+    """Write the figures, tables, LaTeX and the page index.html of a grid, and log them to the sweep's MLflow run."""
     if rows is not None:
         _report(rows, output or Path("reports") / grids.label(grid))
         return
@@ -82,4 +121,4 @@ def report_command(
     opened = request.opened()
     listing = opened.listing()
     found = commands.accounted(request, opened, listing)
-    write_rows_and_report(request, found, opened, output=output, listing=listing)
+    write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)

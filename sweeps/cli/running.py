@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from subind.store import Store
 from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
-from sweeps.cli.reading import print_failures, write_rows_and_report
+from sweeps.cli.reading import Outcome, print_failures, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.plan import Plan
@@ -113,15 +114,30 @@ def run_command(
     checkpoint_seconds: Annotated[
         float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
     ] = 120,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds to the cells of claims that are not decided.")
+    ] = False,
+    max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell gets so.", min=1)] = 20,
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
+
+    def swept(workers: Workers) -> Outcome:
+        computed = partial(
+            _swept, store=opened, workers=workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds
+        )
+        if not until_decided:
+            return Outcome(request=request, plan=computed(request))
+        from sweeps.cli.deciding import decided
+
+        return decided(request, opened, computed, max_seeds=max_seeds)
+
     with crew(opened, address, device=device, num_workers=num_workers) as workers:
-        found = _swept(request, opened, workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds)
-    _conclude(request, found, opened)
+        outcome = swept(workers)
+    _conclude(outcome, opened, tracking_uri=tracking_uri)
 
 
 @contextmanager
@@ -158,7 +174,7 @@ def _check_alone(num_workers: int) -> None:
 
 
 def _swept(
-    request: Request, store: Store, workers: Workers, *, tracking_uri: str | None, checkpoint_seconds: float
+    request: Request, *, store: Store, workers: Workers, tracking_uri: str | None, checkpoint_seconds: float
 ) -> Plan:
     """Say what is to be done, do it, and account for it."""
     made = prepared(request, store, workers)
@@ -179,9 +195,12 @@ def _swept(
     return commands.accounted(request, store)
 
 
-def _conclude(request: Request, found: Plan, store: Store) -> None:
+def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
     """Write rows and report, say how it went, and exit with the status that tells it."""
-    write_rows_and_report(request, found, store, output=None)
+    found = outcome.plan
+    write_rows_and_report(
+        outcome.request, found, store, output=None, num_looks=outcome.num_looks, tracking_uri=tracking_uri
+    )
     data = commands.status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)

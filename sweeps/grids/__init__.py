@@ -51,6 +51,19 @@ def studies(name: str) -> tuple[Study, ...]:
             return default_studies(grid(name))
 
 
+def claims(name: str) -> tuple[str, ...]:
+    """What a grid expects, in the sentences of its CLAIMS; nothing if it has none. Raises ValueError as `grid` does."""
+    match name:
+        case "figure-3-depth-2":
+            return figure_3_depth_2.CLAIMS
+        case "paper-arithmetic":
+            return paper_arithmetic.CLAIMS
+        case _ if name.endswith(".py"):
+            return _claims_of_file(Path(name))
+        case _:
+            return ()
+
+
 def label(name: str) -> str:
     """What a grid is called in files and columns: its name, or that of its file."""
     return Path(name).stem if name.endswith(".py") else name
@@ -85,6 +98,13 @@ def _made_by(path: Path, function: str, *, absent: Any = None) -> Any:
         return getattr(module, function)()
     except Exception as error:  # whatever the user's code raises is told by its place there
         raise ValueError(f"grid {str(path)!r} cannot be made: {_told(error, path)}") from error
+
+
+def _claims_of_file(path: Path) -> tuple[str, ...]:
+    found = getattr(_loaded(path), "CLAIMS", ())
+    if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
+        raise ValueError(f"CLAIMS of {str(path)!r} is {found!r}: give a tuple of sentences")
+    return found
 
 
 def _loaded(path: Path) -> ModuleType:

@@ -17,6 +17,12 @@ from sweeps.tuning.definition import Epochs, Range, Study, study_around
 MASK_SEED = 1
 DISAMBIGUATION_COUNTS = (10, 100, 250, 1000, 2500)
 
+CLAIMS = (
+    "subnetwork beats random_subnetwork at n = 1000",
+    "subnetwork beats unmasked_only at n = 1000",
+    "subnetwork beats random_init at n = 1000",
+)
+
 
 def mask() -> Mask:
     """The published setting, over the donor of seed 0."""

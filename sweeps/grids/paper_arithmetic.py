@@ -5,6 +5,14 @@ from sweeps.grids import protocol
 
 SEEDS = (0, 1, 2, 3, 4)
 
+CLAIMS = (
+    "subnetwork beats random_subnetwork at n = 1000, depth 12",
+    "subnetwork beats unmasked_only at n = 1000, depth 12",
+    "subnetwork beats random_init at n = 1000, depth 12",
+    "subnetwork beats random_as_released at n = 1000, depth 12",
+    "subnetwork beats random_subnetwork at n = 1000",
+)
+
 
 def grid() -> tuple[Transfer, ...]:
     """4,590 transfers over 30 donors and 30 masks."""

@@ -128,5 +128,5 @@ def test_curves_have_a_row_per_run_and_epoch_of_the_chosen_runs(rows_file: RowsF
 
 def test_curves_of_unequal_length_are_refused(rows_file: RowsFile):
     row = transfer("subnetwork", 0.4, curve_epoch=[1, 2], curve_validation_accuracy=[0.4])
-    with pytest.raises(ValueError, match="curves of unequal length"):
+    with pytest.raises(ValueError, match="fewer or more values than epochs"):
         curves(rows_file([row]), run_ids=["subnetwork-2-100-0"])

@@ -18,10 +18,22 @@ from tests.analysis.rows import Row, donor, mask, sweep, transfer
 RowsFile = Callable[[list[Row]], Path]
 
 ENDINGS = ("csv", "md", "parquet", "tex")
+SHEETS = (
+    "coverage",
+    "figure_3",
+    "per_depth",
+    "frozen",
+    "efficiency",
+    "training",
+    "readings",
+    "masks",
+    "masks_by_depth",
+)
+DRAWN = ("figure_3", "per_depth", "frozen", "efficiency", "training", "readings", "masks_by_depth")
 FILES = {
     "index.html",
-    *(f"{name}.{ending}" for name in ("coverage", "figure_3", "masks") for ending in ENDINGS),
-    *(f"{name}.{ending}" for name in ("figure_3", "training") for ending in ("png", "svg")),
+    *(f"{name}.{ending}" for name in SHEETS for ending in ENDINGS),
+    *(f"{name}.{ending}" for name in DRAWN for ending in ("png", "svg")),
 }
 
 SWEEP = [donor(1.0), mask(1.0, density=0.08), *sweep(ORDER, [0, 10, 100], range(3), [2, 4])]
@@ -61,13 +73,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_report_writes_every_file_into_a_new_folder(report: tuple[Path, Path]):
     _, page = report
     assert page.name == "index.html"
-    assert {path.name for path in page.parent.iterdir()} == FILES
+    assert {path.name for path in page.parent.iterdir() if path.is_file()} == FILES
 
 
 def test_report_files_carry_the_fingerprint_of_the_rows(report: tuple[Path, Path]):
     rows, page = report
     fingerprint = row_fingerprint(load(rows)).encode()
-    without = {path.name for path in page.parent.iterdir() if fingerprint not in path.read_bytes()}
+    written = [path for path in page.parent.rglob("*") if path.is_file()]
+    without = {path.name for path in written if fingerprint not in path.read_bytes()}
     assert without == set()
 
 
@@ -82,10 +95,12 @@ def test_report_table_is_the_same_in_csv_and_parquet(report: tuple[Path, Path]):
 def test_report_page_loads_nothing_from_elsewhere(report: tuple[Path, Path]):
     page = Page(report[1])
     sources = [value for _, given in page.tags for name, value in given.items() if name in {"src", "srcset", "data"}]
-    assert len(sources) == 2
+    assert len(sources) == len(DRAWN)
     assert all(str(source).startswith("data:image/svg+xml;base64,") for source in sources)
-    links = [str(given["href"]) for tag, given in page.tags if tag == "a"]
-    assert set(links) == FILES - {"index.html"}
+    links = {str(given["href"]) for tag, given in page.tags if tag == "a"}
+    assert {link for link in links if link[0] != "#"} == FILES - {"index.html"} | {"latex/report.tex"}
+    places = {str(given["id"]) for _, given in page.tags if "id" in given}
+    assert {link[1:] for link in links if link[0] == "#"} <= places
     assert {tag for tag, _ in page.tags}.isdisjoint({"link", "iframe", "object", "embed", "base"})
     policy = [given["content"] for _, given in page.tags if given.get("http-equiv") == "Content-Security-Policy"]
     assert str(policy[0]).startswith("default-src 'none'")
@@ -93,7 +108,11 @@ def test_report_page_loads_nothing_from_elsewhere(report: tuple[Path, Path]):
 
 def test_report_page_states_coverage_before_the_figure(report: tuple[Path, Path]):
     text = Page(report[1]).text
-    assert 0 < text.index("All 162 planned transfers finished.") < text.index("Test accuracy against disambiguation")
+    assert (
+        0
+        < text.index("All 162 planned transfers finished.")
+        < text.index("Test accuracy against disambiguation samples:")
+    )
 
 
 def test_report_page_names_commit_and_methods(report: tuple[Path, Path]):
@@ -141,7 +160,8 @@ def test_report_of_hostile_texts_escapes_them(rows_file: RowsFile, tmp_path: Pat
 def test_report_twice_from_the_same_rows_has_the_same_bytes(rows_file: RowsFile, tmp_path: Path):
     rows = rows_file(sweep(["subnetwork", "random_init"], [0, 10], range(2), [2]))
     first, second = (write_report(rows, tmp_path / name).parent for name in ("first", "second"))
-    differing = [path.name for path in first.iterdir() if path.read_bytes() != (second / path.name).read_bytes()]
+    written = [path.relative_to(first) for path in first.rglob("*") if path.is_file()]
+    differing = [str(path) for path in written if (first / path).read_bytes() != (second / path).read_bytes()]
     assert differing == []
 
 

@@ -143,15 +143,20 @@ def test_masks_of_two_subtasks_stand_with_their_subtask(rows_frame: RowsFrame):
     assert masks.shown(table)["subtask"].to_list() == ["a * b", "a + b", "–"]
 
 
+OF_EACH = ("figure_3", "efficiency", "training", "readings")
+
+
 def test_report_of_two_penalties_draws_and_names_each(rows_file: RowsFile, tmp_path: Path):
     page = write_report(rows_file(TWO_PENALTIES), tmp_path / "report")
     names = {path.name for path in page.parent.iterdir() if path.suffix == ".png"}
-    assert names == {"figure_3-1.png", "figure_3-2.png", "training-1.png", "training-2.png"}
+    assert names == {f"{name}-{place}.png" for name in OF_EACH for place in (1, 2)} | {"settings.png"}
     with Image.open(page.parent / "figure_3-2.png") as image:
         assert image.info["Title"] == "Test accuracy against disambiguation samples, penalty 1e-06: Depth 2"
     text = page.read_text()
-    assert text.count("<h2>Training at depth 2, mean over seeds, penalty ") == 2
-    assert text.index("<h2>Test accuracy against disambiguation samples, penalty 1e-06") < text.index('id="figure_3"')
+    assert text.count("<figcaption>Training at depth 2, mean over seeds, penalty ") == 2
+    assert text.index("<figcaption>Test accuracy against disambiguation samples, penalty 1e-06") < text.index(
+        'id="figure_3"'
+    )
     assert "They stand only beside the published setting: penalty 1e-07." in text
 
 
@@ -159,7 +164,7 @@ def test_report_of_one_combination_removes_the_pictures_of_several(rows_file: Ro
     write_report(rows_file(TWO_PENALTIES), tmp_path / "report")
     write_report(rows_file(TWO_PENALTIES[3:]), tmp_path / "report")
     names = {path.name for path in (tmp_path / "report").iterdir() if path.suffix == ".png"}
-    assert names == {"figure_3.png", "training.png"}
+    assert names == {f"{name}.png" for name in OF_EACH}
 
 
 def test_report_of_settings_of_which_nothing_finished_is_written(rows_file: RowsFile, tmp_path: Path):

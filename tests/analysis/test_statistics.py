@@ -12,14 +12,19 @@ from analysis.statistics import (
     EXACT,
     MOST_EXACT_PAIRS,
     bca_interval,
+    bca_intervals,
+    fewest_pairs,
     paired_difference,
     sign_flip_p,
     smallest_sign_flip_p,
     t_interval,
     wilson_interval,
 )
+from analysis.statistics.intervals import Statistic
 
 FIVE = [0.52, 0.61, 0.58, 0.66, 0.49]
+DYADIC = [0.515625, 0.609375, 0.578125, 0.65625, 0.5]
+"""Sums of these are exact, so that ties of resampled means are ties in every order of adding."""
 
 
 def enumerated_p(differences: list[int]) -> Fraction:
@@ -59,9 +64,14 @@ def test_t_interval_with_nan_is_refused():
         t_interval([0.5, float("nan")])
 
 
-def test_bca_interval_from_the_same_generator_equals_scipy():
-    found = bca_interval(FIVE, generator=np.random.default_rng(3), num_resamples=2000)
-    expected = stats.bootstrap((FIVE,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(3))
+@pytest.mark.parametrize(
+    ("statistic", "values"),
+    [("mean", DYADIC), ("mean", [*DYADIC, 0.25, 0.78125]), ("mean", [0.5, 0.5, 0.625]), ("median", DYADIC)],
+)
+def test_bca_interval_from_the_same_generator_equals_scipy(statistic: Statistic, values: list[float]):
+    found = bca_interval(values, generator=np.random.default_rng(3), statistic=statistic, num_resamples=2000)
+    function = {"mean": np.mean, "median": np.median}[statistic]
+    expected = stats.bootstrap((values,), function, n_resamples=2000, method="BCa", rng=np.random.default_rng(3))
     assert found is not None
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval), abs=1e-12)
 
@@ -75,6 +85,13 @@ def test_bca_interval_from_the_same_state_has_the_same_bits():
 def test_bca_interval_from_another_state_differs():
     first, second = (bca_interval(FIVE, generator=np.random.default_rng(seed), num_resamples=500) for seed in (1, 2))
     assert first != second
+
+
+def test_bca_intervals_of_several_samples_are_those_of_each_alone():
+    samples = np.random.default_rng(0).normal(0.5, 0.1, (4, 5))
+    together = bca_intervals(samples, generator=np.random.default_rng(2), num_resamples=300)
+    alone = [bca_interval(each, generator=np.random.default_rng(2), num_resamples=300) for each in samples]
+    assert together == alone
 
 
 def test_bca_interval_of_equal_values_is_that_value():
@@ -162,3 +179,15 @@ def test_paired_difference_names_how_p_was_found(num_pairs: int, method: str):
 
 def test_paired_difference_without_pairs_is_none():
     assert paired_difference([]) is None
+
+
+@pytest.mark.parametrize(("p", "fewest"), [(1.0, 1), (0.25, 3), (0.05, 6), (0.03125, 6), (0.03, 7), (0.001, 11)])
+def test_fewest_pairs_are_the_first_whose_smallest_p_is_enough(p: float, fewest: int):
+    assert fewest_pairs(p) == fewest
+    assert smallest_sign_flip_p(fewest) <= p
+    assert fewest == 1 or smallest_sign_flip_p(fewest - 1) > p
+
+
+def test_fewest_pairs_for_a_p_of_zero_are_refused():
+    with pytest.raises(ValueError, match="give a probability above 0"):
+        fewest_pairs(0.0)

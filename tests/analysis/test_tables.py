@@ -61,7 +61,7 @@ def test_figure_3_reference_has_no_gap_to_itself(rows_frame: RowsFrame):
 def test_figure_3_of_one_seed_has_no_interval(rows_frame: RowsFrame):
     table = figure_3.table(rows_frame([transfer("subnetwork", 0.7)]))
     assert table[["interval_low", "interval_high", "interval_method"]].isna().all(axis=None)
-    assert figure_3.shown(table)["95% interval"].to_list() == ["–"]
+    assert figure_3.shown(table)["95% interval (t)"].to_list() == ["–"]
 
 
 @pytest.mark.parametrize("status", ["missing", "failed", "blocked", "running"])

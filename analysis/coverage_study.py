@@ -1,0 +1,208 @@
+"""How often each interval covers the truth on simulated data: `python -m analysis.coverage_study docs/statistics.md`.
+
+The table is written between two marks in the file, and stays the same for the same number of repetitions.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import sqrt
+from pathlib import Path
+from typing import Literal, assert_never
+
+import numpy as np
+from scipy import optimize, special
+
+from analysis.statistics import (
+    Interval,
+    bca_interval,
+    hierarchical_interval,
+    probability_of_improvement,
+    samples_to_reach,
+    sign_flip_p,
+    t_interval,
+    wilson_interval,
+)
+from analysis.statistics.values import Array
+
+Shape = Literal["normal", "bimodal"]
+SHAPES: tuple[Shape, ...] = ("normal", "bimodal")
+NUM_SEEDS = (3, 5, 10, 20)
+NUM_REPETITIONS = 2_000
+BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
+
+SPREAD = 0.1
+"""Standard deviation of normal accuracies."""
+MODES, WITHIN, SHARE = (0.35, 0.95), 0.03, 0.7
+"""Of bimodal ones: not learned and learned, the spread within either, and the share that learned."""
+OTHER_SHARE = 0.4
+"""The share that learned in the weaker of two arms, whose normal accuracies are lower by one standard deviation."""
+SUCCESS = 0.7
+"""The accuracy that counts as success: between the modes, and the mean of the normal ones."""
+RUNS_OF_A_GROUP = 3
+COUNTS = np.array([0.0, 10, 40, 100, 250, 1000, 2500])
+RISE = np.array([-0.3, -0.25, -0.15, -0.05, 0.1, 0.22, 0.25])
+"""A learning curve: what each count adds to a seed's level."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """How often a rule was right: the share of repetitions for each number of seeds."""
+
+    rule: str
+    shape: Shape
+    shares: tuple[float, ...]
+
+
+def accuracies(shape: Shape, size: tuple[int, ...], draws: np.random.Generator, *, share: float = SHARE) -> Array:
+    """Simulated test accuracies; `share` is that of the upper mode, and moves the mean of normal ones alike."""
+    match shape:
+        case "normal":
+            return draws.normal(SUCCESS - SPREAD * (SHARE - share) / (SHARE - OTHER_SHARE), SPREAD, size)
+        case "bimodal":
+            return np.where(draws.random(size) < share, MODES[1], MODES[0]) + draws.normal(0, WITHIN, size)
+        case _:
+            assert_never(shape)
+
+
+def true_mean(shape: Shape) -> float:
+    """The mean of `accuracies`."""
+    return SUCCESS if shape == "normal" else SHARE * MODES[1] + (1 - SHARE) * MODES[0]
+
+
+def study(*, num_repetitions: int = NUM_REPETITIONS) -> Iterator[Covered]:
+    """Every rule on every shape of data."""
+    for (name, rule), shape in product(RULES.items(), SHAPES):
+        draws = np.random.default_rng([*name.encode(), SHAPES.index(shape)])
+        yield Covered(
+            rule=name,
+            shape=shape,
+            shares=tuple(
+                sum(rule(shape, num, draws) for _ in range(num_repetitions)) / num_repetitions for num in NUM_SEEDS
+            ),
+        )
+
+
+def markdown(found: list[Covered], *, num_repetitions: int) -> str:
+    """The table, a line per rule and shape."""
+    heads = ["rule", "data", *(f"n = {num}" for num in NUM_SEEDS)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [
+        f"| {' | '.join([each.rule, each.shape, *(f'{share:.1%}' for share in each.shares)])} |" for each in found
+    ]
+    error = 100 * sqrt(0.95 * 0.05 / num_repetitions)
+    return "\n".join([*lines, "", f"{num_repetitions:,} repetitions; standard error {error:.1f} points at 95%."])
+
+
+def write(path: Path, *, num_repetitions: int = NUM_REPETITIONS) -> None:
+    """Put the table between the marks of a file. Raises ValueError if the file lacks them."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{path} must have one line {BEGIN} and one line {END}, between which the table goes")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    table = markdown(list(study(num_repetitions=num_repetitions)), num_repetitions=num_repetitions)
+    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def _holds(interval: Interval | None, truth: float) -> bool:
+    assert interval is not None
+    return interval.low <= truth <= interval.high
+
+
+def _t(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    return _holds(t_interval(accuracies(shape, (num,), draws)), true_mean(shape))
+
+
+def _bca_mean(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    given = accuracies(shape, (num,), draws)
+    return _holds(bca_interval(given, generator=draws, num_resamples=4_000), true_mean(shape))
+
+
+def _bca_median(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    given = accuracies(shape, (num,), draws)
+    return _holds(bca_interval(given, generator=draws, statistic="median", num_resamples=4_000), _true_median(shape))
+
+
+def _true_median(shape: Shape) -> float:
+    if shape == "normal":
+        return SUCCESS
+    shares = zip((1 - SHARE, SHARE), MODES, strict=True)
+    parts = list(shares)
+
+    def excess(value: float) -> float:
+        return float(sum(share * special.ndtr((value - mode) / WITHIN) for share, mode in parts)) - 0.5
+
+    return float(optimize.brentq(excess, 0.0, 1.5))
+
+
+def _wilson(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    successes = int((accuracies(shape, (num,), draws) >= SUCCESS).sum())
+    return _holds(wilson_interval(successes, num), 0.5 if shape == "normal" else SHARE)
+
+
+def _difference(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    differences = accuracies(shape, (num,), draws) - accuracies(shape, (num,), draws)
+    return _holds(t_interval(differences), 0.0)
+
+
+def _sign_flip(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    differences = accuracies(shape, (num,), draws) - accuracies(shape, (num,), draws)
+    return sign_flip_p(differences) > 0.05
+
+
+def _improvement(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    first, second = (accuracies(shape, (num,), draws, share=share) for share in (SHARE, OTHER_SHARE))
+    found = probability_of_improvement(first, second)
+    assert found is not None
+    if shape == "normal":
+        truth = float(special.ndtr(1 / sqrt(2)))
+    else:
+        truth = SHARE * (1 - OTHER_SHARE) + (SHARE * OTHER_SHARE + (1 - SHARE) * (1 - OTHER_SHARE)) / 2
+    return _holds(found.interval, truth)
+
+
+def _groups(shape: Shape, num: int, draws: np.random.Generator) -> Array:
+    """Mask draws × training seeds: each draw has a level of its own, and each run half its spread around that."""
+    levels = accuracies(shape, (num, 1), draws)
+    return levels + draws.normal(0, SPREAD / 2, (num, RUNS_OF_A_GROUP))
+
+
+def _hierarchical(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    found = hierarchical_interval(list(_groups(shape, num, draws)), generator=draws, num_resamples=2_000)
+    return _holds(found, true_mean(shape))
+
+
+def _pooled(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    return _holds(t_interval(_groups(shape, num, draws).ravel()), true_mean(shape))
+
+
+def _crossing(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    given = accuracies(shape, (num, 1), draws) + RISE + draws.normal(0, 0.02, (num, len(COUNTS)))
+    found = samples_to_reach(given, COUNTS, threshold=SUCCESS, generator=draws)
+    curve = true_mean(shape) + RISE
+    place = int((curve >= SUCCESS).argmax())
+    ends = np.log10(1 + COUNTS[place - 1 : place + 1])
+    share = (SUCCESS - curve[place - 1]) / (curve[place] - curve[place - 1])
+    truth = 10 ** (ends[0] + share * (ends[1] - ends[0])) - 1
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    return bool(found.low <= truth <= found.high)
+
+
+RULES: dict[str, Callable[[Shape, int, np.random.Generator], bool]] = {
+    "mean: t": _t,
+    "mean: BCa bootstrap": _bca_mean,
+    "median: BCa bootstrap": _bca_median,
+    "success rate: Wilson": _wilson,
+    "paired difference: t": _difference,
+    "paired difference of 0: sign-flip p > 0.05": _sign_flip,
+    "probability of improvement: Newcombe 5": _improvement,
+    f"n mask draws × {RUNS_OF_A_GROUP} seeds: hierarchical": _hierarchical,
+    f"n mask draws × {RUNS_OF_A_GROUP} seeds: t over all runs, which is wrong": _pooled,
+    "samples to reach an accuracy: bootstrap over seeds": _crossing,
+}
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,79 @@
+"""Which rule a recipient follows: agreement with each reading over epochs; a row per control, a column per count."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import controls
+from analysis.figures.style import grid, headline, legend_label, look, nothing, series, swatch
+
+MOST_COLUMNS = 5
+ROW, TOP, BOTTOM = 1.05, 0.62, 0.78
+"""Inches: of a row of panels, of the headings above them, and of the axis and the legend below."""
+
+
+def draw(table: pd.DataFrame, *, rule: str, title: str) -> Figure:
+    """From the table of `analysis.tables.readings`; of many sample counts a few, evenly spread, are drawn.
+
+    `rule` is the one that the recipients are to learn; it is drawn first. The band is the range over seeds.
+    """
+    names, samples = controls.ordered(table["control"]), _spread(sorted(set(table["num_disambiguation"])))
+    readings = sorted(set(table["reading"]), key=lambda reading: (reading != rule, reading))
+    with look():
+        figure = Figure(figsize=(2.1 * max(len(samples), 2) + 1.7, ROW * max(len(names), 2) + TOP + BOTTOM))
+        headline(figure, title)
+        if not names:
+            nothing(figure, "no transfer has finished")
+            return figure
+        _panels(figure, table, names=names, samples=samples, readings=readings)
+        handles = [swatch(series(place), with_marker=False) for place in range(len(readings))]
+        labels = [f"answers {reading}" + (" (the rule)" if reading == rule else "") for reading in readings]
+        figure.legend(handles, labels, loc="lower center", ncols=len(readings))
+    return figure
+
+
+def _panels(figure: Figure, table: pd.DataFrame, *, names: list[str], samples: list[int], readings: list[str]) -> None:
+    """A panel per control and number of samples. Axes are set one by one: sharing them costs seconds."""
+    width, height = figure.get_size_inches()
+    panels = figure.subplots(len(names), len(samples), squeeze=False)
+    figure.subplots_adjust(
+        left=1.75 / width, right=1 - 0.1 / width, top=1 - TOP / height, bottom=BOTTOM / height, wspace=0.12, hspace=0.2
+    )
+    groups = dict(iter(table.groupby(["control", "num_disambiguation"])))
+    last = float(table["epoch"].max())
+    for row, name in enumerate(names):
+        for column, num in enumerate(samples):
+            axes = panels[row, column]
+            if (name, num) in groups:
+                _panel(axes, groups[name, num], readings)
+            axes.set_xlim(0, last)
+            axes.tick_params(labelsize=7, labelleft=column == 0, labelbottom=row == len(names) - 1)
+        runs = table[table["control"] == name]["num_runs"]
+        wrapped = legend_label(name, int(runs.min()), int(runs.max())).replace(" (", "\n(")
+        panels[row, 0].set_ylabel(wrapped, fontsize=7.5, rotation=0, ha="right", va="center")
+    for axes, num in zip(panels[0], samples, strict=True):
+        axes.set_title(f"{num:,} sample{'' if num == 1 else 's'}", fontsize=9, fontweight="normal")
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch")
+
+
+def _panel(axes: Axes, cells: pd.DataFrame, readings: list[str]) -> None:
+    for reading, curve in cells.groupby("reading"):
+        style = series(readings.index(str(reading)))
+        epoch, agreement, lowest, highest = (
+            curve[name].to_numpy(float) for name in ("epoch", "agreement", "lowest", "highest")
+        )
+        axes.plot(epoch, agreement, color=style.color, linewidth=1.0)
+        if (highest > lowest).any():
+            axes.fill_between(epoch, lowest, highest, color=style.color, alpha=0.18, linewidth=0)
+    axes.set_ylim(0, 1.03)
+    axes.set_yticks(np.linspace(0, 1, 3))
+    grid(axes)
+
+
+def _spread(samples: list[int]) -> list[int]:
+    if len(samples) <= MOST_COLUMNS:
+        return samples
+    places = np.linspace(0, len(samples) - 1, MOST_COLUMNS).round().astype(int)
+    return [samples[place] for place in places]

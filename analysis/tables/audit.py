@@ -1,0 +1,131 @@
+"""The controls audit: what a control's recipients take from the donor, counted on the stored masks.
+
+A name promises something: `random_as_released` a random subnetwork of the discovered one's size. The shares here are
+counted weight by weight on the masks that the recipients were made from, and stand beside the share that the recipients
+themselves recorded when they were trained.
+"""
+
+import pandas as pd
+
+from analysis import controls
+from analysis.load import transfers
+from analysis.tables.wording import DASH
+
+COUNTS = [
+    "num_weights",
+    "num_subnetwork",
+    "num_inherited",
+    "num_frozen",
+    "num_subnetwork_inherited",
+    "num_subnetwork_frozen",
+]
+
+COLUMNS = {
+    "num_layers": "Int64",
+    "control": pd.StringDtype(),
+    "num_recipients": "Int64",
+    "num_masks": "Int64",
+    "num_planned_starts": "Int64",
+    "subnetwork_share": "Float64",
+    "inherited_share": "Float64",
+    "frozen_share": "Float64",
+    "contained_share": "Float64",
+    "contained_frozen_share": "Float64",
+    "expected_contained_share": "Float64",
+    "size_ratio": "Float64",
+    "recorded_inherited_share": "Float64",
+    "recorded_frozen_share": "Float64",
+}
+"""Shares of projection weights: `subnetwork_share` in the discovered subnetwork, `inherited_share` that start at the
+donor's value, `frozen_share` that stay there. `contained_share` is the share of the subnetwork that is inherited,
+`expected_contained_share` what a random set of the same size in every matrix would contain, and `size_ratio` how many
+times the subnetwork's size is inherited. `recorded_*` are the means that the recipients' records hold. A start is a
+control's mask or donor and seed; sample counts share it."""
+
+
+def table(rows: pd.DataFrame, recipients: pd.DataFrame) -> pd.DataFrame:
+    """One row per depth and control, from the result rows and `load.mask_counts(path, "recipients")`.
+
+    >>> from analysis.load import load, mask_counts
+    >>> path = "results/figure-3-depth-2.parquet"
+    >>> found = table(load(path), mask_counts(path, "recipients"))
+    >>> float(found.set_index("control").loc["random_as_released", "frozen_share"].round(2))
+    0.95
+    """
+    expected = recipients["num_inherited"] * recipients["num_subnetwork"] / recipients["num_weights"]
+    key = ["num_layers", "control"]
+    grouped = recipients.assign(expected=expected).groupby(key, as_index=False)
+    found = grouped[[*COUNTS, "expected"]].sum()
+    found[["num_recipients", "num_masks"]] = grouped[["run_id", "mask_id"]].nunique()[["run_id", "mask_id"]]
+    for name in ("subnetwork", "inherited", "frozen"):
+        found[f"{name}_share"] = found[f"num_{name}"] / found["num_weights"]
+    for share, count in (
+        ("contained_share", "num_subnetwork_inherited"),
+        ("contained_frozen_share", "num_subnetwork_frozen"),
+        ("expected_contained_share", "expected"),
+    ):
+        found[share] = found[count] / found["num_subnetwork"]
+    found["size_ratio"] = found["num_inherited"] / found["num_subnetwork"]
+    typed = found.merge(_recorded(rows), on=key, how="left").reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
+    order = controls.ordered(typed["control"])
+    ranks = typed.assign(place=typed["control"].map(order.index)).sort_values(["num_layers", "place"])
+    return ranks[list(COLUMNS)].reset_index(drop=True)
+
+
+def _recorded(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the records of finished recipients say, and how many starts are planned, by depth and control."""
+    given = transfers(rows)
+    grouped = given.groupby(["num_layers", "control"])
+    starts = given.assign(parent=given["parent_id"].fillna("")).drop_duplicates(
+        ["num_layers", "control", "parent", "seed"]
+    )
+    return pd.DataFrame(
+        {
+            "recorded_inherited_share": grouped["kept_fraction"].mean(),
+            "recorded_frozen_share": grouped["frozen_fraction"].mean(),
+            "num_planned_starts": starts.groupby(["num_layers", "control"]).size(),
+        }
+    ).reset_index()
+
+
+def sentences(found: pd.DataFrame) -> list[str]:
+    """What a reader should not miss: controls whose random set is not of the subnetwork's size."""
+    odd = found[
+        found["control"].str.contains("random|complement")
+        & (found["control"] != "random_init")
+        & (found["size_ratio"] > 2)
+    ]
+    return [
+        f"{controls.label(str(row['control']))} at depth {row['num_layers']} keeps {row['inherited_share']:.1%} of the "
+        f"donor frozen, {row['size_ratio']:.0f} times the subnetwork's size, and {row['contained_share']:.1%} of the "
+        "subnetwork itself is among it."
+        for row in odd.to_dict("records")
+    ]
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    shares = {
+        "subnetwork's size": "subnetwork_share",
+        "kept from the donor": "inherited_share",
+        "frozen": "frozen_share",
+        "of the subnetwork: kept": "contained_share",
+        "kept by chance at that size": "expected_contained_share",
+        "of the subnetwork: frozen": "contained_frozen_share",
+        "kept, as recorded": "recorded_inherited_share",
+        "frozen, as recorded": "recorded_frozen_share",
+    }
+    return pd.DataFrame(
+        {
+            "depth": found["num_layers"].astype("string"),
+            "control": found["control"].map(controls.label),
+            "starts counted / planned": found["num_recipients"].astype("string")
+            + " / "
+            + found["num_planned_starts"].astype("string").fillna(DASH),
+            **{
+                heading: [DASH if pd.isna(value) else f"{value:.1%}" for value in found[name]]
+                for heading, name in shares.items()
+            },
+            "kept / subnetwork's size": [f"{value:.2f}" for value in found["size_ratio"]],
+        }
+    )

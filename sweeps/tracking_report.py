@@ -1,0 +1,36 @@
+"""The report of a sweep in MLflow: one run of the grid's experiment, named `report`, with page, tables and LaTeX."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from subind.store import Store
+from sweeps import tracking_uri
+from sweeps.tracking_experiment import Experiment, load_mlflow
+from sweeps.tracking_uri import chosen_tracking_uri
+
+REPORT_TAG = "subind.report"
+"""Holds the name of the part of the grid that is reported on; a run of a cell has no such tag."""
+
+
+def has_tracker(store: Store, given: str | None) -> bool:
+    """Whether there is a tracker to log to: one that was named, or the database that a sweep has left in the store."""
+    if given or os.environ.get("MLFLOW_TRACKING_URI"):
+        return True
+    return store.is_local and Path(tracking_uri.store_root(store), "mlflow.db").is_file()
+
+
+def log_report(store: Store, folder: Path, *, grid: str, name: str, tags: Mapping[str, str], given: str | None) -> str:
+    """Log a report's folder to the sweep's run, which is made unless there is one; the id of that MLflow run.
+
+    Files of an earlier report are replaced by name. Raises ValueError if the tracker does not take it.
+    """
+    uri = chosen_tracking_uri(store, given)
+    load_mlflow()
+    try:
+        location = tracking_uri.artifact_location(store, uri)
+        experiment = Experiment.connected(uri, grid=grid, artifact_location=location)
+        return experiment.log_folder(folder, key=(REPORT_TAG, name), tags=tags)
+    except Exception as error:  # noqa: BLE001  a tracker may raise anything
+        text = tracking_uri.redacted(str(error) or type(error).__name__, uri)
+        raise ValueError(f"the report is not in MLflow: {text} (tracker {tracking_uri.redacted(uri, uri)})") from None
