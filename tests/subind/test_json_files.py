@@ -9,7 +9,7 @@ from subind.json_files import MOST_BYTES, parsed
 
 
 @pytest.mark.parametrize(
-    "data", [{"a": 1, "b": {"a": [1.5, "x", None, True]}}, {"a": 'in "quotes": and ":'}, [], {"é": "\u2028"}]
+    "data", [{"a": 1, "b": {"a": [1.5, "x", None, True]}}, {"a": 'in "quotes": and ":'}, [], {"é": "\u2028", "\\": 1}]
 )
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" , ", " : ")])
 @pytest.mark.parametrize("ascii_only", [True, False])
@@ -29,6 +29,11 @@ def test_parsed_gives_the_data_however_it_is_spelled(
         b'{"a"\n:1,"a"\n:2}',
         b'{"a":1,"a":2,"b":"\\u0022:"}',
         b'{"a":1,"\\u0061":2}',
+        b'{"a"\n:1,"a":2}',
+        b'{"a":1,"a"\t :2}',
+        b'{"a":1,"a"  :2}',
+        b'{"b\\\\":1,"a":1,"a":"\\":"}',
+        b'{"a":1,"a":"\\" :"}',
     ],
 )
 def test_parsed_refuses_a_key_that_is_there_twice(text: bytes) -> None:
@@ -45,8 +50,8 @@ def test_parsed_refuses_what_is_no_json_in_utf_8(text: bytes) -> None:
         parsed(text, source="file")
 
 
-def test_parsed_refuses_what_is_nested_deeper_than_can_be_written() -> None:
-    with pytest.raises(ValueError, match="file is nested deeper than any of ours"):
+def test_parsed_refuses_what_is_nested_deeper_than_any_of_ours() -> None:
+    with pytest.raises(ValueError, match="file is nested deeper than 100 levels"):
         parsed(b'{"a":' * 900 + b"1" + b"}" * 900, source="file")
 
 
