@@ -11,7 +11,7 @@ from tests.end_to_end.sweeps import REPOSITORY, Folder, folder
 
 pytestmark = pytest.mark.slow
 
-GRID = '''"""Eight wide networks, of which a worker under the limit below holds fewer."""
+GRID = '''"""Wide networks, of which a worker under the limit below holds fewer than a pack has."""
 
 from subind.spec import *
 
@@ -26,7 +26,7 @@ def grid():
             optimizer=AdamW(learning_rate=1e-3, weight_decay=0.0, schedule="constant", clip=NoClip()),
             precision="float32",
         )
-        for seed in range(16)
+        for seed in range(32)
     )
 '''
 
@@ -34,7 +34,7 @@ LIMIT = """import resource
 import sys
 
 if any("default_worker" in argument for argument in sys.orig_argv):
-    resource.setrlimit(resource.RLIMIT_DATA, (3_500_000_000, 3_500_000_000))
+    resource.setrlimit(resource.RLIMIT_DATA, (3_200_000_000, 3_200_000_000))
 """
 """Python runs this when it starts. A worker takes some 2.5 GB of address space for data before any replica."""
 
@@ -56,7 +56,7 @@ def test_pack_that_lacks_memory_is_halved_until_it_fits_and_gives_the_same_bits(
     assert end.status == 0, end
     assert "it is tried again in halves" in end.out
     provenances = [json.loads(each.read_bytes())["provenance"] for each in here.records().values()]
-    assert len(provenances) == 16
+    assert len(provenances) == 32
     assert all(each["num_halvings"] >= 1 for each in provenances)
     with folder(tmp_path_factory.mktemp("same")) as same:
         (same.path / "tiny.py").write_text(GRID)
