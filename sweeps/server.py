@@ -57,7 +57,7 @@ def serve(
     backend = checked_backend(environment)
     check_reach(service)
     password = admin_password(service, environment)
-    with _authentication(backend) as config:
+    with _authentication(backend, environment.get(USERNAME) or "admin") as config:
         settings = {
             BACKEND: backend,
             ARTIFACTS: checked_artifacts(service.artifacts),
@@ -128,7 +128,7 @@ def _host_headers(service: Service) -> list[str]:
 
 
 @contextmanager
-def _authentication(backend: str) -> Iterator[Path]:
+def _authentication(backend: str, administrator: str) -> Iterator[Path]:
     """MLflow's file of settings for authentication; it names the database, hence nobody else reads it.
 
     Everyone with an account may write: drivers of a team share the experiment of a grid.
@@ -138,7 +138,7 @@ def _authentication(backend: str) -> Iterator[Path]:
         "[mlflow]\n"
         "default_permission = EDIT\n"
         f"database_uri = {uri}\n"
-        f"admin_username = {os.environ.get(USERNAME) or 'admin'}\n"
+        f"admin_username = {administrator}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         "auth_cache_ttl_seconds = 60\n"
     )
