@@ -3,15 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from sweeps.bundle import gather
 from sweeps.cli.app import AsJson, Device, GridName, Tracking, Where, app, err, out
-
-if TYPE_CHECKING:
-    from sweeps.jobs import Cluster
+from sweeps.jobs import DASHBOARD, Cluster, Order, checked
 
 DETACHED = 75
 """The exit status when the job goes on unwatched: its own is not known yet (EX_TEMPFAIL of sysexits.h)."""
@@ -30,8 +29,6 @@ Job = Annotated[str, typer.Argument(help="The name of the job, as `subind submit
 @app.command("bundle")
 def bundle_command() -> None:
     """Gather what cluster files take to the nodes: the sources, the cluster's token, the environment of the nodes."""
-    from sweeps.bundle import gather
-
     bundle = gather(Path.home())
     out.print(f"sources      {bundle.sources} ({bundle.commit or 'no commit'})")
     out.print(f"environment  {bundle.environment}: addresses and passwords that the nodes need go there")
@@ -46,7 +43,7 @@ def submit_command(
         str, typer.Option("--store", help="What all nodes share: s3://…, gs://…, or the absolute path of a folder.")
     ],
     where: Where = None,
-    address: Address = "http://127.0.0.1:8265",
+    address: Address = DASHBOARD,
     device: Device = "auto",
     num_workers: Annotated[
         int | None, typer.Option(help="How many packs train at once; the autoscaler brings the nodes.", min=1)
@@ -56,8 +53,6 @@ def submit_command(
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
 ) -> None:
     """Run a grid on a cluster and follow its log. The driver lives there: Ctrl-C detaches, and the sweep goes on."""
-    from sweeps.jobs import Cluster, Order, checked
-
     options = [] if device == "auto" else ["--device", device]
     options += [] if num_workers is None else ["--num-workers", str(num_workers)]
     options += ["--retry-failed"] if retry_failed else []
@@ -75,18 +70,14 @@ def submit_command(
 
 
 @app.command("attach")
-def attach_command(job: Job, address: Address = "http://127.0.0.1:8265") -> None:
+def attach_command(job: Job, address: Address = DASHBOARD) -> None:
     """Follow the log of a job from its beginning, to its end or Ctrl-C. The exit status is that of the job."""
-    from sweeps.jobs import Cluster
-
     _follow(Cluster(address), job)
 
 
 @app.command("stop")
-def stop_command(job: Job, address: Address = "http://127.0.0.1:8265") -> None:
+def stop_command(job: Job, address: Address = DASHBOARD) -> None:
     """End a job as Ctrl-C would end its command: what is finished stays, and the same grid submitted again goes on."""
-    from sweeps.jobs import Cluster
-
     if Cluster(address).stop(job):
         out.print(f"{job} is asked to end; `subind attach {job}` shows how it does")
     else:
@@ -94,10 +85,8 @@ def stop_command(job: Job, address: Address = "http://127.0.0.1:8265") -> None:
 
 
 @app.command("jobs")
-def jobs_command(address: Address = "http://127.0.0.1:8265", as_json: AsJson = False) -> None:
+def jobs_command(address: Address = DASHBOARD, as_json: AsJson = False) -> None:
     """List the jobs of the cluster, the latest first."""
-    from sweeps.jobs import Cluster
-
     found = Cluster(address).jobs()
     if as_json:
         print(json.dumps([each.data() for each in found]))
@@ -111,7 +100,7 @@ def jobs_command(address: Address = "http://127.0.0.1:8265", as_json: AsJson = F
     out.print(table)
 
 
-def _follow(cluster: "Cluster", job: str) -> None:
+def _follow(cluster: Cluster, job: str) -> None:
     try:
         status = cluster.follow(job, _write)
     except KeyboardInterrupt:

@@ -23,9 +23,12 @@ import pytest
 NETWORK = "10.123.77"
 """Of the test's own, and seen inside its namespaces alone."""
 
-PROGRAMS = ("ip", "unshare", "ssh", "ssh-keygen", "rsync", "tar", "uv", "mount")
+PROGRAMS = ("ip", "setpriv", "unshare", "ssh", "ssh-keygen", "rsync", "tar", "uv", "mount")
 SSHD = "/usr/sbin/sshd"
 START_SECONDS = 30.0
+
+FOLDERS = Path("/var/tmp")
+"""Not /tmp, of which each host has its own: the homes stand on the disk of uv's cache, whose files they link."""
 
 
 def skip_without_privileges() -> None:
@@ -120,9 +123,9 @@ class Lan:
 @contextlib.contextmanager
 def lan(num_hosts: int) -> Iterator[Lan]:
     """A desk and hosts; they and all that runs there are gone after the block."""
-    # Not in /tmp, where the hosts have a folder of their own: their homes stand on the disk of uv's cache.
-    folder = Path(tempfile.mkdtemp(prefix="subind-hosts-", dir="/var/tmp"))
+    _remove_what_killed_tests_left()
     label = f"subind{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(prefix=f"{label}-hosts-", dir=FOLDERS))
     desk = _host("desk", label, folder, number=1)
     found = Lan(
         folder=folder, desk=desk, hosts=[_host(f"host{n}", label, folder, number=10 + n) for n in range(num_hosts)]
@@ -138,6 +141,17 @@ def lan(num_hosts: int) -> Iterator[Lan]:
         yield found
     finally:
         _end(found)
+
+
+def _remove_what_killed_tests_left() -> None:
+    found = [*Path("/run/netns").glob("subind[0-9]*-*"), *FOLDERS.glob("subind[0-9]*-hosts-*")]
+    for path in found:
+        owner = path.name.removeprefix("subind").partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            if path.parent == FOLDERS:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                subprocess.run(["ip", "netns", "delete", path.name], capture_output=True, check=False)
 
 
 def _host(name: str, label: str, folder: Path, *, number: int) -> Host:
@@ -228,7 +242,20 @@ def _inside(host: Host, command: str, *, is_apart: bool = False) -> Sequence[str
     ray = [f"mkdir -p /tmp/ray && mount --bind {host.folder}/ray /tmp/ray"]
     script = " && ".join([*(alone if is_apart else []), *ray, command])
     apart = ["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return ["ip", "netns", "exec", host.namespace, "unshare", *apart, "bash", "-c", script]
+    return [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "ip",
+        "netns",
+        "exec",
+        host.namespace,
+        "unshare",
+        *apart,
+        "bash",
+        "-c",
+        script,
+    ]
 
 
 def _clean_environment() -> dict[str, str]:
