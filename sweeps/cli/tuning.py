@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from subind.fingerprint import run_id
 from sweeps import commands, grids, tuned
 from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, out
 from sweeps.cli.reading import trials_path, write_rows_and_report
@@ -121,15 +120,15 @@ def _conclude(
 
 def _print_front(trials: Trials) -> None:
     from sweeps.tuning.choice import front
-    from sweeps.tuning.definition import PARAMETERS, values_of
+    from sweeps.tuning.definition import values_of
     from sweeps.tuning.table import points
 
     table = Table(box=None, pad_edge=False, title=f"front of {trials.name}")
-    for column in ("trial", "accuracy", "density", *PARAMETERS, "run"):
+    for column in ("trial", "accuracy", "density", "λ", "final τ", "logit", "rate", "epochs"):
         table.add_column(column, justify="right")
     masks = {trial.number: trial.mask for trial in trials.completed()}
     for point in front(points(trials)):
         mask = masks[point.number]
         values = [f"{value:.3g}" for value in values_of(mask).values()]
-        table.add_row(str(point.number), f"{point.accuracy:.3f}", f"{point.density:.4f}", *values, run_id(mask))
+        table.add_row(str(point.number), f"{point.accuracy:.3f}", f"{point.density:.4f}", *values)
     out.print(table)
