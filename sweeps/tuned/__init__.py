@@ -7,10 +7,11 @@ descends from it, and a grid that takes donor and seed of the study takes the ve
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from subind.fingerprint import decode, encoded, run_id
+from subind.fingerprint import current_versions, decode, encoded, run_id, run_id_at
 from subind.spec import Mask
 
 FOLDER = Path(__file__).parent
@@ -35,12 +36,18 @@ class Choice:
     def spec(self) -> Mask:
         """The mask. Raises ValueError if the fingerprint is not that of the mask."""
         found = decode(self.mask)
-        if not isinstance(found, Mask) or run_id(found) != self.fingerprint:
+        if not isinstance(found, Mask) or self.fingerprint not in _run_ids(found):
             raise ValueError(
                 f"the choice of study {self.study!r} has fingerprint {self.fingerprint!r}, which is not its mask's: "
-                "it was edited, or stages have another version now; choose again with `subind tune GRID --choose`"
+                "it was edited; choose again with `subind tune GRID --choose`"
             )
         return found
+
+
+def _run_ids(mask: Mask) -> frozenset[str]:
+    """The ids that the mask's run has had at the versions of the stages up to now: a setting outlives these."""
+    versions = product(*(range(1, last + 1) for last in current_versions()))
+    return frozenset(run_id_at(mask, each) for each in versions)
 
 
 def file_of(grid: str) -> Path:

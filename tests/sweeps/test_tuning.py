@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from subind import fingerprint
 from subind.fingerprint import run_id
 from subind.spec import Mask
 from subind.tuning_spec import OwnValidation, TuningValidation
@@ -179,6 +180,15 @@ def test_choice_that_was_edited_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(data))
     with pytest.raises(ValueError, match="which is not its mask's: it was edited"):
         tuned.mask(tiny_mask(), grid=str(path))
+
+
+def test_choice_outlives_a_new_version_of_its_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = small_study().mask(VALUES)
+    path = written(tmp_path, mask)
+    monkeypatch.setitem(fingerprint.STAGE_VERSIONS, "mask", ("first version", "numbers move"))
+    found = tuned.mask(tiny_mask(), grid=str(path))
+    assert found == mask
+    assert run_id(found) != tuned.read(path)[0].fingerprint
 
 
 def test_choice_for_another_architecture_is_refused(tmp_path: Path) -> None:
