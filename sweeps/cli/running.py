@@ -3,7 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from subind.store import Store
 from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
+from sweeps.cli.deciding import decided
 from sweeps.cli.reading import Outcome, print_failures, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
@@ -123,27 +125,28 @@ def run_command(
     opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
-
-    def swept(workers: Workers) -> Outcome:
+    with _crew(opened, device=device, address=address, num_workers=num_workers) as workers:
         computed = partial(
             _swept, store=opened, workers=workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds
         )
-        if not until_decided:
-            return Outcome(request=request, plan=computed(request))
-        from sweeps.cli.deciding import decided
+        if until_decided:
+            outcome = decided(request, opened, computed, max_seeds=max_seeds)
+        else:
+            outcome = Outcome(request=request, plan=computed(request))
+    _conclude(outcome, opened, tracking_uri=tracking_uri)
 
-        return decided(request, opened, computed, max_seeds=max_seeds)
 
+@contextmanager
+def _crew(store: Store, *, device: str, address: str | None, num_workers: int) -> Iterator[Workers]:
+    """The workers of this machine, or of a cluster that is joined for the time of the block."""
     if address is None:
         _check_alone(num_workers)
-        outcome = swept(available_workers(device))
-    else:
-        from sweeps.cluster import cluster_ray, cluster_workers
+        yield available_workers(device)
+        return
+    from sweeps.cluster import cluster_ray, cluster_workers
 
-        with cluster_ray(address):
-            workers = cluster_workers(opened, device=device, num_workers=num_workers, tell=WaitingLine().tell)
-            outcome = swept(workers)
-    _conclude(outcome, opened, tracking_uri=tracking_uri)
+    with cluster_ray(address):
+        yield cluster_workers(store, device=device, num_workers=num_workers, tell=WaitingLine().tell)
 
 
 class WaitingLine:
