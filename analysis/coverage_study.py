@@ -41,6 +41,7 @@ OTHER_SHARE = 0.4
 SUCCESS = 0.7
 """The accuracy that counts as success: between the modes, and the mean of the normal ones."""
 RUNS_OF_A_GROUP = 3
+MOST_SEEDS = 20
 COUNTS = np.array([0.0, 10, 40, 100, 250, 1000, 2500])
 RISE = np.array([-0.3, -0.25, -0.15, -0.05, 0.1, 0.22, 0.25])
 """A learning curve: what each count adds to a seed's level."""
@@ -151,6 +152,15 @@ def _sign_flip(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     return sign_flip_p(differences) > 0.05
 
 
+def _stopped(shape: Shape, num: int, draws: np.random.Generator) -> bool:
+    """Looks after `num` seeds and each time their number has doubled, up to MOST_SEEDS; the level is shared."""
+    differences = accuracies(shape, (MOST_SEEDS,), draws) - accuracies(shape, (MOST_SEEDS,), draws)
+    looks = [num]
+    while looks[-1] < MOST_SEEDS:
+        looks.append(min(2 * looks[-1], MOST_SEEDS))
+    return all(sign_flip_p(differences[:look]) > 0.05 / len(looks) for look in looks)
+
+
 def _improvement(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     first, second = (accuracies(shape, (num,), draws, share=share) for share in (SHARE, OTHER_SHARE))
     found = probability_of_improvement(first, second)
@@ -198,6 +208,7 @@ RULES: dict[str, Callable[[Shape, int, np.random.Generator], bool]] = {
     "success rate: Wilson": _wilson,
     "paired difference: t": _difference,
     "paired difference of 0: sign-flip p > 0.05": _sign_flip,
+    f"difference of 0 left undecided, n seeds doubled up to {MOST_SEEDS}": _stopped,
     "probability of improvement: Newcombe 5": _improvement,
     f"n mask draws × {RUNS_OF_A_GROUP} seeds: hierarchical": _hierarchical,
     f"n mask draws × {RUNS_OF_A_GROUP} seeds: t over all runs, which is wrong": _pooled,

@@ -206,10 +206,13 @@ SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps": OVE
 
 
 def _write(rows: Path, name: Literal["recipients", "parts", "overlaps"], *, key: tuple[str, ...], jobs: Jobs) -> None:
-    """Write one of the files, whole or not at all."""
+    """Write one of the files, whole or not at all; there is none where nothing is counted."""
     path = Path(side_table(str(rows), name))
     known = _known(path, SCHEMAS[name], key)
     found = [row for ids, count in jobs.items() for row in (known[ids] if ids in known else count())]
+    if not found:
+        path.unlink(missing_ok=True)
+        return
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         pq.write_table(pa.Table.from_pylist(found, schema=SCHEMAS[name]), temporary)

@@ -13,7 +13,9 @@ def sections(results: Results) -> list[Section]:
     looks = num_looks(results.path)
     kept, reasons = planned(several, results.rows)
     found = claims.table(judged(kept, results.rows, num_looks=looks))
-    rule = f"Exact sign-flip tests over seeds, adjusted by Holm over all claims; together they err in {ALPHA:.0%}."
+    rule = (
+        f"Exact sign-flip tests over seeds, adjusted by Holm: the chance of any false verdict is at most {ALPHA:.0%}."
+    )
     spent = f"Seeds were added until claims were decided: the level is shared by {looks} looks." if looks > 1 else ""
     return [
         Section(

@@ -19,7 +19,7 @@ from analysis import controls, published, settings
 from analysis.load import transfers
 from analysis.statistics import benjamini_hochberg, paired_difference, probability_of_improvement
 from analysis.statistics.values import Values
-from analysis.tables import summary
+from analysis.tables import nested, summary
 from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 REFERENCE = "subnetwork"
@@ -41,6 +41,7 @@ COLUMNS = {
     "num_finished": "Int64",
     "num_seeds": "Int64",
     **summary.COLUMNS,
+    **nested.COLUMNS,
     "gap_num_pairs": "Int64",
     "gap_mean": "Float64",
     "gap_low": "Float64",
@@ -77,7 +78,10 @@ def _table(given: pd.DataFrame) -> pd.DataFrame:
     """The table of one combination."""
     accuracies = seed_accuracies(given)
     cells = (
-        _means(accuracies).merge(_gaps(accuracies), on=CELL, how="left").merge(_published(given), on=CELL, how="left")
+        _means(accuracies)
+        .merge(nested.table(given, cell=CELL), on=CELL, how="left")
+        .merge(_gaps(accuracies), on=CELL, how="left")
+        .merge(_published(given), on=CELL, how="left")
     )
     cells["scope"] = [MEAN_OVER_DEPTHS if "," in depths else f"depth {depths}" for depths in cells["depths"]]
     cells.loc[cells["gap_p"].notna(), "gap_q"] = benjamini_hochberg(cells["gap_p"].dropna().to_numpy(float))
@@ -134,6 +138,7 @@ def shown(cells: pd.DataFrame) -> pd.DataFrame:
             ],
             "95% interval (t)": list(map(interval, cells["interval_low"], cells["interval_high"])),
             **summary.shown(cells),
+            **_nested_shown(cells),
             f"gap to {REFERENCE}": list(map(signed, cells["gap_mean"])),
             "gap's 95% interval": list(map(interval, cells["gap_low"], cells["gap_high"])),
             "pairs": cells["gap_num_pairs"].astype("string").fillna(DASH),
@@ -148,6 +153,16 @@ def shown(cells: pd.DataFrame) -> pd.DataFrame:
             "published in": cells["published_source"].fillna(DASH),
         }
     )
+
+
+def _nested_shown(cells: pd.DataFrame) -> dict[str, list[str]]:
+    """The interval over mask draws, where some cell has nested runs."""
+    if cells["num_draws"].isna().all():
+        return {}
+    return {
+        "mask draws": [DASH if pd.isna(num) else str(num) for num in cells["num_draws"]],
+        "95% interval (draws, then seeds)": list(map(interval, cells["nested_low"], cells["nested_high"])),
+    }
 
 
 def panels(cells: pd.DataFrame) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from subind.store import Store
 from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
+from sweeps.cli.deciding import decided
 from sweeps.cli.reading import Outcome, print_failures, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
@@ -124,19 +125,14 @@ def run_command(
     opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
-
-    def swept(workers: Workers) -> Outcome:
+    with crew(opened, address, device=device, num_workers=num_workers) as workers:
         computed = partial(
             _swept, store=opened, workers=workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds
         )
-        if not until_decided:
-            return Outcome(request=request, plan=computed(request))
-        from sweeps.cli.deciding import decided
-
-        return decided(request, opened, computed, max_seeds=max_seeds)
-
-    with crew(opened, address, device=device, num_workers=num_workers) as workers:
-        outcome = swept(workers)
+        if until_decided:
+            outcome = decided(request, opened, computed, max_seeds=max_seeds)
+        else:
+            outcome = Outcome(request=request, plan=computed(request))
     _conclude(outcome, opened, tracking_uri=tracking_uri)
 
 

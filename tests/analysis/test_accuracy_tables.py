@@ -110,3 +110,23 @@ def test_readings_name_the_one_that_leads_at_each_epoch(rows_file: RowsFile):
 
 def test_rows_hold_no_test_accuracy_that_one_could_select_by():
     assert [name for name in ROW_SCHEMA.names if "test" in name] == ["test_accuracy"]
+
+
+def test_figure_3_of_seeds_nested_in_mask_draws_has_an_interval_over_draws(rows_frame: RowsFrame):
+    levels = (0.5, 0.7, 0.9)
+    rows = [
+        transfer("subnetwork", level + 0.01 * run, seed=3 * draw + run, parent_id=f"mask-{draw}")
+        for draw, level in enumerate(levels)
+        for run in range(3)
+    ]
+    row = figure_3.table(rows_frame(rows)).iloc[0]
+    assert row["num_draws"] == 3
+    assert row["nested_high"] - row["nested_low"] > 1.3 * (row["interval_high"] - row["interval_low"])
+    assert row["nested_low"] < row["mean"] < row["nested_high"]
+
+
+def test_figure_3_of_one_run_a_mask_has_no_interval_over_draws(rows_frame: RowsFrame):
+    rows = [transfer("subnetwork", 0.5 + 0.1 * seed, seed=seed, parent_id=f"mask-{seed}") for seed in range(3)]
+    table = figure_3.table(rows_frame(rows))
+    assert table["num_draws"].isna().all()
+    assert not [name for name in figure_3.shown(table) if "draws" in name]

@@ -6,7 +6,7 @@ import pytest
 
 from subind.fingerprint import run_id
 from subind.results import ROW_SCHEMA
-from subind.spec import Transfer
+from subind.spec import ImportedWeights, Transfer
 from sweeps.cells import chosen, condition, planned_columns
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 
@@ -43,6 +43,7 @@ def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
         "seed": 3,
         "mask_seed": 4,
         "donor_seed": 5,
+        "donor_kind": "trained",
         "penalty": 1e-6,
         "temperature_schedule": "exponential",
         "final_temperature": 100.0,
@@ -50,6 +51,12 @@ def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
         "rivals": ["2 * a ** 2", "2 * b ** 2"],
     }
     assert columns == expected
+
+
+def test_columns_tell_a_donor_that_is_taken_as_it_was_initialised_from_a_trained_one() -> None:
+    assert planned_columns(tiny_donor(num_epochs=0))["donor_kind"] == "untrained"
+    imported = tiny_donor(weights=ImportedWeights(sha256="0" * 64), num_epochs=0)
+    assert planned_columns(tiny_mask(donor=imported))["donor_kind"] == "imported"
 
 
 def test_columns_of_a_run_without_parents_leave_out_what_does_not_apply() -> None:
