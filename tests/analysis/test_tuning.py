@@ -36,7 +36,7 @@ def trial(number: int, accuracy: float, density: float, **changes: Any) -> Row:
         "final_temperature": 100.0 + number,
         "initial_logit": -0.1 * number,
         "learning_rate": 1e-3 * (number + 1),
-        "num_epochs": 6,
+        "num_epochs": 6 + number,
         "tuning_accuracy": accuracy,
         "soft_accuracy": 1.0,
         "soft_hard_gap": 1.0 - accuracy,
