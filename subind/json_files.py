@@ -11,8 +11,6 @@ MOST_BYTES = 32_000_000
 MOST_LEVELS = 100
 """A record's spec has ten."""
 
-_TEXTS = frozenset({dict, list, str})
-
 
 def parsed(content: bytes, *, source: str) -> Any:
     """The data of a file's JSON text, which may have MOST_BYTES.
@@ -27,28 +25,39 @@ def parsed(content: bytes, *, source: str) -> Any:
         data = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{source} is no JSON ({error}): remove it and run the sweep again") from None
-    if b"\\" in content or content.count(b'"') != 2 * _num_texts(data, source, 0):
-        json.loads(content, object_pairs_hook=lambda pairs: _plain(pairs, source))
+    num_texts = _num_texts([data], source, 0)
+    if b"\\" in content or content.count(b'"') != 2 * num_texts:
+        _look_at_every_key(content, source)
     return data
 
 
-def _num_texts(data: Any, source: str, level: int) -> int:
+def _look_at_every_key(content: bytes, source: str) -> None:
+    try:
+        json.loads(content, object_pairs_hook=lambda pairs: _plain(pairs, source))
+    except RecursionError:
+        raise _too_deep(source) from None
+
+
+def _num_texts(data: dict[str, Any] | list[Any], source: str, level: int) -> int:
     """The keys and texts in the data: where nothing is escaped, half of the quotation marks that spell them.
 
-    They are fewer than were spelled if a key was there twice, and so are counted in a tenth of the time that a look at
-    every key takes. Raises ValueError if the data are nested deeper than any of ours.
+    They are fewer than were spelled if a key was there twice, or if something else than numbers follows a number in a
+    list; then every key is looked at, which takes ten times as long. Raises ValueError if they are nested too deeply.
     """
     if level > MOST_LEVELS:
-        raise ValueError(f"{source} is nested deeper than {MOST_LEVELS} levels: remove it and run the sweep again")
-    match data:
-        case dict():
-            return len(data) + sum(_num_texts(each, source, level + 1) for each in data.values())
-        case list() if not _TEXTS.isdisjoint(map(type, data)):  # a curve of numbers has none
-            return sum(_num_texts(each, source, level + 1) for each in data)
-        case str():
-            return 1
-        case _:
-            return 0
+        raise _too_deep(source)
+    found, values = (len(data), data.values()) if isinstance(data, dict) else (0, data)
+    for value in values:
+        kind = value.__class__
+        if kind is str:
+            found += 1
+        elif kind is dict or (kind is list and value and value[0].__class__ is not float):  # a curve has no texts
+            found += _num_texts(value, source, level + 1)
+    return found
+
+
+def _too_deep(source: str) -> ValueError:
+    return ValueError(f"{source} is nested deeper than {MOST_LEVELS} levels: remove it and run the sweep again")
 
 
 def _plain(pairs: list[tuple[str, Any]], source: str) -> dict[str, Any]:

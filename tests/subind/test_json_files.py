@@ -50,9 +50,16 @@ def test_parsed_refuses_what_is_no_json_in_utf_8(text: bytes) -> None:
         parsed(text, source="file")
 
 
-def test_parsed_refuses_what_is_nested_deeper_than_any_of_ours() -> None:
+@pytest.mark.parametrize("before", ["1", '"\\\\"'])
+def test_parsed_refuses_what_is_nested_deeper_than_any_of_ours(before: str) -> None:
+    text = f'{{"b": {before}, "c": ' + '{"a":' * 900 + "1" + "}" * 900 + "}"
     with pytest.raises(ValueError, match="file is nested deeper than 100 levels"):
-        parsed(b'{"a":' * 900 + b"1" + b"}" * 900, source="file")
+        parsed(text.encode(), source="file")
+
+
+def test_parsed_finds_a_key_that_is_there_twice_behind_numbers() -> None:
+    with pytest.raises(ValueError, match="file has the key 'a' twice"):
+        parsed(b'[1.0, {"a": 1, "a": 2}]', source="file")
 
 
 def test_parsed_refuses_more_bytes_than_any_file_has() -> None:
