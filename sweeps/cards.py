@@ -4,6 +4,7 @@ import re
 from math import inf
 
 from sweeps.cost import CPU, GPUS, card_of
+from sweeps.preparation import MOST_SHARING
 from sweeps.workers import Workers
 
 GIGABYTES = {
@@ -26,11 +27,17 @@ def imagined_workers(name: str, *, num_devices: int) -> Workers:
     """One worker on each of so many devices of that name, `cpu` for cores.
 
     Of a card that is not in GPUS nothing is known but what packs of the store tell, and its memory is taken for
-    unbounded, as is that of cores.
+    unbounded, as is that of cores. A card is taken to have as many cores beside it as packs may share it.
     """
     if name == CPU:
-        return Workers(device="cpu", num_workers=num_devices)
-    return Workers(device="cuda", num_workers=num_devices, name=name, free_bytes=_bytes(name))
+        return Workers(device="cpu", num_workers=num_devices, num_cores=num_devices)
+    return Workers(
+        device="cuda",
+        num_workers=num_devices,
+        name=name,
+        free_bytes=_bytes(name),
+        num_cores=num_devices * MOST_SHARING,
+    )
 
 
 def known_cards() -> str:

@@ -1,15 +1,11 @@
 """How far a checkpoint is, from a few kilobytes of its file: the tensors, hundreds of megabytes perhaps, stay."""
 
 import json
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-import fsspec
-
-from subind.store import Store
+from subind.files import joined
+from subind.store import Store, opened_files
 
 STATE = "__state__"
 """The key of a checkpoint under which its JSON state stands, as bytes."""
@@ -20,33 +16,32 @@ MOST_BYTES = 50_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointState:
-    """A pack's checkpoint: the epoch under way, its steps done, its size, and its age in seconds.
-
-    None stands for what the file system or a damaged file does not tell.
-    """
+    """A pack's checkpoint: the epoch under way and its steps done, None if the file is damaged; its size and age."""
 
     pack: str
-    num_bytes: int | None
-    seconds_old: float | None
+    num_bytes: int
+    seconds_old: float
     epoch: int | None
     step: int | None
 
 
 def checkpoint_state(store: Store, pack: str) -> CheckpointState:
     """How far the pack's checkpoint is. Raises FileNotFoundError if there is none."""
-    files, root = fsspec.core.url_to_fs(store.url)
-    folder = f"{root.rstrip('/')}/checkpoints"
-    described = json.loads(files.cat_file(f"{folder}/{pack}.json"))
-    path = f"{folder}/{str(described['file']).rpartition('/')[2]}"
-    about = files.info(path)
+    files = opened_files(store.url)
+    folder = joined(files.root, "checkpoints")
+    described = json.loads(files.read(f"{folder}/{pack}.json", most=MOST_BYTES))
+    name = str(described["file"]).rpartition("/")[2]
+    about = next((each for each in files.entries(folder) if each.name == name), None)
+    if about is None:
+        raise FileNotFoundError(f"{folder}/{name} is gone: the pack has another checkpoint, or is finished")
     try:
-        state = _state(files, path)
+        state = _state(files.fs, about.path)
     except (ValueError, KeyError, TypeError):
         state = {}
     return CheckpointState(
         pack=pack,
-        num_bytes=about.get("size"),
-        seconds_old=_seconds_old(about),
+        num_bytes=about.num_bytes,
+        seconds_old=max(0.0, files.now() - about.modified),
         epoch=state.get("epoch"),
         step=state.get("step"),
     )
@@ -66,16 +61,3 @@ def _state(files: Any, path: str) -> dict[str, Any]:
         raise ValueError(f"{path} has a state of {end - start} bytes")
     state = json.loads(files.cat_file(path, start=start, end=end))
     return {"epoch": int(state["epoch"]), "step": int(state["step"])}
-
-
-def _seconds_old(about: Mapping[str, Any]) -> float | None:
-    """The age of a file from what its file system tells of it."""
-    for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
-        match about.get(name):
-            case float() | int() as seconds:
-                return max(0.0, time.time() - seconds)
-            case datetime() as moment:
-                return max(0.0, time.time() - moment.timestamp())
-            case str() as text:
-                return max(0.0, time.time() - datetime.fromisoformat(text).timestamp())
-    return None

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import fsspec
 import orjson
 
 from subind import spec as specs
 from subind.fingerprint import encoded, run_id, run_id_at
 from subind.results import MEASURED_COLUMNS, Failure, RunRecord, Status
 from subind.spec import Spec, Stage
-from subind.store import Heartbeat, Store
+from subind.store import Heartbeat, Store, opened_files
 from sweeps.cells import planned_columns
 from sweeps.checkpoint_state import CheckpointState, checkpoint_state
 from sweeps.finding import Known, folder_name, runs_path, stored_runs
@@ -22,6 +21,9 @@ from sweeps.status import status
 
 MOST_SIMILAR = 20
 """Records of like-named runs that are read to find the one that differs least."""
+
+MOST_BYTES = 10_000_000
+"""No failure is so large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,10 +244,10 @@ class Explainer:
         )
 
     def _failure_in(self, path: str) -> Failure | None:
-        files, _ = fsspec.core.url_to_fs(self._store.url)
         source = f"{path}/failure.json"
         try:
-            return Failure.from_data(orjson.loads(files.cat_file(source)), source=source)
+            content = opened_files(self._store.url).read(source, most=MOST_BYTES)
+            return Failure.from_data(orjson.loads(content), source=source)
         except (FileNotFoundError, ValueError):
             return None
 

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-import fsspec
-
 from subind import spec as specs
+from subind.files import joined
 from subind.fingerprint import ID_LENGTH, decode, run_id
 from subind.spec import STAGES, Spec, Stage
-from subind.store import Store, slug
+from subind.store import Store, opened_files, slug
 from sweeps import grids
 from sweeps.plan import with_parents
 
@@ -55,15 +54,10 @@ def planned_runs(names: Iterable[str]) -> dict[str, Known]:
 
 def stored_runs(store: Store) -> dict[str, Known]:
     """All runs of which the store has a folder, by id, by three listings."""
-    files, root = fsspec.core.url_to_fs(f"{store.url.rstrip('/')}/runs")
-    found = {}
+    files, found = opened_files(store.url), dict[str, Known]()
     for stage in STAGES:
-        try:
-            paths = files.ls(f"{root}/{stage}", detail=False, refresh=True)
-        except FileNotFoundError:
-            continue
-        for path in paths:
-            name = str(path).rstrip("/").rpartition("/")[2]
+        for path in files.paths(joined(files.root, "runs", stage)):
+            name = path.rstrip("/").rpartition("/")[2]
             run = name.rpartition("-")[2]
             found[run] = Known(run=run, stage=stage, folder=name)
     return found
@@ -103,8 +97,7 @@ def with_spec(found: Known, store: Store) -> Known:
 
 def runs_path(store: Store) -> str:
     """Where the store's runs are, as a path of its file system."""
-    _, root = fsspec.core.url_to_fs(store.url)
-    return f"{root.rstrip('/')}/runs"
+    return joined(opened_files(store.url).root, "runs")
 
 
 def _folder_parts(text: str) -> tuple[str, str]:

@@ -165,9 +165,8 @@ def _traces(made: Explanation) -> Iterator[tuple[str, str]]:
     if made.checkpoint is not None:
         found = made.checkpoint
         far = "not readable" if found.epoch is None else f"in epoch {found.epoch} after {found.step} steps"
-        size = "" if found.num_bytes is None else f", {found.num_bytes / 1e6:.1f} MB"
-        age = "" if found.seconds_old is None else f", {duration(found.seconds_old)} old"
-        yield "checkpoint", f"of {found.pack}, {far}{size}{age}"
+        size, age = f"{found.num_bytes / 1e6:.1f} MB", duration(found.seconds_old)
+        yield "checkpoint", f"of {found.pack}, {far}, {size}, {age} old"
 
 
 def _pack(pack: PlannedPack) -> str:
