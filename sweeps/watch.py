@@ -102,10 +102,13 @@ class Watch:
         self._last: Snapshot | None = None
 
     def look(self) -> Snapshot:
-        """How the grid stands now. A store that cannot be read just now is told in the last snapshot."""
+        """How the grid stands now. A store that cannot be read just now, or a file of it, is told in the last snapshot.
+
+        Raises OSError or ValueError if that is so at the first look.
+        """
         try:
             found = self._looked()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if self._last is None:
                 raise
             found = replace(self._last, trouble=f"the store cannot be read: {error}")

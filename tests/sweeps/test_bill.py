@@ -224,8 +224,8 @@ def test_imagined_cores_each_train_a_pack(tmp_path: Path) -> None:
 
 
 def test_imagined_cards_may_be_shared_whatever_cores_this_machine_has(tmp_path: Path) -> None:
-    workers = imagined_workers("NVIDIA H200", num_devices=10)
+    workers = imagined_workers("NVIDIA H200", num_devices=4)
     made = _prepared(tmp_path, store_with(tmp_path), workers, "num_layers=2", grid=PAPER)
     assert made.forecast is not None
     assert made.forecast.sharing > 1
-    assert bill(made.forecast, device="NVIDIA H200", offers=()).num_devices == 10
+    assert bill(made.forecast, device="NVIDIA H200", offers=()).num_devices == 4

@@ -155,19 +155,22 @@ def test_store_that_cannot_be_read_is_told_with_the_last_counts(tmp_path: Path) 
     watch = _watch(tmp_path, store)
     watch.look()
     broken = tmp_path / "store" / "running" / "broken.json"
-    broken.mkdir(parents=True)
+    broken.parent.mkdir(exist_ok=True)
+    broken.write_text("{")
     found = watch.look()
     assert "the store cannot be read" in found.trouble
     assert (total(found.counts, "finished"), found.is_over) == (1, False)
-    broken.rmdir()
+    broken.unlink()
     assert watch.look().trouble == ""
 
 
 def test_store_that_cannot_be_read_at_first_raises_an_error(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     watch = _watch(tmp_path, store)
-    (tmp_path / "store" / "running" / "broken.json").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"broken\.json"):
+    broken = tmp_path / "store" / "running" / "broken.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    with pytest.raises(ValueError, match=r"broken\.json"):
         watch.look()
 
 
