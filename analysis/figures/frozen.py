@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis.figures.accuracy import DASHES, set_samples_axis
 from analysis.figures.style import grid, headline, look, nothing, series, swatch
@@ -39,10 +40,14 @@ def draw(table: pd.DataFrame, *, title: str) -> Figure:
             axes.errorbar(
                 position, difference, yerr=bars, fmt=style.marker, color=style.color, markersize=5, capsize=1.8
             )
-            axes.plot(position, published, color=style.color, linestyle=DASHES, linewidth=1.0)
+            axes.plot(position[samples > 0], published[samples > 0], color=style.color, linestyle=DASHES, linewidth=1.0)
+            axes.plot(position[samples == 0], published[samples == 0], "_", color=style.color)
             fewest, most = int(line["num_pairs"].min()), int(line["num_pairs"].max())
             pairs = f"{most}" if fewest == most else f"{fewest} to {most}"
             entries.append((swatch(style), f"{scope} (pairs: {pairs})"))
+        if cells["published_difference"].notna().any():
+            dashed = Line2D([], [], color="#555555", linestyle=DASHES, linewidth=1.0)
+            entries.append((dashed, "dashed: published,\none run per depth"))
         axes.set_ylabel("test accuracy, trainable − frozen")
         grid(axes)
         handles, labels = zip(*entries, strict=True)
