@@ -22,28 +22,33 @@ if TYPE_CHECKING:
 DASHBOARD_PORT = 8080
 
 
+ChoiceRule = Annotated[
+    str | None,
+    typer.Option("--choose", help="Write the trial at the front's knee (knee), or the smallest of floor=0.99."),
+]
+LeastAccuracy = Annotated[
+    float | None,
+    typer.Option("--floor", help="Search the smallest mask of at least this accuracy instead of the whole front."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", help="The studies' database, as postgresql://HOST/NAME; else SQLite in the store."),
+]
+
+
 @app.command("tune")
 def tune_command(
     grid: GridName,
     *,
     trials: Annotated[int, typer.Option("--trials", help="Trials that each study is to have in all.", min=0)] = 0,
-    choose: Annotated[
-        str | None,
-        typer.Option("--choose", help="Write the trial at the front's knee (knee), or the smallest of floor=0.99."),
-    ] = None,
-    floor: Annotated[
-        float | None,
-        typer.Option("--floor", help="Search the smallest mask of at least this accuracy instead of the whole front."),
-    ] = None,
+    choose: ChoiceRule = None,
+    floor: LeastAccuracy = None,
     batch: Annotated[int, typer.Option("--batch", help="Trials that are asked and trained together.", min=1)] = 8,
     stop: Annotated[
         bool, typer.Option("--stop/--no-stop", help="Stop a trial that is worse than the median in every respect.")
     ] = True,
     name: Annotated[str | None, typer.Option("--name", help="Begin the studies' names with this.")] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", help="The studies' database, as postgresql://HOST/NAME; else SQLite in the store."),
-    ] = None,
+    storage: Storage = None,
     output: Annotated[Path | None, typer.Option("--output", help="Where the choice is written.")] = None,
     store: StorePath = "store",
     device: Device = "auto",
