@@ -22,6 +22,9 @@ PORTS = (
     "metrics-export-port", "node-manager-port", "object-manager-port", "runtime-env-agent-port",
 )  # fmt: skip
 
+DIES_WITH_THE_TEST = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+"""Also if the test is killed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
@@ -56,7 +59,8 @@ def head(environment: Mapping[str, str], *, num_cpus: int = 2) -> Iterator[Head]
     python = Path(sys.executable).parent
     process = subprocess.Popen(
         [
-            python / "ray", "start", "--head", "--block", f"--temp-dir={folder}/ray", f"--num-cpus={num_cpus}",
+            *DIES_WITH_THE_TEST, python / "ray", "start", "--head", "--block", f"--temp-dir={folder}/ray",
+            f"--num-cpus={num_cpus}",
             "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0",
             *(f"--{name}={port}" for name, port in ports.items()),
         ],
@@ -64,6 +68,7 @@ def head(environment: Mapping[str, str], *, num_cpus: int = 2) -> Iterator[Head]
             **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))},
             "PATH": os.pathsep.join([str(python), os.environ["PATH"]]),
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # workers that give way to all others starve on a busy machine
             **environment,
         },
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
