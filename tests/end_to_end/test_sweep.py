@@ -73,6 +73,7 @@ def test_second_run_computes_nothing_and_ends_with_zero(undisturbed: tuple[Folde
 # ---- the driver is killed, or another one is there
 
 
+@pytest.mark.slow
 def test_machine_down_in_mid_run_loses_and_repeats_nothing(here: Folder, undisturbed: tuple[Folder, Ended]) -> None:
     here.write_grid()
     driver = here.start("run")
@@ -91,6 +92,7 @@ def test_machine_down_in_mid_run_loses_and_repeats_nothing(here: Folder, undistu
     assert here.mirrored() == sorted(after)
 
 
+@pytest.mark.slow
 def test_interrupted_driver_ends_soon_and_the_next_run_finishes(
     here: Folder, undisturbed: tuple[Folder, Ended]
 ) -> None:
