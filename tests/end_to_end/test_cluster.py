@@ -14,7 +14,7 @@ import pytest
 from tests.end_to_end.clusters import RunningCluster, cluster
 from tests.end_to_end.sweeps import REPOSITORY, Folder, Process, ended, family, folder, kill, until
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.long
 
 LONG = 1500
 """Epochs of a mask: some ten seconds, so that a pack can be hit in its midst."""
