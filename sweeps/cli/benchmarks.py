@@ -1,8 +1,6 @@
-"""Commands that measure: `subind bench`."""
+"""Commands that measure: `subind bench`. Progress goes to standard error; JSON stands alone on standard output."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +18,8 @@ def bench_training_command(device: Device = "auto", as_json: AsJson = False) -> 
     """Time the packed trainer against a plain loop over transformers' GPT-2, and against this machine's limit."""
     from sweeps.bench.training import training_benchmark
 
-    with _quiet(as_json) as progress:
-        data = training_benchmark(progress=progress, device=available_workers(device).device)
-    if as_json:
-        print(json.dumps(data))
-        return
-    _print_rows(data["rows"], title=str(data["machine"]))
+    data = training_benchmark(progress=err.print, device=available_workers(device).device)
+    _tell(data, data["rows"], title=str(data["machine"]), as_json=as_json)
 
 
 @bench.command("grid")
@@ -33,12 +27,8 @@ def bench_grid_command(device: Device = "auto", as_json: AsJson = False) -> None
     """Forecast a small real grid and sweep it, then once more with what the first sweep taught; some three minutes."""
     from sweeps.bench.grid import grid_benchmark
 
-    with _quiet(as_json) as progress:
-        data = grid_benchmark(progress=progress, device=device)
-    if as_json:
-        print(json.dumps(data))
-        return
-    _print_rows(data["rounds"], title="measured over forecast")
+    data = grid_benchmark(progress=err.print, device=device)
+    _tell(data, data["rounds"], title="measured over forecast", as_json=as_json)
 
 
 @bench.command("tuning")
@@ -49,21 +39,8 @@ def bench_tuning_command(
     """Time a small study in packs against plain OptunaSearch with one trial per process, alternating; minutes."""
     from sweeps.bench.tuning import tuning_benchmark
 
-    with _quiet(as_json) as progress:
-        data = tuning_benchmark(progress=progress, num_rounds=rounds)
-    if as_json:
-        print(json.dumps(data))
-        return
-    _print_rows([data], title="one trial per process over packs")
-
-
-def _print_rows(rows: list[dict[str, Any]], *, title: str) -> None:
-    table = Table(title=title, box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    out.print(table)
+    data = tuning_benchmark(progress=err.print, num_rounds=rounds)
+    _tell(data, [data], title="one trial per process over packs", as_json=as_json)
 
 
 @bench.command("store")
@@ -74,12 +51,8 @@ def bench_store_command(
     """Time plan, export and report over a store of many finished cells, made in a temporary folder: 20 kB a cell."""
     from sweeps.bench.store import store_benchmark
 
-    with _quiet(as_json) as progress:
-        data = store_benchmark(cells, progress=progress)
-    if as_json:
-        print(json.dumps(data))
-        return
-    _print_rows([data], title=f"{cells:,} cells")
+    data = store_benchmark(cells, progress=err.print)
+    _tell(data, [data], title=f"{cells:,} cells", as_json=as_json)
 
 
 @bench.command("service")
@@ -90,15 +63,18 @@ def bench_service_command(
     """Sweep many trivial cells, to see what the service costs beside the training; a minute per thousand."""
     from sweeps.bench.service import service_benchmark
 
-    with _quiet(as_json) as progress:
-        data = service_benchmark(cells, progress=progress)
+    data = service_benchmark(cells, progress=err.print)
+    _tell(data, [data], title=f"{cells:,} trivial cells", as_json=as_json)
+
+
+def _tell(data: Any, rows: list[dict[str, Any]], *, title: str, as_json: bool) -> None:
+    """What was measured, as JSON or as a table with a line per row."""
     if as_json:
         print(json.dumps(data))
         return
-    _print_rows([data], title=f"{cells:,} trivial cells")
-
-
-@contextmanager
-def _quiet(as_json: bool) -> Iterator[Callable[[str], None]]:
-    """How a benchmark tells its progress: on standard error, so that JSON stays alone on standard output."""
-    yield err.print
+    table = Table(title=title, box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    out.print(table)
