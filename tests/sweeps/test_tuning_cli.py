@@ -115,7 +115,7 @@ def _folders(store: Store) -> dict[str, str]:
 def test_choice_of_a_grid_stands_in_the_folder_of_choices_by_the_grids_name(
     subind: Call, trained: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "choices")
+    monkeypatch.setattr("sweeps.tuned.choice_files.FOLDER", tmp_path / "choices")
     assert subind("--choose", "knee")[0] == 0
     data = json.loads((tmp_path / "choices" / "mine.json").read_text())
     assert data["grid"] == "mine"
