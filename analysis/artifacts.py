@@ -5,12 +5,18 @@ schema metadata of a Parquet file, in a comment of Markdown and LaTeX, and in th
 SVG (dc:source).
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Self
 
 import matplotlib as mpl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from loky import get_reusable_executor
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 FINGERPRINT = "rows_fingerprint"
@@ -53,11 +59,44 @@ def write_table(table: pd.DataFrame, shown: pd.DataFrame, *, stem: Path, fingerp
 
 def write_figure(figure: Figure, *, stem: Path, title: str, fingerprint: str) -> None:
     """Write the figure as .png (200 dots per inch) and .svg beside `stem`; the same figure gives the same bytes."""
-    source = f"rows {fingerprint}"
+    metadata = {"Title": title, "Source": f"rows {fingerprint}"}
     with mpl.rc_context({"svg.hashsalt": fingerprint}):
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Title": title, "Source": source, "Date": None})
+        FigureCanvasSVG(figure).print_svg(stem.with_suffix(".svg"), metadata={**metadata, "Date": None})
     figure.set_layout_engine("none")  # the SVG's layout serves, and finding one takes as long as drawing
-    figure.savefig(stem.with_suffix(".png"), dpi=DOTS_PER_INCH, metadata={"Title": title, "Source": source})
+    figure.set_dpi(DOTS_PER_INCH)
+    FigureCanvasAgg(figure).print_png(stem.with_suffix(".png"), metadata=metadata)
+
+
+class FigureFiles:
+    """Draws and writes figures in a process beside this one, which goes on meanwhile; its end waits for all of them.
+
+    Raises at the end what drawing or writing raised, OSError if the disk is full.
+    """
+
+    def __init__(self) -> None:
+        self._executor = get_reusable_executor(max_workers=1)
+        self._executor.submit(_imported)
+        self._written: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, draw: Callable[[], Figure], *, stem: Path, title: str, fingerprint: str) -> None:
+        """As `write_figure` of the figure that `draw` makes, some time before the end of the `with` block."""
+        self._written.append(self._executor.submit(_drawn, draw, stem=stem, title=title, fingerprint=fingerprint))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            for each in self._written:
+                each.result()
+
+
+def _imported() -> None:
+    """Nothing, in the process that will draw, which has imported all that it needs once it is here."""
+
+
+def _drawn(draw: Callable[[], Figure], *, stem: Path, title: str, fingerprint: str) -> None:
+    write_figure(draw(), stem=stem, title=title, fingerprint=fingerprint)
 
 
 def markdown(shown: pd.DataFrame, *, fingerprint: str) -> str:

@@ -189,13 +189,12 @@ def _pooled(shape: Shape, num: int, draws: np.random.Generator) -> bool:
 
 def _crossing(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     given = accuracies(shape, (num, 1), draws) + RISE + draws.normal(0, 0.02, (num, len(COUNTS)))
-    found = samples_to_reach(given, COUNTS, threshold=SUCCESS, generator=draws)
+    (found,) = samples_to_reach(given, COUNTS, thresholds=[SUCCESS], generator=draws)
     curve = true_mean(shape) + RISE
     place = int((curve >= SUCCESS).argmax())
     ends = np.log10(1 + COUNTS[place - 1 : place + 1])
     share = (SUCCESS - curve[place - 1]) / (curve[place] - curve[place - 1])
     truth = 10 ** (ends[0] + share * (ends[1] - ends[0])) - 1
-    assert found is not None
     assert found.low is not None
     assert found.high is not None
     return bool(found.low <= truth <= found.high)

@@ -5,6 +5,7 @@
 
 import base64
 import re
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import jinja2
 import pandas as pd
 
 from analysis import published
-from analysis.artifacts import write_figure, write_table
+from analysis.artifacts import FigureFiles, write_table
 from analysis.latex import write_bundle
 from analysis.load import load, row_fingerprint, transfers
 from analysis.sections import accuracy, claims, learning, subnetworks, tuning
@@ -60,47 +61,52 @@ def write_report(rows: Path, output: Path) -> Path:
     those of an earlier report in the folder are replaced. The folder `latex` holds a document that compiles.
     Raises FileNotFoundError or ValueError if the rows cannot be read.
     """
-    results = Results.of(Path(rows), load(rows))
-    fingerprint = row_fingerprint(results.rows)
-    cells = figure_3.table(results.rows)
-    covered = coverage.table(results.rows)
-    first = Section(
-        name="coverage",
-        title="Coverage",
-        sentences=tuple(_sentences(results.rows, covered, cells)),
-        sheet=Sheet(numbers=covered, shown=coverage.shown(covered), caption="Planned cells by status."),
-    )
-    sections = [
-        first,
-        *claims.sections(results),
-        *accuracy.sections(results, cells),
-        *learning.sections(results),
-        *subnetworks.sections(results),
-        *tuning.sections(results),
-    ]
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    _remove_pictures(folder)
-    _write_files(sections, folder, fingerprint=fingerprint)
+    with FigureFiles() as files:
+        results = Results.of(Path(rows), load(rows))
+        fingerprint = row_fingerprint(results.rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        sections = []
+        for each in _sections(results):
+            sections.append(each)
+            _write_files(each, folder, files, fingerprint=fingerprint)
     write_bundle(sections, folder, title=_title(results.rows), methods=_methods(results), fingerprint=fingerprint)
+    _remove_other_pictures(sections, folder)
     page = folder / "index.html"
     page.write_text(_page(results, sections, folder=folder, fingerprint=fingerprint), encoding="utf-8")
     return page
 
 
-def _write_files(sections: list[Section], folder: Path, *, fingerprint: str) -> None:
-    for section in sections:
-        if section.sheet is not None:
-            write_table(section.sheet.numbers, section.sheet.shown, stem=folder / section.name, fingerprint=fingerprint)
-        for picture in section.pictures:
-            source = picture.fingerprint or fingerprint
-            write_figure(picture.figure, stem=folder / picture.name, title=picture.title, fingerprint=source)
+def _sections(results: Results) -> Iterator[Section]:
+    """Each as soon as it is made."""
+    cells, covered = figure_3.table(results.rows), coverage.table(results.rows)
+    yield Section(
+        name="coverage",
+        title="Coverage",
+        sentences=tuple(_sentences(results.rows, covered, cells)),
+        sheet=Sheet(numbers=covered, shown=coverage.shown(covered), caption="Planned cells by status."),
+    )
+    yield from claims.sections(results)
+    yield from accuracy.sections(results, cells)
+    yield from learning.sections(results)
+    yield from subnetworks.sections(results)
+    yield from tuning.sections(results)
 
 
-def _remove_pictures(folder: Path) -> None:
+def _write_files(section: Section, folder: Path, files: FigureFiles, *, fingerprint: str) -> None:
+    if section.sheet is not None:
+        write_table(section.sheet.numbers, section.sheet.shown, stem=folder / section.name, fingerprint=fingerprint)
+    for picture in section.pictures:
+        source = picture.fingerprint or fingerprint
+        files.write(picture.draw, stem=folder / picture.name, title=picture.title, fingerprint=source)
+
+
+def _remove_other_pictures(sections: list[Section], folder: Path) -> None:
     """Remove what an earlier report of other rows left, which this page does not show."""
+    names = {picture.name for section in sections for picture in section.pictures}
     for path in folder.iterdir():
-        if re.fullmatch(rf"({'|'.join(PICTURES)})(-\d+)?\.(png|svg)", path.name):
+        is_picture = re.fullmatch(rf"({'|'.join(PICTURES)})(-\d+)?\.(png|svg)", path.name)
+        if is_picture and path.stem not in names:
             path.unlink()
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ class TuningPicture:
     """A figure of a study, and what it shows for those who cannot see it."""
 
     name: str
-    figure: Figure
+    draw: Callable[[], Figure]
     title: str
     description: str
 
@@ -49,7 +51,7 @@ def drawn(path: Path) -> list[TuningPicture]:
 
 def pictures(path: Path) -> dict[str, bytes]:
     """The same as PNG files by name."""
-    return {f"{picture.name}.png": _png(picture.figure) for picture in drawn(path)}
+    return {f"{picture.name}.png": _png(picture.draw()) for picture in drawn(path)}
 
 
 def fingerprint(path: Path) -> str:
@@ -78,26 +80,26 @@ def _of_study(trials: pd.DataFrame, importances: dict[str, float], *, name: str,
     return [
         TuningPicture(
             name=f"tuning_front{ending}",
-            figure=tuning.front(trials, title=f"Accuracy and density of masks: {name} ({said})"),
+            draw=partial(tuning.front, trials, title=f"Accuracy and density of masks: {name} ({said})"),
             title=f"Tuning: accuracy against density of the masks of {name}",
             description="A point per trial; the front joins the trials that no other beats in both. "
             "The samples are in no reported evaluation.",
         ),
         TuningPicture(
             name=f"tuning_parallel{ending}",
-            figure=tuning.parallel(trials, title=f"Settings of the trials: {name} ({said})"),
+            draw=partial(tuning.parallel, trials, title=f"Settings of the trials: {name} ({said})"),
             title=f"Tuning: the settings of the trials of {name}",
             description="A line per finished trial, coloured by density; the front's members are thick.",
         ),
         TuningPicture(
             name=f"tuning_importance{ending}",
-            figure=tuning.importance(importances, title=f"Which setting matters: {name}"),
+            draw=partial(tuning.importance, importances, title=f"Which setting matters: {name}"),
             title=f"Tuning: which setting matters, {name}",
             description="PED-ANOVA: the share of each setting in what tells the best tenth of the trials from all.",
         ),
         TuningPicture(
             name=f"tuning_epochs{ending}",
-            figure=tuning.over_epochs(trials, title=f"The front's members while they train: {name}"),
+            draw=partial(tuning.over_epochs, trials, title=f"The front's members while they train: {name}"),
             title=f"Tuning: the front of {name} over epochs",
             description="Accuracy with the hard mask (solid) and the soft one (dotted), and density, over epochs.",
         ),

@@ -1,5 +1,8 @@
 """Sections of test accuracy: figure 3, depth by depth, frozen against trainable, other settings, data efficiency."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import pandas as pd
 
 from analysis import published, settings
@@ -14,15 +17,13 @@ from analysis.tables import efficiency, figure_3, frozen, per_depth
 from analysis.tables.wording import listed
 
 
-def sections(results: Results, cells: pd.DataFrame) -> list[Section]:
+def sections(results: Results, cells: pd.DataFrame) -> Iterator[Section]:
     """All of them, in order; `cells` is the table of figure 3."""
-    return [
-        _figure_3(results, cells),
-        _per_depth(results, cells),
-        _frozen(results),
-        _other_settings(results, cells),
-        _efficiency(results),
-    ]
+    yield _figure_3(results, cells)
+    yield _per_depth(results, cells)
+    yield _frozen(results)
+    yield _other_settings(results, cells)
+    yield _efficiency(results)
 
 
 def points(combination: Combination) -> pd.DataFrame:
@@ -50,8 +51,13 @@ def _figure_3_picture(combination: Combination, table: pd.DataFrame, *, ending: 
     titles = listed([title for _, title in panels]) if panels else "no finished cell"
     return Picture(
         name=f"figure_3{ending}",
-        figure=figure_3_picture.draw(
-            cells, panels=panels, published=points(combination), source=published.SOURCE, title=combination.title
+        draw=partial(
+            figure_3_picture.draw,
+            cells,
+            panels=panels,
+            published=points(combination),
+            source=published.SOURCE,
+            title=combination.title,
         ),
         title=titled("Test accuracy against disambiguation samples", combination) + f": {titles}",
         description="One line per control with its interval. The numbers are those of the table below.",
@@ -93,8 +99,12 @@ def _depths(combination: Combination, found: pd.DataFrame, *, ending: str) -> Pi
     ]
     return Picture(
         name=f"per_depth{ending}",
-        figure=accuracy_picture.draw(
-            panels, names=cells["control"], source=published.SOURCE, title=titled("Depth by depth", combination)
+        draw=partial(
+            accuracy_picture.draw,
+            panels,
+            names=cells["control"],
+            source=published.SOURCE,
+            title=titled("Depth by depth", combination),
         ),
         title=titled("Accuracy depth by depth", combination),
         description="A panel per depth, a line per control; published curves are dashed.",
@@ -107,7 +117,7 @@ def _frozen(results: Results) -> Section:
     pictures = [
         Picture(
             name=f"frozen{ending}",
-            figure=frozen_picture.draw(each.part(found), title=titled(title, each)),
+            draw=partial(frozen_picture.draw, each.part(found), title=titled(title, each)),
             title=titled(title, each),
             description="Test accuracy of subnetwork trainable minus subnetwork, paired by seed; dashed is published.",
         )
@@ -141,10 +151,9 @@ def _other_settings(results: Results, cells: pd.DataFrame) -> Section:
                 points=beside[beside["depths"] == depths],
             )
             panels.append(panel)
-    figure = accuracy_picture.draw(panels, names=cells["control"], source=published.SOURCE, title="")
     picture = Picture(
         name="settings",
-        figure=figure,
+        draw=partial(accuracy_picture.draw, panels, names=cells["control"], source=published.SOURCE, title=""),
         title=f"What varies: {listed([settings.SETTINGS[name] for name in varied])}",
         description="A panel per combination of settings, a line per control; the numbers are in figure 3's table.",
     )
@@ -181,7 +190,7 @@ def _efficiency_picture(combination: Combination, found: pd.DataFrame, *, ending
     title = titled(f"Samples needed to reach an accuracy, {name}", combination)
     return Picture(
         name=f"efficiency{ending}",
-        figure=efficiency_picture.draw(scope, title=title),
+        draw=partial(efficiency_picture.draw, scope, title=title),
         title=title,
         description="A panel per accuracy, a line per control; arrows mark what is not reached.",
     )

@@ -1,6 +1,8 @@
 """Sections of what happens during training: validation accuracy, and which rule a recipient follows, by epoch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -28,38 +30,36 @@ class Learned:
         return self.combination.labelled(table).assign(num_layers=self.depth)
 
 
-def sections(results: Results) -> list[Section]:
+def sections(results: Results) -> Iterator[Section]:
     """Both, at the greatest depth with a finished transfer of each combination; the curves are read once."""
     found = [_learned(results, *each) for each in zip(results.combinations, results.endings(), strict=True)]
     learning = pd.concat([each.labelled(each.training) for each in found], ignore_index=True)
+    yield Section(
+        name="training",
+        title="Training dynamics",
+        pictures=tuple(map(_training, found)),
+        sheet=Sheet(
+            numbers=learning,
+            shown=training.shown(learning),
+            caption="Mean validation accuracy over seeds at a few epochs; the files hold every epoch.",
+        ),
+    )
     followed = pd.concat([each.labelled(each.readings) for each in found], ignore_index=True)
-    return [
-        Section(
-            name="training",
-            title="Training dynamics",
-            pictures=tuple(map(_training, found)),
-            sheet=Sheet(
-                numbers=learning,
-                shown=training.shown(learning),
-                caption="Mean validation accuracy over seeds at a few epochs; the files hold every epoch.",
-            ),
+    yield Section(
+        name="readings",
+        title="Which rule a recipient follows while it learns",
+        sentences=(
+            "Agreement with the rule is the validation accuracy.",
+            "Agreement with a rival is the share of validation samples that are answered as it would.",
+            "Readings agree with each other on some samples.",
         ),
-        Section(
-            name="readings",
-            title="Which rule a recipient follows while it learns",
-            sentences=(
-                "Agreement with the rule is the validation accuracy.",
-                "Agreement with a rival is the share of validation samples that are answered as it would.",
-                "Readings agree with each other on some samples.",
-            ),
-            pictures=tuple(map(_readings, found)),
-            sheet=Sheet(
-                numbers=followed,
-                shown=readings.shown(followed),
-                caption="Mean agreement over seeds at a few epochs; the files hold every epoch.",
-            ),
+        pictures=tuple(map(_readings, found)),
+        sheet=Sheet(
+            numbers=followed,
+            shown=readings.shown(followed),
+            caption="Mean agreement over seeds at a few epochs; the files hold every epoch.",
         ),
-    ]
+    )
 
 
 def _learned(results: Results, combination: Combination, ending: str) -> Learned:
@@ -89,7 +89,7 @@ def _training(learned: Learned) -> Picture:
     num_runs = training.num_runs(learned.training)
     return Picture(
         name=f"training{learned.ending}",
-        figure=training_picture.draw(learned.training, num_runs=num_runs, title=title),
+        draw=partial(training_picture.draw, learned.training, num_runs=num_runs, title=title),
         title=title,
         description="Validation accuracy over epochs: each control's mean over seeds, a panel per number of samples.",
     )
@@ -99,7 +99,7 @@ def _readings(learned: Learned) -> Picture:
     title = titled(f"Which rule is followed, depth {learned.depth}", learned.combination)
     return Picture(
         name=f"readings{learned.ending}",
-        figure=readings_picture.draw(learned.readings, rule=learned.rule, title=title),
+        draw=partial(readings_picture.draw, learned.readings, rule=learned.rule, title=title),
         title=title,
         description="Agreement with each reading over epochs: a row per control, a column per number of samples.",
     )

@@ -1,5 +1,6 @@
 """What a section is made of."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,12 @@ class Sheet:
 class Picture:
     """A figure of the report, what it shows for those who cannot see it, and the name of its files.
 
+    `draw` makes the figure in another process: it is a function of a module with its arguments.
     `fingerprint` is that of what it was made from, if that is not the rows.
     """
 
     name: str
-    figure: Figure
+    draw: Callable[[], Figure]
     title: str
     description: str
     fingerprint: str = ""

@@ -1,5 +1,7 @@
 """Sections of the masks: by depth, one by one, in random donors, the controls audit, anatomy and overlap."""
 
+from functools import partial
+
 from analysis.figures import anatomy as anatomy_picture
 from analysis.figures import audit as audit_picture
 from analysis.figures import discovery as discovery_picture
@@ -31,7 +33,7 @@ def _by_depth(results: Results) -> Section:
         return Section(name="masks_by_depth", title=title, sentences=("No mask is planned.",))
     picture = Picture(
         name="masks_by_depth",
-        figure=masks_by_depth_picture.draw(found),
+        draw=partial(masks_by_depth_picture.draw, found),
         title="Density and subtask accuracy of the masks against depth",
         description="A line per kind of mask; bars are t intervals over masks.",
     )
@@ -56,7 +58,7 @@ def _discovery(results: Results) -> Section:
         return Section(name="discovery", title=title, sentences=("No mask of an untrained donor is planned.",))
     picture = Picture(
         name="discovery",
-        figure=discovery_picture.draw(found),
+        draw=partial(discovery_picture.draw, found),
         title=title,
         description="Subtask accuracy of masks in trained and in untrained donors; bars are t intervals.",
     )
@@ -71,7 +73,7 @@ def _audit(results: Results) -> Section:
         return Section(name="audit", title=title, sentences=(UNCOUNTED,))
     picture = Picture(
         name="audit",
-        figure=audit_picture.draw(found),
+        draw=partial(audit_picture.draw, found),
         title="What each control takes from the donor",
         description="Shares of projection weights, and of the subnetwork's among them, counted on stored masks.",
     )
@@ -90,7 +92,7 @@ def _anatomy(results: Results) -> Section:
     pictures = [
         Picture(
             name=f"anatomy{ending}",
-            figure=anatomy_picture.draw(kind, title=heading),
+            draw=partial(anatomy_picture.draw, kind, title=heading),
             title=f"Density in % of ones: {heading}",
             description="Heat maps: parts of a layer, and the heads of each part of attention.",
         )
@@ -109,7 +111,7 @@ def _overlap(results: Results) -> Section:
         return Section(name="overlap", title=title, sentences=(text,))
     picture = Picture(
         name="overlap",
-        figure=overlap_picture.draw(found),
+        draw=partial(overlap_picture.draw, found),
         title="Overlap of pairs of masks",
         description="A point per pair: the share of the smaller mask that is in the other; a dash is chance.",
     )

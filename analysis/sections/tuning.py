@@ -11,7 +11,7 @@ def sections(results: Results) -> list[Section]:
         return []
     source = tuning.fingerprint(trials)
     pictures = tuple(
-        Picture(name=each.name, figure=each.figure, title=each.title, description=each.description, fingerprint=source)
+        Picture(name=each.name, draw=each.draw, title=each.title, description=each.description, fingerprint=source)
         for each in tuning.drawn(trials)
     )
     return [Section(name="tuning", title="Tuning of the masks", pictures=pictures)]

@@ -4,6 +4,7 @@ Between two counts the curve is a straight line over log10(1 + n). A curve that 
 number: infinity here, "more than the most samples" in words.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,40 +59,45 @@ def samples_to_reach(
     accuracies: Array,
     counts: Array,
     *,
-    threshold: float,
+    thresholds: Sequence[float],
     generator: np.random.Generator,
     level: float = LEVEL,
     num_resamples: int = 1_000,
-) -> Crossing | None:
-    """The crossing of the mean over seeds of `accuracies` (seeds × counts, NaN where a run is missing).
+) -> list[Crossing]:
+    """Where the mean over seeds of `accuracies` (seeds × counts, NaN where a run is missing) crosses each threshold.
 
-    Counts without a run are left out; None if none is left. The interval resamples whole seeds, and its percentiles are
-    expanded as those of a hierarchical interval are. `counts` rise.
+    Counts without a run are left out; there is no crossing at all if none is left. The interval resamples whole seeds,
+    the same for every threshold, and its percentiles are expanded as those of a hierarchical interval are. `counts`
+    rise.
     """
     present = np.isfinite(accuracies)
     some, seeds = present.any(axis=0), present.any(axis=1)
     if not some.any():
-        return None
+        return []
     given, marks = np.nan_to_num(accuracies[np.ix_(seeds, some)]), present[np.ix_(seeds, some)].astype(float)
     num_seeds, kept = len(given), counts[some]
-    found = float(_crossings(np.ones((1, num_seeds)), given, marks, kept, threshold=threshold)[0])
+    curve = _fitted(np.ones((1, num_seeds)), given, marks)
+    found = [float(crossings(curve, kept, threshold=threshold)[0]) for threshold in thresholds]
     if num_seeds < 2:
-        return Crossing(samples=found, low=None, high=None, num_seeds=num_seeds)
+        return [Crossing(samples=samples, low=None, high=None, num_seeds=num_seeds) for samples in found]
     draws = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), num_resamples).astype(float)
-    ends = np.quantile(
-        _crossings(draws, given, marks, kept, threshold=threshold),
-        expanded(num_seeds, level=level),
-        method="inverted_cdf",
-    )
-    return Crossing(samples=found, low=float(ends[0]), high=float(ends[1]), num_seeds=num_seeds)
+    curves, tails = _fitted(draws, given, marks), expanded(num_seeds, level=level)
+    ends = [
+        np.quantile(crossings(curves, kept, threshold=threshold), tails, method="inverted_cdf")
+        for threshold in thresholds
+    ]
+    return [
+        Crossing(samples=samples, low=float(low), high=float(high), num_seeds=num_seeds)
+        for samples, (low, high) in zip(found, ends, strict=True)
+    ]
 
 
-def _crossings(draws: Array, given: Array, marks: Array, counts: Array, *, threshold: float) -> Array:
-    """The crossings of the means under each weighting of the seeds (draws × seeds).
+def _fitted(draws: Array, given: Array, marks: Array) -> Array:
+    """The isotonic curves of the means under each weighting of the seeds (draws × seeds).
 
     A count that none of the drawn seeds has takes the mean over all seeds, with next to no weight.
     """
     weights = draws @ marks
     overall = (given * marks).sum(axis=0) / marks.sum(axis=0)
     means = np.where(weights > 0, draws @ (given * marks) / np.maximum(weights, 1), overall)
-    return crossings(isotonic(means, np.maximum(weights, 1e-6)), counts, threshold=threshold)
+    return isotonic(means, np.maximum(weights, 1e-6))

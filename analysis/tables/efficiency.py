@@ -4,6 +4,7 @@ Isotonic regression of the mean over seeds, crossed with the accuracy (`analysis
 curves are crossed in the same way.
 """
 
+from itertools import zip_longest
 from math import inf, isinf
 
 import numpy as np
@@ -80,6 +81,7 @@ def _rows(depths: str, control: str, cells: pd.DataFrame, points: pd.DataFrame) 
     counts = [int(num) for num in wide.columns[finished]]
     values, places = wide.to_numpy(float, na_value=np.nan), np.array([float(num) for num in wide.columns])
     curve = points[(points["depths"] == depths) & (points["control"] == control)].sort_values("num_disambiguation")
+    found, told = _crossings(values, places), _published_crossings(curve)
     return [
         {
             "scope": MEAN_OVER_DEPTHS if "," in depths else f"depth {depths}",
@@ -88,16 +90,14 @@ def _rows(depths: str, control: str, cells: pd.DataFrame, points: pd.DataFrame) 
             "accuracy": threshold,
             "fewest_samples": min(counts, default=None),
             "most_samples": max(counts, default=None),
-            **_crossing(samples_to_reach(values, places, threshold=threshold, generator=np.random.default_rng(SEED))),
-            "published_samples": _published_samples(curve, threshold),
+            **({"num_seeds": 0} if crossing is None else _crossing(crossing)),
+            "published_samples": None if theirs is None else _finite(theirs.samples),
         }
-        for threshold in THRESHOLDS
+        for threshold, crossing, theirs in zip_longest(THRESHOLDS, found, told)
     ]
 
 
-def _crossing(found: Crossing | None) -> dict[str, object]:
-    if found is None:
-        return {"num_seeds": 0}
+def _crossing(found: Crossing) -> dict[str, object]:
     return {
         "num_seeds": found.num_seeds,
         "samples": _finite(found.samples),
@@ -109,13 +109,13 @@ def _crossing(found: Crossing | None) -> dict[str, object]:
     }
 
 
-def _published_samples(curve: pd.DataFrame, threshold: float) -> float | None:
-    if curve.empty:
-        return None
+def _published_crossings(curve: pd.DataFrame) -> list[Crossing]:
     values: Array = curve["published_accuracy"].to_numpy(float)[None]
-    counts: Array = curve["num_disambiguation"].to_numpy(float)
-    found = samples_to_reach(values, counts, threshold=threshold, generator=np.random.default_rng(SEED))
-    return _finite(None if found is None else found.samples)
+    return _crossings(values, curve["num_disambiguation"].to_numpy(float))
+
+
+def _crossings(accuracies: Array, counts: Array) -> list[Crossing]:
+    return samples_to_reach(accuracies, counts, thresholds=THRESHOLDS, generator=np.random.default_rng(SEED))
 
 
 def _finite(value: float | None) -> float | None:

@@ -145,21 +145,18 @@ def test_crossing_of_a_curve_that_stays_below_is_infinite():
 
 
 def test_samples_to_reach_of_one_seed_has_no_interval():
-    found = samples_to_reach(RISING[None], COUNTS, threshold=0.5, generator=np.random.default_rng(0))
-    assert found is not None
+    (found,) = samples_to_reach(RISING[None], COUNTS, thresholds=[0.5], generator=np.random.default_rng(0))
     assert (found.samples, found.low, found.high, found.num_seeds) == (pytest.approx(10**1.5 - 1), None, None, 1)
 
 
 def test_samples_to_reach_of_equal_seeds_has_an_interval_without_width():
-    found = samples_to_reach(np.tile(RISING, (4, 1)), COUNTS, threshold=0.5, generator=np.random.default_rng(0))
-    assert found is not None
+    (found,) = samples_to_reach(np.tile(RISING, (4, 1)), COUNTS, thresholds=[0.5], generator=np.random.default_rng(0))
     assert found.low == found.high == pytest.approx(found.samples)
 
 
 def test_samples_to_reach_where_some_seeds_stay_below_has_an_open_end():
     seeds = np.array([RISING, RISING, RISING - 0.4])
-    found = samples_to_reach(seeds, COUNTS, threshold=0.55, generator=np.random.default_rng(0))
-    assert found is not None
+    (found,) = samples_to_reach(seeds, COUNTS, thresholds=[0.55], generator=np.random.default_rng(0))
     assert found.high == np.inf
     assert found.low is not None
     assert found.low < found.samples < np.inf
@@ -167,11 +164,10 @@ def test_samples_to_reach_where_some_seeds_stay_below_has_an_open_end():
 
 def test_samples_to_reach_takes_the_mean_over_the_seeds_that_have_a_count():
     seeds = np.array([RISING, [0.2, np.nan, 0.6, np.nan]])
-    found = samples_to_reach(seeds, COUNTS, threshold=0.7, generator=np.random.default_rng(0))
-    assert found is not None
+    (found,) = samples_to_reach(seeds, COUNTS, thresholds=[0.7], generator=np.random.default_rng(0))
     assert found.samples == pytest.approx(10**2.5 - 1)
 
 
-def test_samples_to_reach_without_a_run_is_none():
+def test_samples_to_reach_without_a_run_has_no_crossing():
     empty = np.full((2, 4), np.nan)
-    assert samples_to_reach(empty, COUNTS, threshold=0.5, generator=np.random.default_rng(0)) is None
+    assert samples_to_reach(empty, COUNTS, thresholds=[0.5], generator=np.random.default_rng(0)) == []
