@@ -73,6 +73,10 @@ print(*unpickled, sep="\\n", file=sys.stderr)
 """
 
 
+ANSWER_OF_OWN_PROCESS = str(("pickle.find_class", "loky.process_executor", "_ResultItem"))
+"""How the process that draws tells this one through their pipe that it is done."""
+
+
 @pytest.mark.parametrize("command", ["plan", "status", "export", "report"])
 def test_command_over_a_store_unpickles_nothing(command: str, tmp_path: Path) -> None:
     store_with(tmp_path, *runs(0))
@@ -86,4 +90,5 @@ def test_command_over_a_store_unpickles_nothing(command: str, tmp_path: Path) ->
         text=True,
         check=True,
     )
-    assert [line for line in watched.stderr.splitlines() if "pickle.find_class" in line] == []
+    found = {line for line in watched.stderr.splitlines() if "pickle.find_class" in line}
+    assert found <= {ANSWER_OF_OWN_PROCESS}
