@@ -22,6 +22,8 @@ SECONDS_BETWEEN_PICTURES = 0.5
 SHARE_OF_SHOWING = 0.02
 """The part of a driver's time that the picture may take: that of a large sweep is drawn more rarely."""
 
+WEIGHT_OF_SCHEDULE = 0.05
+
 
 @dataclass(slots=True, kw_only=True)
 class PackState:
@@ -56,13 +58,21 @@ class Board:
         return sum(specs.stage(self.plan.runs[run]) == stage for run in self.finished)
 
     def seconds_left(self) -> float | None:
-        """The forecast from the speed of this sweep so far, as if nothing stopped early; None before it is known."""
+        """At the speed so far, as if nothing stopped early; None before it is known.
+
+        The plan's schedule counts as if a twentieth of the work had been done at its speed, so that the first minute,
+        in which workers start, does not promise days.
+        """
         elapsed = time.monotonic() - self.started
         under_way = sum(_cost(state.pack) * state.share for state in self.packs.values())
         runs = self.plan.runs
         done = sum(operations(runs[run]) for run in self.finished - self.plan.finished) + under_way
         left = sum(operations(runs[run]) for run in runs.keys() - self.finished - self.failed - self.blocked)
-        return (left - under_way) * elapsed / done if done > 0 and elapsed > 5 else None
+        if done == 0 or elapsed < 5:
+            return None
+        expected = self.plan.schedule.makespan
+        foreseen = WEIGHT_OF_SCHEDULE * sum(operations(runs[run]) for run in self.plan.missing) if expected else 0.0
+        return (left - under_way) * (elapsed + WEIGHT_OF_SCHEDULE * expected) / (done + foreseen)
 
 
 class Display:

@@ -4,6 +4,7 @@ import io
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -115,19 +116,47 @@ def test_forecast_is_unknown_before_anything_is_done() -> None:
     assert board.seconds_left() is None
 
 
-def test_forecast_goes_on_at_the_speed_so_far() -> None:
+def _scheduled(board: Board, seconds: float) -> None:
+    board.plan = replace(board.plan, schedule=replace(board.plan.schedule, makespan=seconds))
+
+
+def _total(board: Board) -> float:
+    return sum(map(operations, board.plan.runs.values()))
+
+
+def test_forecast_of_a_sweep_on_schedule_goes_on_at_the_speed_so_far() -> None:
     board = _board(finished=[tiny_donor(seed=0)], seconds=100)
     board.packs.clear()
     done = operations(tiny_donor())
-    left = sum(map(operations, board.plan.runs.values())) - done
-    assert board.seconds_left() == pytest.approx(100 * left / done, rel=0.01)
+    _scheduled(board, 100 * _total(board) / done)
+    assert board.seconds_left() == pytest.approx(100 * (_total(board) - done) / done, rel=0.01)
 
 
 def test_forecast_counts_the_part_of_a_pack_that_is_done() -> None:
     board = _board(seconds=100)
     done = 2 * operations(tiny_donor()) * 30 / 120
-    left = sum(map(operations, board.plan.runs.values())) - done
-    assert board.seconds_left() == pytest.approx(100 * left / done, rel=0.01)
+    _scheduled(board, 100 * _total(board) / done)
+    assert board.seconds_left() == pytest.approx(100 * (_total(board) - done) / done, rel=0.01)
+
+
+def test_forecast_of_the_first_seconds_is_near_the_schedule() -> None:
+    board = _board(seconds=30)
+    board.packs["trial"].step, board.packs["trial"].num_steps = 1, 1_000_000
+    _scheduled(board, 1800)
+    left = board.seconds_left()
+    assert left is not None
+    assert 1800 < left < 2 * 1800
+
+
+def test_forecast_of_a_late_sweep_follows_its_own_speed() -> None:
+    board = _board(finished=[tiny_donor(seed=0), tiny_donor(seed=1)], seconds=1000)
+    board.packs.clear()
+    _scheduled(board, 1)
+    done = 2 * operations(tiny_donor())
+    at_own_speed = 1000 * (_total(board) - done) / done
+    left = board.seconds_left()
+    assert left is not None
+    assert done / (done + 0.05 * _total(board)) * at_own_speed <= left <= at_own_speed
 
 
 def test_forecast_leaves_out_what_has_failed_and_what_is_blocked() -> None:
