@@ -61,10 +61,12 @@ def write_figure(figure: Figure, *, stem: Path, title: str, fingerprint: str) ->
     """Write the figure as .png (200 dots per inch) and .svg beside `stem`; the same figure gives the same bytes."""
     metadata = {"Title": title, "Source": f"rows {fingerprint}"}
     with mpl.rc_context({"svg.hashsalt": fingerprint}):
-        FigureCanvasSVG(figure).print_svg(stem.with_suffix(".svg"), metadata={**metadata, "Date": None})
+        FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+            stem.with_suffix(".svg"), metadata={**metadata, "Date": None}
+        )
     figure.set_layout_engine("none")  # the SVG's layout serves, and finding one takes as long as drawing
     figure.set_dpi(DOTS_PER_INCH)
-    FigureCanvasAgg(figure).print_png(stem.with_suffix(".png"), metadata=metadata)
+    FigureCanvasAgg(figure).print_png(stem.with_suffix(".png"), metadata=metadata)  # type: ignore[no-untyped-call]
 
 
 class FigureFiles:

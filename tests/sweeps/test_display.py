@@ -117,7 +117,7 @@ def test_forecast_is_unknown_before_anything_is_done() -> None:
 
 
 def _scheduled(board: Board, seconds: float) -> None:
-    board.plan = replace(board.plan, schedule=replace(board.plan.schedule, makespan=seconds))
+    board.plan = replace(board.plan, schedule=replace(board.plan.schedule, ends=(seconds,)))
 
 
 def _total(board: Board) -> float:
