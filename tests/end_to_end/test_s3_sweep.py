@@ -39,7 +39,7 @@ def rows(where: Folder) -> dict[str, dict[str, Any]]:
     return {row["run_id"]: row for row in table.to_pylist()}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_sweep_on_s3_ends_with_the_rows_of_a_sweep_in_a_folder(here: Folder, port: int) -> None:
     assert here.run("run").status == 0
     expected = rows(here)
@@ -55,7 +55,7 @@ def test_sweep_on_s3_ends_with_the_rows_of_a_sweep_in_a_folder(here: Folder, por
     assert not here.store.exists()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_sweep_on_a_bucket_that_is_missing_is_refused_in_a_line_before_anything_runs(here: Folder, port: int) -> None:
     to = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **ENVIRONMENT}
     end = here.run("run", "--store", "s3://no-such-bucket/sweep", environment=to)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -199,7 +200,7 @@ def test_worker_that_dies_twice_quarantines_its_pack_and_the_rest_goes_on(
         assert here.results() == same.results()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_pack_killed_after_a_checkpoint_resumes_from_it_with_the_same_bits(
     here: Folder, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -221,3 +222,21 @@ def test_pack_killed_after_a_checkpoint_resumes_from_it_with_the_same_bits(
 
 def _is_next(beat: dict[str, object], first: dict[str, object]) -> bool:
     return beat["pack"] == first["pack"] and beat["process"] != first["process"]
+
+
+# ---- claims
+
+
+@pytest.mark.slow
+def test_until_decided_trains_more_seeds_of_the_claims_cells_alone(here: Folder) -> None:
+    here.write_grid()
+    path = here.path / "tiny.py"
+    path.write_text(path.read_text() + '\n\nCLAIMS = ("random_init reaches 0.9 at n = 6",)\n')
+    told = here.run("run", "--until-decided", "--max-seeds", "8")
+    assert told.status == 0, told
+    rows = pd.read_parquet(here.path / "results" / "tiny.parquet")
+    finished = rows[(rows["stage"] == "transfer") & (rows["status"] == "finished")]
+    counts = finished.groupby(["control", "num_disambiguation"])["seed"].nunique()
+    assert counts.pop(("random_init", 6)) == 8
+    assert set(counts) == {2}
+    assert ",fails,8," in (here.path / "reports" / "tiny" / "claims.csv").read_text()
