@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.clusters import RunningCluster, cluster
-from tests.end_to_end.sweeps import REPOSITORY, Folder, Process, ended, family, folder, kill, until
+from tests.end_to_end.sweeps import REPOSITORY, Folder, Process, ended, family, folder, is_gone, kill, until
 
 pytestmark = pytest.mark.long
 
@@ -94,7 +94,7 @@ def test_preempted_node_costs_no_attempt_and_no_bit(
     beat = _mask_under_way(here, driver)
     node = two_nodes.node_of(beat["process"])
     two_nodes.preempt(node)
-    node.raylet.wait(timeout=60)
+    until(lambda: is_gone(node.raylet), process=driver)
     two_nodes.with_nodes(2)
     end = ended(driver)
     assert (end.status, here.failures()) == (0, {})
