@@ -55,6 +55,27 @@ def credentials() -> dict[str, str]:
     }
 
 
+def stored_names(port: int) -> list[str]:
+    """The names of all objects of the bucket BUCKET."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **credentials())
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    found = [each["Key"] for page in pages for each in page.get("Contents", [])]
+    client.close()
+    return found
+
+
+def stored_bytes(port: int, name: str) -> bytes:
+    """An object of the bucket BUCKET."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **credentials())
+    found = bytes(client.get_object(Bucket=BUCKET, Key=name)["Body"].read())
+    client.close()
+    return found
+
+
 def forget_connections() -> None:
     """Let the next store connect anew: fsspec keeps a file system for all of the same settings."""
     fsspec.get_filesystem_class("s3").clear_instance_cache()
