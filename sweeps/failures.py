@@ -158,7 +158,8 @@ def _message(kind: Kind, lines: Sequence[str]) -> str:
     """The line that says most: of an exception the last one, of Ray's words on a dead worker the one with the cause."""
     match kind:
         case "node lost" | "worker died":
-            return next((line for line in lines if line.startswith("The actor is dead")), lines[0])
+            line = next((line for line in lines if line.startswith("The actor is dead")), lines[0])
+            return line.partition(" Some common causes include")[0]  # the traceback has Ray's guesses
         case _:
             return lines[-1]
 

@@ -11,7 +11,8 @@ from sweeps.failures import fall_of
 
 WORKER_DIED = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n\tpid: 31356\n"
-    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR"
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR "
+    "Some common causes include: (1) the process was killed by the OOM killer, (2) ray stop --force was called."
 )
 NODE_DIED = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n"
@@ -61,7 +62,7 @@ def test_real_allocation_that_cannot_be_is_out_of_memory() -> None:
 def test_fall_of_a_worker_that_died_says_which_line_tells_why() -> None:
     found = fall_of(_died(WORKER_DIED), text="", host="there", node="abc")
     assert (found.kind, found.error, found.host, found.node) == ("worker died", "WorkerDied", "there", "abc")
-    assert found.message.startswith("The actor is dead because its worker process has died")
+    assert found.message == "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR"
 
 
 @pytest.mark.parametrize(
