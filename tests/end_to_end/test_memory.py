@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.sweeps import REPOSITORY, Folder, folder
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 GRID = '''"""Wide networks, of which a worker under the limit below holds fewer than a pack has."""
 

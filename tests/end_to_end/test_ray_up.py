@@ -13,7 +13,7 @@ from subind import provenance
 from tests.end_to_end.hosts import Lan, lan, skip_without_privileges
 from tests.end_to_end.sweeps import NUM_RUNS, REPOSITORY, Folder
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CLUSTER_FILE = REPOSITORY / "clusters" / "on-premise.yaml"
 NUM_HOSTS = 3
