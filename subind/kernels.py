@@ -306,3 +306,18 @@ def dropout_factors(words, place, rate, scale, out):  # type: ignore[no-untyped-
         place += count
         done += count
     return place
+
+
+@_elementwise
+def crop(source, start, width, top, left, is_flipped, out):  # type: ignore[no-untyped-def]
+    """Copy a square of an image that begins at byte `start` and has rows of `width` pixels, mirrored if so told.
+
+    Images and `out`, which is [row column channel], are uint8 of three channels.
+    """
+    size = out.shape[0]
+    for row in range(size):
+        at = start + ((top + row) * width + left) * 3
+        for column in range(size):
+            to = size - 1 - column if is_flipped else column
+            for channel in range(3):
+                out[row, to, channel] = source[at + 3 * column + channel]

@@ -1,4 +1,4 @@
-"""The specs of vision: drawn images, and the networks that classify images."""
+"""The specs of vision: drawn images, photographs, and the networks that classify images."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +30,36 @@ class ShapesTask(Checked):
             require(1 / 16 <= getattr(self, name) <= 1, self, name, "give a probability from 1/16 (chance) to 1")
         for name in ("shape_contrast", "texture_contrast"):
             require(0 <= getattr(self, name) <= 1, self, name, "give 0 to 1")
+        require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNet16Task(Checked):
+    """Photographs of the 16 classes that Geirhos et al. (2018) made of 207 of ImageNet-1k's, and the same mean-pooled.
+
+    The balanced subset has at most `num_per_class` photographs of a class, and `evaluation_share` of each class of it
+    is for evaluation alone. Training images are the rest of the subset ("balanced"), or of all photographs
+    ("transfer"). `num_images` is how many the tree has in the 16 classes: 213,555 if it is whole.
+
+    A photograph's shorter side is brought to `shorter_side` pixels; of that a square of `image_size` is cut, at random
+    in training and from the middle in evaluation. `segmenter` is how photographs are cut into segments, with the
+    settings that `subind data mean-pool` has of itself; "sam" has the paper's.
+    """
+
+    part: Literal["balanced", "transfer"]
+    num_images: int
+    num_per_class: int
+    evaluation_share: float
+    segmenter: Literal["sam", "slic", "felzenszwalb"]
+    shorter_side: int
+    image_size: int
+    data_seed: int
+
+    def _check(self) -> None:
+        positive(self, "num_images", "num_per_class", "shorter_side", "image_size")
+        require(0 < self.evaluation_share < 1, self, "evaluation_share", "give a share between 0 and 1")
+        remedy = f"give at most shorter_side = {self.shorter_side}"
+        require(self.image_size <= self.shorter_side, self, "image_size", remedy)
         require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
 
 

@@ -8,9 +8,8 @@ import contextlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from PIL import Image, UnidentifiedImageError
 
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.segmenters import Segmenter
+from sweeps.fan_out import fanned_out
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 SETTINGS = "pooling.json"
 IMAGES_PER_TASK = 16
-TASKS_PER_CORE = 2
-"""So many tasks wait at each core, so that none idles and none of a million images lies in Ray's queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,9 @@ def pool_folder(
     waiting = [name for name in names if not _pooled_path(target, name).exists()]
     there = len(names) - len(waiting)
     made, failures = 0, dict[str, str]()
-    for done, failed in _through_ray(source, target, waiting, segmenter, num_cpus=num_cpus):
+    several = [waiting[start : start + IMAGES_PER_TASK] for start in range(0, len(waiting), IMAGES_PER_TASK)]
+    tasks = [(source, target, each, segmenter) for each in several]
+    for done, failed in fanned_out(pool_images, tasks, num_cpus=num_cpus):
         made += done
         failures |= failed
         progress(there + made + len(failures), len(names))
@@ -87,28 +87,6 @@ def _keep_settings(target: Path, segmenter: Segmenter) -> None:
         return
     target.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(wanted, indent=2) + "\n")
-
-
-def _through_ray(
-    source: Path, target: Path, names: Sequence[str], segmenter: Segmenter, *, num_cpus: int
-) -> Iterator[tuple[int, dict[str, str]]]:
-    if not names:
-        return
-    from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when it is imported
-    import ray
-
-    task = ray.remote(max_retries=3)(pool_images)
-    with local_ray(num_cpus=num_cpus):
-        waiting = (names[start : start + IMAGES_PER_TASK] for start in range(0, len(names), IMAGES_PER_TASK))
-        running: list[Any] = []
-        while True:
-            room = TASKS_PER_CORE * num_cpus - len(running)
-            running += [task.remote(source, target, each, segmenter) for each in islice(waiting, room)]
-            if not running:
-                return
-            ended, running = ray.wait(running)
-            for each in ended:
-                yield ray.get(each)
 
 
 def pool_images(source: Path, target: Path, names: Sequence[str], segmenter: Segmenter) -> tuple[int, dict[str, str]]:

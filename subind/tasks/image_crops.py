@@ -1,0 +1,90 @@
+"""Squares cut from cached photographs, for training and for evaluation: what `image_cache` keeps, as batches.
+
+Random squares are those of torchvision's RandomCrop and RandomHorizontalFlip after Resize, central ones its CenterCrop.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from subind import kernels
+from subind.tasks.image_cache import ImageCache
+from subind.tasks.imagenet16 import Indices
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's channels in 0 … 1, by which torchvision's models normalise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crops:
+    """Squares of a cache's images: the image's place, the first row and column, and whether it is mirrored."""
+
+    places: Indices
+    tops: Indices
+    lefts: Indices
+    is_flipped: npt.NDArray[np.bool_]
+    size: int
+
+
+def random_crops(cache: ImageCache, places: Indices, *, size: int, generator: torch.Generator) -> Crops:
+    """Squares anywhere in their images, each place as likely as another, and every second one mirrored."""
+    draws = torch.rand(3, len(places), generator=generator, dtype=torch.float64).numpy()
+    tops, lefts = (
+        np.minimum(draw * (side[places] - size + 1), side[places] - size).astype(np.int64)
+        for draw, side in zip(draws, (cache.heights, cache.widths), strict=False)
+    )
+    return Crops(places=places, tops=tops, lefts=lefts, is_flipped=draws[2] < 0.5, size=size)
+
+
+def central_crops(cache: ImageCache, places: Indices, *, size: int) -> Crops:
+    """The squares in the middle, as torchvision's CenterCrop has them: of two middles the one rounded to even."""
+    tops, lefts = (np.rint((side[places] - size) / 2).astype(np.int64) for side in (cache.heights, cache.widths))
+    return Crops(places=places, tops=tops, lefts=lefts, is_flipped=np.zeros(len(places), np.bool_), size=size)
+
+
+def cut(cache: ImageCache, crops: Crops) -> UInt8[Tensor, "image 3 size size"]:
+    """The squares' pixels, in the memory format channels_last. Raises ValueError if an image is smaller than that."""
+    short = np.minimum(cache.heights[crops.places], cache.widths[crops.places]).min(initial=crops.size)
+    if short < crops.size:
+        raise ValueError(f"size is {crops.size} and {cache.folder} has images of {short} pixels: give at most {short}")
+    out = np.empty((len(crops.places), crops.size, crops.size, 3), np.uint8)
+    for number, place in enumerate(crops.places):
+        kernels.crop(
+            cache.shards[cache.shard_of[place]],
+            cache.offsets[place],
+            cache.widths[place],
+            crops.tops[number],
+            crops.lefts[number],
+            crops.is_flipped[number],
+            out[number],
+        )
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def normalised(images: UInt8[Tensor, "*image 3 row column"]) -> Float[Tensor, "*image 3 row column"]:
+    """Pixels less the channels' mean over their standard deviation, in float32, on the images' device."""
+    mean, std = (torch.tensor(each, device=images.device).view(3, 1, 1) for each in (MEAN, STD))
+    return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+
+
+def batches(
+    cache: ImageCache, order: Sequence[Indices], *, size: int, generator: torch.Generator, ahead: int = 2
+) -> Iterator[UInt8[Tensor, "image 3 size size"]]:
+    """Randomly cut batches of the given places, so many of them made ahead in a thread while a step runs.
+
+    What is drawn hangs on the generator and the order alone. Raises what `cut` raises.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="images") as thread:
+        waiting: list[Future[Tensor]] = []
+        for places in order:
+            waiting.append(thread.submit(cut, cache, random_crops(cache, places, size=size, generator=generator)))
+            if len(waiting) > ahead:
+                yield waiting.pop(0).result()
+        for each in waiting:
+            yield each.result()
