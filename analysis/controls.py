@@ -12,6 +12,8 @@ ORDER = (
     "unmasked_only",
     "random_as_released",
     "complement_as_released",
+    "new_head",
+    "data_mixture",
 )
 
 

@@ -5,6 +5,7 @@ A row describes one planned cell. Whether it has a result is told by its status 
 
 import hashlib
 import json
+import re
 from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
@@ -29,7 +30,15 @@ from subind.results import (
 FINGERPRINT_LENGTH = 16
 """Hexadecimal digits of a row fingerprint (64 bits)."""
 
-SCALAR_COLUMNS = tuple(field.name for field in ROW_SCHEMA if not pa.types.is_nested(field.type))
+OF_VISION = re.compile(
+    r"model|mixture_share|num_training_images|(curve_)?accuracy_(original|mean_pooled)|shape_bias\w*"
+    r"|(shape|texture|other)_rate|num_cue_conflict|cue_(shape|texture|other)(\..+)?"
+)
+"""The columns that the rows of vision alone have (`analysis.vision` reads them); a row of vision has a model."""
+
+OF_ARITHMETIC = tuple(field for field in ROW_SCHEMA if not OF_VISION.fullmatch(field.name))
+
+SCALAR_COLUMNS = tuple(field.name for field in OF_ARITHMETIC if not pa.types.is_nested(field.type))
 """The columns with one value a row. Lists and curves are read only where they are drawn."""
 
 OPTIONAL = ("donor_kind",)
@@ -55,20 +64,29 @@ _SIDE_SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps
 def load(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of a Parquet file, one per planned cell, with the scalar columns of the row schema.
 
-    Absent values are pd.NA. Raises FileNotFoundError, or ValueError if the file is not Parquet, lacks a column or has
-    another type in it, is empty, repeats a run, or has a status or a finished run that the schema does not allow.
+    Rows of vision are not among them: `analysis.vision.rows` reads these. Absent values are pd.NA. Raises
+    FileNotFoundError, or ValueError if the file is not Parquet, lacks a column or has another type in it, is empty,
+    repeats a run, or has a status or a finished run that the schema does not allow.
 
     >>> rows = load("results/figure-3-depth-2.parquet")
     >>> len(transfers(rows))
     45
     """
     lacked = _check_schema(Path(path))
-    table = pq.read_table(path, columns=[name for name in SCALAR_COLUMNS if name not in lacked])
+    table = _without_vision(pq.ParquetFile(path), [name for name in SCALAR_COLUMNS if name not in lacked])
     for name in lacked:
         table = table.append_column(name, pa.nulls(table.num_rows, ROW_SCHEMA.field(name).type))
     rows: pd.DataFrame = table.select(list(SCALAR_COLUMNS)).to_pandas(types_mapper=_PANDAS_TYPES.get)
     _check_rows(rows, path)
     return rows
+
+
+def _without_vision(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
+    """The columns of the rows that have no model."""
+    if "model" not in file.schema_arrow.names:
+        return file.read(columns=columns)
+    table = file.read(columns=[*columns, "model"])
+    return table.filter(pc.field("model").is_null()) if table["model"].null_count < table.num_rows else table
 
 
 def mask_counts(path: str | PathLike[str], name: Literal["recipients", "parts", "overlaps"]) -> pd.DataFrame:
@@ -230,7 +248,7 @@ def _check_schema(path: Path) -> list[str]:
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} is no Parquet file ({error}): {REMEDY}") from None
     lacked = [name for name in OPTIONAL if name not in found.names]
-    for field in ROW_SCHEMA:
+    for field in OF_ARITHMETIC:
         if field.name in lacked:
             continue
         if field.name not in found.names:
@@ -242,9 +260,9 @@ def _check_schema(path: Path) -> list[str]:
 
 
 def _check_rows(rows: pd.DataFrame, path: str | PathLike[str]) -> None:
-    if rows.empty:
+    if rows.empty and pq.read_metadata(path).num_rows == 0:
         raise ValueError(f"{path} has no rows, so nothing was planned: export a grid with cells")
-    required = [field.name for field in ROW_SCHEMA if not field.nullable]
+    required = [field.name for field in OF_ARITHMETIC if not field.nullable]
     planned = ["control", "num_disambiguation"]
     of_transfers = transfers(rows)
     finished = of_transfers[of_transfers["status"] == "finished"]

@@ -37,6 +37,36 @@ def accuracies() -> pd.DataFrame:
     return _accuracies().copy()
 
 
+CURVES = CSV.with_name("vision_curves.csv")
+STEPS_PER_EPOCH = 1658
+"""Of the published vision runs: 212,125 images in batches of 128."""
+
+OBSERVERS = CSV.with_name("shape_bias.csv")
+OBSERVERS_SOURCE = "R. Geirhos et al., ICLR 2019, raw decisions"
+NUM_CUE_CONFLICT = 1200
+"""Images that the observers decided on; shape bias on other images is no match for theirs."""
+
+
+def vision_curves() -> pd.DataFrame:
+    """One row per point of the published training curves on ImageNet.
+
+    Columns: model ("resnet18" or "vitb16"), control, evaluation_set ("original" or "mean_pooled"), epoch, accuracy.
+    They were read off the vector figure of the same paper and are of one run each.
+    """
+    read = pd.read_csv(CURVES)
+    names = read["model"].str.replace("_", "")
+    return read.assign(model=names, epoch=read["optimizer_step"] / STEPS_PER_EPOCH).drop(columns="optimizer_step")
+
+
+def observers() -> pd.DataFrame:
+    """Shape bias of people and of networks trained on ImageNet, a row per observer, counted from raw decisions.
+
+    Columns: observer, num_conflict_images, shape_decisions, texture_decisions, other_decisions, shape_bias_pooled,
+    shape_bias_class_mean.
+    """
+    return pd.read_csv(OBSERVERS)
+
+
 def is_comparable(transfers: pd.DataFrame) -> bool:
     """Whether the rows have the published setting, so that published numbers may stand beside them."""
     return all((transfers[name].dropna() == value).all() for name, value in PROTOCOL.items())

@@ -6,6 +6,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import published
+from analysis import published, vision
 from analysis.artifacts import FigureFiles, write_table
 from analysis.latex import write_bundle
-from analysis.load import load, row_fingerprint, transfers
+from analysis.load import load, transfers
 from analysis.sections import accuracy, claims, learning, subnetworks, tuning
+from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section, Sheet
 from analysis.settings import distinct
 from analysis.settings import sentences as settings_sentences
@@ -30,6 +32,7 @@ TEMPLATE = "report.html"
 PICTURES = (
     *("figure_3", "per_depth", "frozen", "settings", "efficiency", "training", "readings"),
     *("masks_by_depth", "discovery", "audit", "anatomy", "overlap"),
+    *("table_1", "vision_training", "contact_sheet", "first_layers"),
     r"tuning_\w+",
 )
 """What the pictures of reports are called, but for the number of their combination."""
@@ -63,21 +66,57 @@ def write_report(rows: Path, output: Path) -> Path:
     """
     folder = Path(output)
     with FigureFiles() as files:
-        results = Results.of(Path(rows), load(rows))
-        fingerprint = row_fingerprint(results.rows)
+        results, images = Results.of(Path(rows), load(rows)), vision.rows(rows)
+        fingerprint = vision.fingerprint(results.rows, images)
         folder.mkdir(parents=True, exist_ok=True)
         sections = []
-        for each in _sections(results):
+        for each in _sections(results, images):
             sections.append(each)
             _write_files(each, folder, files, fingerprint=fingerprint)
-    write_bundle(sections, folder, title=_title(results.rows), methods=_methods(results), fingerprint=fingerprint)
+    words = _words(results, images, fingerprint=fingerprint)
+    write_bundle(sections, folder, title=words.title, methods=words.methods, fingerprint=fingerprint)
     _remove_other_pictures(sections, folder)
     page = folder / "index.html"
-    page.write_text(_page(results, sections, folder=folder, fingerprint=fingerprint), encoding="utf-8")
+    page.write_text(_page(words, sections, folder=folder), encoding="utf-8")
     return page
 
 
-def _sections(results: Results) -> Iterator[Section]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a page says around its sections."""
+
+    title: str
+    experiment: str
+    methods: list[str]
+    failures: list[dict[Any, Any]]
+    commits: list[str]
+    fingerprint: str
+
+
+def _words(results: Results, images: pd.DataFrame, *, fingerprint: str) -> Words:
+    """Of rows of arithmetic and of image classifiers, of which either may be none."""
+    several = [each for each in (results.rows, images) if len(each)]
+    every = pd.concat(several, ignore_index=True) if len(several) > 1 else several[0]
+    given = [_experiment(transfers(results.rows)), vision_sections.experiment(images)]
+    return Words(
+        title=_title(every),
+        experiment=" ".join(filter(None, given)),
+        methods=[*(_methods(results) if len(results.rows) else []), *(vision_sections.METHODS if len(images) else [])],
+        failures=failures.table(every).to_dict("records"),
+        commits=_commits(every),
+        fingerprint=fingerprint,
+    )
+
+
+def _sections(results: Results, images: pd.DataFrame) -> Iterator[Section]:
+    """Each as soon as it is made; rows of arithmetic and of image classifiers have their own."""
+    if len(results.rows):
+        yield from _of_arithmetic(results)
+    if len(images):
+        yield from vision_sections.sections(results.path, images)
+
+
+def _of_arithmetic(results: Results) -> Iterator[Section]:
     """Each as soon as it is made."""
     cells, covered = figure_3.table(results.rows), coverage.table(results.rows)
     yield Section(
@@ -118,20 +157,20 @@ def _methods(results: Results) -> list[str]:
     return [*METHODS, figure_3.replication(results.rows), _published_note(results)]
 
 
-def _page(results: Results, sections: list[Section], *, folder: Path, fingerprint: str) -> str:
+def _page(words: Words, sections: list[Section], *, folder: Path) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     uris = {each.name: _data_uri(folder / f"{each.name}.svg") for section in sections for each in section.pictures}
     return environment.get_template(TEMPLATE).render(
-        title=_title(results.rows),
-        experiment=_experiment(transfers(results.rows)),
+        title=words.title,
+        experiment=words.experiment,
         sections=[(section, _columns_and_rows(section.sheet)) for section in sections],
         uris=uris,
-        failures=failures.table(results.rows).to_dict("records"),
-        methods=_methods(results),
-        fingerprint=fingerprint,
-        commits=_commits(results.rows),
+        failures=words.failures,
+        methods=words.methods,
+        fingerprint=words.fingerprint,
+        commits=words.commits,
         versions=", ".join(f"{name} {version(name)}" for name in PACKAGES),
     )
 

@@ -19,6 +19,7 @@ from sweeps.cells import planned_rows
 from sweeps.deciding import NOTHING_EXPECTED, Expected
 from sweeps.mask_counts import write_mask_counts
 from sweeps.measured import RECORD_COLUMNS
+from sweeps.pictures import write_pictures
 from sweeps.plan import Plan
 from sweeps.record_index import RecordIndex, Rows
 from sweeps.row_files import row_writer
@@ -40,7 +41,8 @@ def export(
 
     `expected` are the grid's claims, which the file carries in its metadata.
     `listing` is the store's, made when the plan was or later; without one the store is listed once more.
-    Beside them stand the counts that only the stored masks tell (`sweeps.mask_counts`).
+    Beside them stand the counts that only the stored masks tell (`sweeps.mask_counts`), and pictures
+    (`sweeps.pictures`).
     Records are read once: what they give stands in the store's index from then on. Raises ValueError naming the file
     if one is not its run's record, and FileNotFoundError if one is gone.
     """
@@ -53,6 +55,7 @@ def export(
             index.tidy()
         temporary.replace(path)
         write_mask_counts(plan, store, path)
+        write_pictures(plan, store, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path

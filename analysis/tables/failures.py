@@ -33,12 +33,14 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _first_few(cells: pd.DataFrame) -> str:
     columns = ["stage", "control", "num_layers", "num_disambiguation", "seed", "run_id"]
+    cells = cells.reindex(columns=columns)
     named = [_cell(*each) for each in cells[columns].head(MOST_CELLS).itertuples(index=False, name=None)]
     return "; ".join(named) + ("; …" if len(cells) > len(named) else "")
 
 
-def _cell(stage: str, control: Any, num_layers: int, *others: Any) -> str:
+def _cell(stage: str, control: Any, num_layers: Any, *others: Any) -> str:
     samples, seed, run_id = others
     what = stage if pd.isna(control) else controls.label(control)
     trained_on = "" if pd.isna(samples) else f", {samples:,} samples"
-    return f"{what}, depth {num_layers}{trained_on}, seed {seed} ({run_id})"
+    depth = "" if pd.isna(num_layers) else f", depth {num_layers}"
+    return f"{what}{depth}{trained_on}, seed {seed} ({run_id})"

@@ -75,11 +75,9 @@ def planned(photographs: Photographs, settings: CacheSettings) -> tuple[ShardPla
 
 def resized(image: Image.Image, shorter_side: int) -> npt.NDArray[np.uint8]:
     """The image in RGB [row column channel] with its shorter side so long, as torchvision's Resize does it."""
-    width, height = image.size
-    short = min(width, height)
-    size = tuple(int(shorter_side * side / short) if side > short else shorter_side for side in (width, height))
-    converted = image.convert("RGB")
-    return np.asarray(converted.resize(size, Image.Resampling.BILINEAR))
+    short = min(image.size)
+    width, height = (int(shorter_side * side / short) if side > short else shorter_side for side in image.size)
+    return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 
 
 def is_written(folder: Path, plan: ShardPlan) -> bool:
@@ -109,7 +107,7 @@ def write_shard(source: Path, folder: Path, plan: ShardPlan) -> dict[str, str]:
         return failures
     whole = hashlib.sha256()
     for picture in pictures:
-        whole.update(picture)
+        whole.update(picture.data)
     shard = Shard(
         names=[*plan.photographs.names],
         labels=plan.photographs.labels.tolist(),
@@ -173,7 +171,7 @@ def _num_bytes(shard: Shard) -> list[int]:
 
 def _digest(picture: npt.NDArray[np.uint8]) -> int:
     """What tells the pixels of one image from those of another."""
-    found = hashlib.blake2b(picture, digest_size=8, key=str(picture.shape).encode())
+    found = hashlib.blake2b(picture.data, digest_size=8, key=str(picture.shape).encode())
     return int.from_bytes(found.digest(), "big")
 
 
@@ -245,10 +243,11 @@ class ImageCache:
             raise ValueError(f"{self.folder} lacks {len(absent):,} images, first {absent[:3]}: {REMEDY} from all")
         return np.array([known[name] for name in names], dtype=np.int64)
 
-    def image(self, place: int) -> npt.NDArray[np.uint8]:
+    def image(self, place: int | np.int64) -> npt.NDArray[np.uint8]:
         """One image whole, [row column channel]."""
         height, width, start = (int(each[place]) for each in (self.heights, self.widths, self.offsets))
-        return self.shards[self.shard_of[place]][start : start + 3 * height * width].reshape(height, width, 3)
+        pixels: npt.NDArray[np.uint8] = self.shards[self.shard_of[place]][start : start + 3 * height * width]
+        return pixels.reshape(height, width, 3)
 
 
 def _mapped(folder: Path, arrays: dict[str, Any]) -> tuple[npt.NDArray[np.uint8], ...]:

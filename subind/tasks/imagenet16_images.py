@@ -48,7 +48,7 @@ def opened(task: ImageNet16Task, *, photographs: Path, pooled: Path) -> ImageNet
     if originals.settings.pooling is not None:
         raise ValueError(f"{photographs} has mean-pooled images: give the cache of the photographs as they are")
     _check_pooling(task, flat)
-    given = {"names": originals.names, "labels": originals.labels, "digests": originals.digests}
+    given: dict[str, Any] = {"names": originals.names, "labels": originals.labels, "digests": originals.digests}
     parts = split(task, **given)
     subset = split(replace(task, part="balanced"), **given)
     return ImageNet16(

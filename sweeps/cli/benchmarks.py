@@ -67,6 +67,20 @@ def bench_service_command(
     _tell(data, [data], title=f"{cells:,} trivial cells", as_json=as_json)
 
 
+@bench.command("vision-input")
+def bench_vision_input_command(
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each side runs.", min=1)] = 5,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Time cached photographs against a DataLoader that decodes them, alone and with ResNet-18; minutes on a CPU."""
+    from sweeps.bench.vision_input import Work, vision_input_benchmark
+
+    where = available_workers(device).device
+    data = vision_input_benchmark(progress=err.print, device=where, work=Work(num_rounds=rounds))
+    _tell(data, data["rows"], title=str(data["machine"]), as_json=as_json)
+
+
 def _tell(data: Any, rows: list[dict[str, Any]], *, title: str, as_json: bool) -> None:
     """What was measured, as JSON or as a table with a line per row."""
     if as_json:

@@ -141,8 +141,7 @@ def test_balanced_takes_all_of_a_class_that_has_fewer() -> None:
 
 def test_class_weights_make_every_class_count_alike() -> None:
     labels = np.repeat(np.arange(16), np.arange(1, 17))
-    weights = class_weights(labels)
-    totals = [weights[labels == label].sum(dtype=np.float64) for label in range(16)]
+    totals = class_weights(labels) * np.arange(1, 17)
     np.testing.assert_allclose(totals, len(labels) / 16, rtol=1e-6)
 
 

@@ -1,0 +1,82 @@
+"""Pictures as they are: contact sheets of images, and the first layers of masks."""
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import headline, look
+
+KINDS = {"original": "original", "mean_pooled": "mean-pooled", "cue_conflict": "cue conflict"}
+FILTERS_ACROSS = 8
+CHANNELS = 3
+
+
+def draw_contact_sheet(images: pd.DataFrame, *, title: str) -> Figure:
+    """A row per kind of image, a column per place, from rows of `IMAGE_SCHEMA`; mean-pooled ones need no caption."""
+    kinds = [kind for kind in KINDS if (images["kind"] == kind).any()]
+    places = int(images["place"].max()) + 1
+    with look():
+        figure = Figure(figsize=(max(1.15 * places + 0.7, 6.4), 1.35 * len(kinds) + 0.6), layout="constrained")
+        panels = figure.subplots(len(kinds), places, squeeze=False)
+        for axes in panels.flatten():
+            _bare(axes)
+        for row in images.to_dict("records"):
+            axes = panels[kinds.index(row["kind"])][row["place"]]
+            axes.imshow(_pixels(row), interpolation="nearest")
+            if row["kind"] != "mean_pooled":
+                axes.set_title(row["caption"], fontsize=6.5, fontweight="normal", pad=2)
+        for axes, kind in zip(panels[:, 0], kinds, strict=True):
+            axes.set_ylabel(KINDS[kind], fontsize=8)
+        headline(figure, title)
+    return figure
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _pixels(row: dict[Any, Any]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(row["pixels"], np.uint8).reshape(row["height"], row["width"], CHANNELS)
+
+
+def draw_first_layers(layers: pd.DataFrame, *, title: str) -> Figure:
+    """A panel per mask from rows of `FIRST_LAYER_SCHEMA`: a tile per filter, a weight lit in its channel's colour."""
+    count = len(layers)
+    columns = min(4, count)
+    lines = ceil(count / columns)
+    with look():
+        figure = Figure(figsize=(max(2.3 * columns, 5.2), 2.5 * lines + 0.5), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False).flatten()
+        for axes in panels:
+            _bare(axes)
+        for axes, row in zip(panels, layers.to_dict("records"), strict=False):
+            axes.imshow(tiles(row), interpolation="nearest")
+            share = row["num_kept"] / row["num_weights"]
+            some = "" if row["num_shown"] == row["num_filters"] else f", {row['num_shown']} of {row['num_filters']}"
+            axes.set_title(f"{row['model']}, seed {row['seed']}: {share:.1%}{some}", fontsize=8, fontweight="normal")
+        headline(figure, title)
+    return figure
+
+
+def tiles(row: dict[Any, Any]) -> npt.NDArray[np.uint8]:
+    """The filters of a mask's first layer side by side, [row column channel]: 255 where a weight is kept, else 0.
+
+    Grey lines part them, and fill up the last line.
+    """
+    height, width, num = row["height"], row["width"], row["num_shown"]
+    bits = np.frombuffer(row["bits"], np.uint8).reshape(num, CHANNELS, height, width)
+    lines = ceil(num / FILTERS_ACROSS)
+    across = min(num, FILTERS_ACROSS)
+    sheet = np.full((lines * (height + 1) + 1, across * (width + 1) + 1, CHANNELS), 128, np.uint8)
+    for place, each in enumerate(bits):
+        top, left = (place // across) * (height + 1) + 1, (place % across) * (width + 1) + 1
+        sheet[top : top + height, left : left + width] = 255 * each.transpose(1, 2, 0)
+    return sheet

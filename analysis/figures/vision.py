@@ -1,0 +1,111 @@
+"""Figures of image classifiers: shape bias by start, and training on original and mean-pooled images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import vision
+from analysis.figures.style import OTHERS, STYLES, Style, grid, headline, look, nothing, series
+
+PUBLISHED = {"subnetwork": "subnetwork", "random_init": "random init"}
+"""The published controls, each with our start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """A column of the figure of training: a heading, our means, and published curves, of which either may be empty.
+
+    `means` has start, evaluation_set, epoch and mean; `published` control, evaluation_set, epoch and accuracy.
+    """
+
+    heading: str
+    means: pd.DataFrame
+    published: pd.DataFrame
+
+
+def styles(starts: list[str]) -> dict[str, Style]:
+    """A style for each start; controls have theirs, the others those that are free."""
+    spare = iter([*OTHERS, *map(series, range(len(starts)))])
+    known = {start: STYLES.get(start.replace(" ", "_")) for start in starts}
+    return {start: style or next(spare) for start, style in known.items()}
+
+
+def draw_shape_bias(table: pd.DataFrame, runs: pd.DataFrame, *, title: str) -> Figure:
+    """A panel per model: a line per start of Table 1, its runs as points, its mean with the interval in black."""
+    models = sorted(set(table["model"]))
+    starts = vision.in_order(table["start"].to_list())
+    looks = styles(starts)
+    with look():
+        figure = Figure(figsize=(max(5.2, 4.2 * len(models) + 1.8), 0.34 * len(starts) + 1.7), layout="constrained")
+        if not starts:
+            nothing(figure, "no donor and no recipient is planned")
+            return figure
+        panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for axes, model in zip(panels, models, strict=True):
+            _biases(axes, table[table["model"] == model], runs[runs["model"] == model], looks)
+            axes.set_title(model, fontsize=9, fontweight="normal")
+        panels[0].set_yticks(range(len(starts)), starts)
+        panels[0].set_ylim(len(starts) - 0.4, -0.6)
+        headline(figure, title)
+    return figure
+
+
+def _biases(axes: Axes, table: pd.DataFrame, runs: pd.DataFrame, looks: dict[str, Style]) -> None:
+    for place, (start, style) in enumerate(looks.items()):
+        points = runs.loc[(runs["start"] == start) & (runs["status"] == "finished"), "shape_bias"].dropna()
+        spread = place + (np.linspace(-0.16, 0.16, len(points)) if len(points) > 1 else np.zeros(len(points)))
+        axes.plot(points.to_numpy(float), spread, style.marker, color=style.color, markersize=4, alpha=0.75)
+    for cell in table.dropna(subset="shape_bias").to_dict("records"):
+        place = list(looks).index(cell["start"])
+        axes.plot(cell["shape_bias"], place, "|", color="#000000", markersize=12, markeredgewidth=2, zorder=6)
+        if not pd.isna(cell["shape_bias_low"]):
+            ends = (max(0.0, cell["shape_bias_low"]), min(1.0, cell["shape_bias_high"]))
+            axes.plot(ends, (place, place), color="#000000", linewidth=1, zorder=5)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("shape bias (0: texture decides, 1: shape decides)")
+    axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def draw_training(panels: list[Panel], *, title: str) -> Figure:
+    """A row per evaluation set, a column per panel; published curves are dashed."""
+    starts = vision.in_order([start for each in panels for start in each.means["start"]])
+    published = [PUBLISHED[name] for each in panels for name in each.published["control"].unique()]
+    looks = styles(vision.in_order([*starts, *published]))
+    with look():
+        figure = Figure(figsize=(max(3.1 * len(panels) + 0.6, 6.4), 5.6), layout="constrained")
+        if not panels:
+            nothing(figure, "no recipient with curves has finished")
+            return figure
+        axes = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False)
+        for column, panel in enumerate(panels):
+            for row, evaluation_set in enumerate(vision.SETS):
+                _curves(axes[row][column], panel, evaluation_set, looks)
+            axes[0][column].set_title(panel.heading, fontsize=9, fontweight="normal")
+            axes[1][column].set_xlabel("epoch")
+        for row, words in enumerate(vision.SETS.values()):
+            axes[row][0].set_ylabel(f"accuracy on\n{words}")
+        headline(figure, title)
+        handles = [Line2D([], [], color=looks[each].color, linewidth=looks[each].linewidth) for each in looks]
+        labels = list(looks)
+        if published:
+            handles.append(Line2D([], [], color="#555555", linewidth=1, linestyle="--"))
+            labels.append("published, ImageNet, one run")
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _curves(axes: Axes, panel: Panel, evaluation_set: str, looks: dict[str, Style]) -> None:
+    for start, curve in panel.means[panel.means["evaluation_set"] == evaluation_set].groupby("start", sort=False):
+        style = looks[str(start)]
+        marker = "o" if len(curve) == 1 else ""
+        axes.plot(curve["epoch"], curve["mean"], marker, linestyle="-", color=style.color, linewidth=style.linewidth)
+    for name, curve in panel.published[panel.published["evaluation_set"] == evaluation_set].groupby("control"):
+        color = looks[PUBLISHED[str(name)]].color
+        axes.plot(curve["epoch"], curve["accuracy"], linestyle="--", color=color, linewidth=1)
+    axes.set_ylim(0, 1.03)
+    grid(axes)

@@ -1,0 +1,227 @@
+"""Sections of image classifiers: coverage, Table 1, paired shape bias, training, cue conflict by class, pictures."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from analysis import published, vision
+from analysis.figures import pictures
+from analysis.figures import vision as vision_picture
+from analysis.figures.vision import Panel
+from analysis.sections.parts import Picture, Section, Sheet
+from analysis.statistics import LEVEL
+from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_training
+from analysis.tables.wording import listed
+from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+
+METHODS = (
+    "Accuracy and cue conflict of image classifiers are measured on images that neither trained nor chose anything.",
+    "Shape bias is shape decisions / (shape + texture decisions) over all conflict images together (pooled).",
+    "Its class mean is the mean of the ratios of the shape classes.",
+    "Images whose shape and texture are of one class are left out; decisions for neither count for neither.",
+    f"Intervals over runs are Student's t intervals, {LEVEL:.0%} nominal; that of a single run is over its images.",
+    "Differences of shape bias are paired by seed; recipients of one donor count once against it.",
+    "Their p is two-sided, from all patterns of signs; it cannot fall below the smallest possible p.",
+)
+
+
+def sections(path: Path, rows: pd.DataFrame) -> list[Section]:
+    """All of them, in order; none for rows without an image classifier."""
+    if rows.empty:
+        return []
+    return [
+        _coverage(rows),
+        _table_1(rows),
+        *_differences(rows),
+        _training(path, rows),
+        *_cue_conflict(path, rows),
+        *_contact_sheets(path),
+        *_first_layers(path),
+    ]
+
+
+def experiment(rows: pd.DataFrame) -> str:
+    """What was trained, in words; empty without image classifiers."""
+    if rows.empty:
+        return ""
+    given = vision.measured(rows)
+    models = listed(sorted(set(rows["model"])))
+    return f"Image classifiers {models} from {given['start'].nunique()} starts; {given['seed'].nunique()} seed(s)."
+
+
+def _coverage(rows: pd.DataFrame) -> Section:
+    found = vision_coverage.table(rows)
+    return Section(
+        name="vision_coverage",
+        title="Coverage",
+        sentences=tuple(vision_coverage.sentences(rows)),
+        sheet=Sheet(numbers=found, shown=vision_coverage.shown(found), caption="Planned cells by status."),
+    )
+
+
+def _table_1(rows: pd.DataFrame) -> Section:
+    found = table_1.table(rows)
+    several = _experiments(found, vision.varying(rows))
+    figures = [
+        _biases(part, vision.measured(rows), ending=f"-{place}" if len(several) > 1 else "")
+        for place, part in enumerate(several, start=1)
+    ]
+    caption = "Means over finished runs. Shape, texture and other are shares of all conflict images."
+    return Section(
+        name="table_1",
+        title="Table 1: accuracy and shape bias by model and start",
+        sentences=tuple(_observers(found)),
+        pictures=tuple(figures),
+        sheet=Sheet(numbers=found, shown=table_1.shown(found), caption=caption),
+    )
+
+
+def _experiments(found: pd.DataFrame, names: list[str]) -> list[pd.DataFrame]:
+    """The parts of a table by the values of the settings; all of it where none varies."""
+    return [part for _, part in found.groupby(names, dropna=False)] if names else [found]
+
+
+def _biases(found: pd.DataFrame, rows: pd.DataFrame, *, ending: str) -> Picture:
+    """The picture of a part of Table 1 that has one value of every setting."""
+    names = [name for name in vision.SETTINGS if name in found.columns]
+    runs = rows.merge(found[[*names, "model", "start"]], on=[*names, "model", "start"])
+    title = _titled("Shape bias by start", found[names].iloc[0]) if len(found) else "Shape bias by start"
+    return Picture(
+        name=f"table_1{ending}",
+        figure=vision_picture.draw_shape_bias(found, runs, title=title),
+        title=title,
+        description="A point per run, a bar per mean; lines are the intervals of the table.",
+    )
+
+
+def _titled(text: str, settings: pd.Series) -> str:
+    """The text with the values of the settings."""
+    values = [f"{vision.SETTINGS[str(name)]} {_worded(value)}" for name, value in settings.items()]
+    return ", ".join([text, *values])
+
+
+def _worded(value: object) -> str:
+    return "none" if pd.isna(value) else f"{value:g}"  # type: ignore[call-overload, str-format]
+
+
+def _observers(found: pd.DataFrame) -> list[str]:
+    """What people and known networks do, where the images are the same."""
+    if not (found["num_cue_conflict"] == published.NUM_CUE_CONFLICT).any():
+        return []
+    observers = published.observers().set_index("observer")["shape_bias_pooled"]
+    people = observers[observers.index.str.startswith("subject")]
+    others = listed([f"{name} {value:.3f}" for name, value in observers.drop(people.index).items()])
+    told = f"On the same images {len(people)} people have a shape bias of {people.min():.3f} to {people.max():.3f}"
+    return [f"{told}; networks: {others} ({published.OBSERVERS_SOURCE})."]
+
+
+def _differences(rows: pd.DataFrame) -> list[Section]:
+    found = shape_bias.table(rows)
+    if found.empty:
+        return []
+    return [
+        Section(
+            name="shape_bias",
+            title="Shape bias of the subnetwork's recipients against every other start",
+            sentences=tuple(shape_bias.sentences(found)),
+            sheet=Sheet(
+                numbers=found, shown=shape_bias.shown(found), caption="Differences of shape bias, paired by seed."
+            ),
+        )
+    ]
+
+
+def _training(path: Path, rows: pd.DataFrame) -> Section:
+    names = vision.varying(rows)
+    found = vision_training.table(vision.curves(path, rows), settings=names)
+    panels = [
+        Panel(heading=_titled(model, part[names].iloc[0]), means=part, published=_published(model))
+        for each in _experiments(found, names)
+        for model, part in each.groupby("model")
+    ]
+    known = {name for each in panels for name in each.published["model"]}
+    curves = published.vision_curves()
+    nobody = found.iloc[:0]
+    panels += [
+        Panel(heading=f"published: {name}, ImageNet", means=nobody, published=part)
+        for name, part in curves.groupby("model")
+        if name not in known
+    ]
+    picture = Picture(
+        name="vision_training",
+        figure=vision_picture.draw_training(panels, title="Training of image classifiers, mean over runs"),
+        title="Training of image classifiers",
+        description=f"Accuracy over epochs; published curves ({published.SOURCE}) are dashed, beside ours where the "
+        "model is theirs, else in panels of their own.",
+    )
+    sheet = Sheet(
+        numbers=found,
+        shown=vision_training.shown(found),
+        caption="Mean accuracy over runs at a few epochs; the files hold every epoch.",
+    )
+    return Section(
+        name="vision_training", title="Training dynamics of image classifiers", pictures=(picture,), sheet=sheet
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _published(model: str) -> pd.DataFrame:
+    """The published curves of the model, if it is one of the paper's."""
+    curves = published.vision_curves()
+    return curves[curves["model"] == _plain(model)]
+
+
+def _cue_conflict(path: Path, rows: pd.DataFrame) -> list[Section]:
+    decisions = vision.decisions(path, rows)
+    if decisions.empty:
+        return []
+    found = cue_conflict.table(decisions, settings=vision.varying(rows))
+    caption = "Shares of the conflict images of a shape, over all runs."
+    sheet = Sheet(numbers=found, shown=cue_conflict.shown(found), caption=caption)
+    return [Section(name="cue_conflict", title="Cue conflict class by class", sheet=sheet)]
+
+
+def _contact_sheets(path: Path) -> list[Section]:
+    images = _beside(path, "images")
+    if images.empty:
+        return []
+    several = list(images.groupby("task", sort=False))
+    figures = tuple(
+        Picture(
+            name="contact_sheet" if len(several) == 1 else f"contact_sheet-{place}",
+            figure=pictures.draw_contact_sheet(part, title=str(task)),
+            title=f"Images of {task}",
+            description="Originals, the same mean-pooled, and images whose shape and texture are of two classes.",
+        )
+        for place, (task, part) in enumerate(several, start=1)
+    )
+    return [Section(name="contact_sheets", title="What the images look like", pictures=figures)]
+
+
+def _first_layers(path: Path) -> list[Section]:
+    layers = _beside(path, "first_layers")
+    if layers.empty:
+        return []
+    picture = Picture(
+        name="first_layers",
+        figure=pictures.draw_first_layers(layers, title="First layers of the masks"),
+        title="First layers of the masks",
+        description="A tile per filter: a weight that is kept is lit in the colour of its channel.",
+    )
+    return [Section(name="first_layers", title="First layers of the masks", pictures=(picture,))]
+
+
+def _beside(path: Path, name: Literal["images", "first_layers"]) -> pd.DataFrame:
+    """The pictures of one kind that an export wrote beside the rows; none where there is no file."""
+    schema, file = _SCHEMAS[name], Path(picture_table(str(path), name))
+    found: pd.DataFrame = (pq.read_table(file, schema=schema) if file.is_file() else schema.empty_table()).to_pandas()
+    return found
+
+
+_SCHEMAS = {"images": IMAGE_SCHEMA, "first_layers": FIRST_LAYER_SCHEMA}

@@ -1,0 +1,60 @@
+"""Cue conflict class by class: how often images of a shape are taken for their shape, their texture, or neither."""
+
+import pandas as pd
+
+from analysis import vision
+from analysis.tables.table_1 import settings_shown
+from analysis.tables.wording import decimal
+
+RATES = ("shape_rate", "texture_rate", "other_rate")
+COLUMNS = {
+    "model": pd.StringDtype(),
+    "start": pd.StringDtype(),
+    "shape_class": pd.StringDtype(),
+    "num_runs": "Int64",
+    "num_images": "Float64",
+    **dict.fromkeys(RATES, "Float64"),
+    "shape_bias": "Float64",
+}
+
+
+def table(decisions: pd.DataFrame, *, settings: list[str]) -> pd.DataFrame:
+    """One row per model, start and shape class, after the settings, from `vision.decisions`.
+
+    Rates are over all images of all runs; `num_images` is the mean number of images a run. `shape_bias` is absent where
+    no decision is for shape or texture.
+    """
+    key = [*settings, "model", "start", "shape_class"]
+    counts = [f"num_{cue}" for cue in vision.CUES]
+    grouped = decisions.groupby(key, dropna=False, as_index=False)
+    sums = grouped[counts].sum().merge(grouped.agg(num_runs=("run_id", "nunique")), on=key)
+    total = sums[counts].sum(axis=1).astype("Float64")
+    decided = (sums["num_shape"] + sums["num_texture"]).astype("Float64")
+    made = sums.assign(
+        num_images=total / sums["num_runs"],
+        **{rate: sums[count] / total.where(total > 0) for rate, count in zip(RATES, counts, strict=True)},
+        shape_bias=sums["num_shape"] / decided.where(decided > 0),
+    )
+    found = made[[*settings, *COLUMNS]].astype(COLUMNS)  # type: ignore[arg-type]
+    order = vision.in_order(found["start"].to_list())
+    return found.sort_values(key, key=lambda each: each.map(order.index) if each.name == "start" else each).reset_index(
+        drop=True
+    )
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    return pd.DataFrame(
+        {
+            **settings_shown(found),
+            "model": found["model"],
+            "start": found["start"],
+            "shape": found["shape_class"],
+            "n": found["num_runs"].astype("string"),
+            "images": [f"{num:g}" for num in found["num_images"]],
+            "taken for its shape": list(map(decimal, found["shape_rate"])),
+            "for its texture": list(map(decimal, found["texture_rate"])),
+            "for neither": list(map(decimal, found["other_rate"])),
+            "shape bias": list(map(decimal, found["shape_bias"])),
+        }
+    )

@@ -1,0 +1,119 @@
+"""Shape bias of the subnetwork's recipients minus that of every other start, paired by seed.
+
+A recipient is paired with another of its seed, and with the donor that its subnetwork is from; recipients of one donor
+are averaged first then, for their donor counts once.
+"""
+
+import pandas as pd
+
+from analysis import vision
+from analysis.statistics import paired_difference
+from analysis.tables.table_1 import settings_shown
+from analysis.tables.wording import DASH, MISSING, decimal, interval, probability, signed
+
+COLUMNS = {
+    "model": pd.StringDtype(),
+    "other": pd.StringDtype(),
+    "num_planned": "Int64",
+    "num_pairs": "Int64",
+    "subnetwork_mean": "Float64",
+    "other_mean": "Float64",
+    "difference": "Float64",
+    "difference_low": "Float64",
+    "difference_high": "Float64",
+    "p": "Float64",
+    "smallest_p": "Float64",
+}
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per model and other start, after the varying settings, with COLUMNS; no row without a subnetwork.
+
+    `p` is two-sided, of the exact sign-flip test. A start that lacks a setting stands beside each of its values.
+    """
+    names = vision.varying(rows)
+    given = vision.measured(rows)
+    found = []
+    own = given[given["start"] == vision.REFERENCE]
+    for of, subnetworks in own.groupby([*names, "model"], dropna=False):
+        values = dict(zip([*names, "model"], of, strict=True))
+        beside = given[_agrees(given, values)]
+        for other in vision.in_order(beside["start"].to_list()):
+            if other != vision.REFERENCE:
+                cell = _cell(subnetworks, beside[beside["start"] == other], other=other)
+                found.append({**values, "other": other, **cell})
+    return pd.DataFrame(found, columns=[*names, *COLUMNS]).astype(COLUMNS)  # type: ignore[arg-type]
+
+
+def _agrees(given: pd.DataFrame, values: dict[str, object]) -> pd.Series:
+    """Which rows have the values, or none where there is one."""
+    agrees = pd.Series(data=True, index=given.index)
+    for name, value in values.items():
+        same = given[name].isna() if pd.isna(value) else given[name].isna() | (given[name] == value).fillna(False)
+        agrees &= same.astype(bool)
+    return agrees
+
+
+def _cell(subnetworks: pd.DataFrame, others: pd.DataFrame, *, other: str) -> dict[str, object]:
+    is_donor = other.endswith(vision.DONOR) and (others["stage"] == "donor").all()
+    by = "donor_seed" if is_donor else "seed"
+    ours = _by_seed(subnetworks, by)
+    theirs = _by_seed(others, "seed").rename_axis(by)
+    pairs = pd.concat({"ours": ours, "theirs": theirs}, axis=1, join="inner")
+    both = pairs.dropna()
+    found = paired_difference((both["ours"] - both["theirs"]).to_numpy(float))
+    if found is None:
+        return {"num_planned": len(pairs), "num_pairs": 0}
+    return {
+        "num_planned": len(pairs),
+        "num_pairs": found.num_pairs,
+        "subnetwork_mean": both["ours"].mean(),
+        "other_mean": both["theirs"].mean(),
+        "difference": found.mean,
+        "difference_low": found.interval and found.interval.low,
+        "difference_high": found.interval and found.interval.high,
+        "p": found.p,
+        "smallest_p": found.smallest_p,
+    }
+
+
+def _by_seed(runs: pd.DataFrame, by: str) -> pd.Series:
+    """The mean shape bias of each seed's finished runs; absent for a seed of which one has not finished."""
+    biases = runs["shape_bias"].where(runs["status"] == "finished")
+    return biases.groupby(runs[by]).agg(lambda each: each.mean(skipna=False)).astype("Float64")
+
+
+def sentences(found: pd.DataFrame) -> list[str]:
+    """What the difference from the donor is, a sentence for each model and setting with a pair."""
+    chosen = found[(found["other"] == vision.DONOR) & (found["num_pairs"] > 0)]
+    settings = [name for name in vision.SETTINGS if name in found.columns]
+    return [
+        f"{row['model']}{''.join(f', {vision.SETTINGS[name]} {row[name]:g}' for name in settings)}: recipients of the "
+        f"subnetwork have a shape bias of {decimal(row['subnetwork_mean'])}, their donors of "
+        f"{decimal(row['other_mean'])}; the difference is {signed(row['difference'])} "
+        f"{interval(row['difference_low'], row['difference_high'])}, p {probability(row['p'])} (smallest possible "
+        f"{probability(row['smallest_p'])}, {row['num_pairs']} pairs)."
+        for row in chosen.to_dict("records")
+    ]
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    absent = [MISSING if num == 0 else DASH for num in found["num_pairs"]]
+    means = {
+        heading: [decimal(value, absent=word) for value, word in zip(found[name], absent, strict=True)]
+        for heading, name in (("subnetwork", "subnetwork_mean"), ("the other", "other_mean"))
+    }
+    return pd.DataFrame(
+        {
+            **settings_shown(found),
+            "model": found["model"],
+            "against": found["other"],
+            "pairs / planned": found["num_pairs"].astype("string") + " / " + found["num_planned"].astype("string"),
+            **means,
+            "difference": list(map(signed, found["difference"])),
+            "95% interval (t)": list(map(interval, found["difference_low"], found["difference_high"])),
+            "p": list(map(probability, found["p"])),
+            "smallest possible p": list(map(probability, found["smallest_p"])),
+        }
+    )

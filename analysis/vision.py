@@ -1,0 +1,181 @@
+"""Rows of vision: what an image classifier of a grid started from, and how it answered.
+
+A row is one of vision if it has a model. Columns that a file lacks are absent in every row.
+"""
+
+import re
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analysis import controls
+from analysis.load import row_fingerprint
+
+COLUMNS: dict[str, Any] = {
+    **dict.fromkeys(("run_id", "grid", "stage", "status", "model", "control", "donor_kind"), pd.StringDtype()),
+    **dict.fromkeys(("seed", "donor_seed", "mask_seed", "num_training_images", "num_cue_conflict"), pd.Int64Dtype()),
+    **dict.fromkeys(("mixture_share", "density", "subtask_accuracy"), pd.Float64Dtype()),
+    **dict.fromkeys(("accuracy_original", "accuracy_mean_pooled"), pd.Float64Dtype()),
+    **dict.fromkeys(("shape_bias", "shape_bias_class_mean", "shape_bias_low", "shape_bias_high"), pd.Float64Dtype()),
+    **dict.fromkeys(("shape_rate", "texture_rate", "other_rate"), pd.Float64Dtype()),
+    "commit": pd.StringDtype(),
+    "dirty": pd.BooleanDtype(),
+    "device": pd.StringDtype(),
+    "failure": pd.StringDtype(),
+}
+
+SETTINGS = {
+    "shape_predictivity": "shape predictivity",
+    "texture_predictivity": "texture predictivity",
+    "shape_contrast": "shape contrast",
+    "texture_contrast": "texture contrast",
+    "image_size": "image size",
+    "penalty": "penalty",
+    "final_temperature": "final temperature",
+}
+"""Columns that tell experiments apart where they vary, each with its name in words."""
+
+DONOR = "donor"
+REFERENCE = "subnetwork"
+SETS = {"original": "original images", "mean_pooled": "mean-pooled images"}
+
+CURVE_COLUMNS = [f"curve_accuracy_{name}" for name in SETS]
+CUES = ("shape", "texture", "other")
+
+
+def rows(path: str | PathLike[str]) -> pd.DataFrame:
+    """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, and start.
+
+    `start` says in words what a donor or a recipient started from; masks have none. Raises ValueError if a run is
+    there twice. A file without rows of vision costs a look at its schema.
+    """
+    file = pq.ParquetFile(path)
+    names = file.schema_arrow.names
+    if "model" not in names:
+        return _typed(pd.DataFrame(), names)
+    table = file.read(columns=[name for name in (*COLUMNS, *SETTINGS) if name in names])
+    found = _typed(table.filter(pc.field("model").is_valid()).to_pandas(), names)
+    if found["run_id"].duplicated().any():
+        twice = found["run_id"][found["run_id"].duplicated()].iloc[0]
+        raise ValueError(f"{path} has the run {twice!r} twice: write it again with `subind export`")
+    return found
+
+
+def _typed(found: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    settings = [name for name in SETTINGS if name in names]
+    typed = found.reindex(columns=[*COLUMNS, *settings]).astype(COLUMNS)
+    return typed.assign(start=pd.array([_start(row) for row in typed.to_dict("records")], pd.StringDtype()))
+
+
+def _start(row: dict[Any, Any]) -> Any:
+    untrained = row["donor_kind"] == "untrained" if not pd.isna(row["donor_kind"]) else False
+    if row["stage"] == "donor":
+        return "untrained donor" if untrained else DONOR
+    if pd.isna(row["control"]):
+        return pd.NA
+    named = controls.label(row["control"])
+    share = "" if pd.isna(row["mixture_share"]) else f", {row['mixture_share']:.0%} mean-pooled"
+    return named + share + (" of an untrained donor" if untrained else "")
+
+
+def measured(found: pd.DataFrame) -> pd.DataFrame:
+    """The rows of donors and recipients, finished or not: what a table of accuracy and shape bias is about."""
+    return found[found["start"].notna()]
+
+
+def varying(found: pd.DataFrame) -> list[str]:
+    """The SETTINGS of which the rows have several values."""
+    return [name for name in SETTINGS if name in found.columns and found[name].nunique() > 1]
+
+
+def in_order(starts: Sequence[str]) -> list[str]:
+    """The distinct starts in the order of listing: donors, then the controls in theirs."""
+    return sorted(set(starts), key=_rank)
+
+
+def _rank(start: str) -> tuple[int, int, str]:
+    plain = re.split(r", | of an untrained", start)[0].replace(" ", "_")
+    place = controls.ORDER.index(plain) if plain in controls.ORDER else len(controls.ORDER)
+    return (-2 if start == DONOR else -1 if start == "untrained donor" else place, "untrained" in start, start)
+
+
+def fingerprint(arithmetic: pd.DataFrame, found: pd.DataFrame) -> str:
+    """The fingerprint of rows of both kinds; that of the rows of arithmetic where there is no other."""
+    if found.empty:
+        return row_fingerprint(arithmetic)
+    kept = found.drop(columns="start")
+    return row_fingerprint(kept if arithmetic.empty else pd.concat([arithmetic, kept], ignore_index=True))
+
+
+def curves(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:
+    """The accuracies by epoch of the finished recipients among the rows, a row per run, epoch and evaluation set.
+
+    Columns: model, start, seed, the varying settings, evaluation_set, epoch, accuracy. Raises ValueError if a curve has
+    more or fewer values than epochs.
+    """
+    key = ["run_id", *varying(found), "model", "start", "seed"]
+    chosen = found[(found["stage"] == "transfer") & (found["status"] == "finished")][key]
+    names = pq.read_schema(path).names
+    parts = [
+        _curve(path, chosen, evaluation_set=name)
+        for name, column in zip(SETS, CURVE_COLUMNS, strict=True)
+        if column in names and len(chosen)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*key, *TIDY])
+
+
+TIDY = ["evaluation_set", "epoch", "accuracy"]
+
+
+def _curve(path: str | PathLike[str], chosen: pd.DataFrame, *, evaluation_set: str) -> pd.DataFrame:
+    column = f"curve_accuracy_{evaluation_set}"
+    table = pq.read_table(path, columns=["run_id", "curve_epoch", column])
+    table = table.filter(pc.field("run_id").isin(chosen["run_id"].to_list()) & pc.field(column).is_valid())
+    epochs, values = table["curve_epoch"].combine_chunks(), table[column].combine_chunks()
+    lengths = pc.list_value_length(epochs).to_numpy(zero_copy_only=False)
+    if not np.array_equal(lengths, pc.list_value_length(values).to_numpy(zero_copy_only=False)):
+        raise ValueError(f"{path} has a {column} with more or fewer values than epochs: write it again")
+    own = chosen.set_index("run_id").loc[table["run_id"].to_pylist()].reset_index()
+    repeated = own.iloc[np.repeat(np.arange(len(own)), lengths)].reset_index(drop=True)
+    flat = {"epoch": pc.list_flatten(epochs).to_numpy().astype(float), "accuracy": pc.list_flatten(values).to_numpy()}
+    return repeated.assign(evaluation_set=evaluation_set, **flat)
+
+
+def decisions(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:
+    """The decisions on cue-conflict images by shape class, of the finished donors and recipients among the rows.
+
+    Columns: model, start, seed, the varying settings, shape_class, and the counts num_shape, num_texture, num_other. A
+    file has them as maps `cue_shape`, … or as columns `cue_shape.CLASS`, ….
+    """
+    kept = measured(found)
+    key = ["run_id", *varying(found), "model", "start", "seed"]
+    chosen = kept[kept["status"] == "finished"][key].set_index("run_id")
+    of_class = [_of_cue(path, cue) for cue in CUES]
+    if any(each.empty for each in of_class) or chosen.empty:
+        return pd.DataFrame(columns=[*key, "shape_class", *(f"num_{cue}" for cue in CUES)])
+    counts = of_class[0].merge(of_class[1], how="outer").merge(of_class[2], how="outer")
+    return chosen.join(counts.set_index("run_id"), how="inner").reset_index()
+
+
+def _of_cue(path: str | PathLike[str], cue: str) -> pd.DataFrame:
+    """run_id, shape_class, and the number of decisions for one cue."""
+    names = [name for name in pq.read_schema(path).names if re.fullmatch(rf"cue_{cue}(\..+)?", name)]
+    table = pq.read_table(path, columns=["run_id", *names])
+    frames = [_named(table, name, cue) for name in names]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run_id", "shape_class"])
+
+
+def _named(table: pa.Table, name: str, cue: str) -> pd.DataFrame:
+    kept = table.filter(pc.field(name).is_valid())
+    runs = kept["run_id"].to_pandas()
+    _, dot, shape_class = name.partition(".")
+    if dot:
+        return pd.DataFrame({"run_id": runs, "shape_class": shape_class, f"num_{cue}": kept[name].to_numpy()})
+    pairs = [(run, *pair) for run, each in zip(runs, kept[name].to_pylist(), strict=True) for pair in each]
+    return pd.DataFrame(pairs, columns=["run_id", "shape_class", f"num_{cue}"])

@@ -1,0 +1,87 @@
+"""Pictures beside rows: contact sheets that are the task's own images, and first layers with all their weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.tasks import shapes
+from subind.tasks.mean_pool import mean_pooled
+from subind.tasks.outlines import SHAPES
+from subind.tasks.textures import TEXTURES
+from subind.vision_spec import RESNET_18, VIT_B_16, ShapesTask
+from sweeps.pictures import IMAGES_ACROSS, _write, contact_sheet, drawn_tasks, first_layer
+from tests.specs import tiny_donor
+
+TASK = ShapesTask(
+    image_size=16,
+    shape_predictivity=0.9,
+    texture_predictivity=1.0,
+    shape_contrast=0.5,
+    texture_contrast=0.5,
+    data_seed=3,
+)
+
+
+def _pixels(row: dict) -> np.ndarray:
+    return np.frombuffer(row["pixels"], np.uint8).reshape(row["height"], row["width"], 3)
+
+
+def test_contact_sheet_has_as_many_images_of_each_kind_and_fits_its_schema() -> None:
+    rows = contact_sheet(TASK)
+    kinds = [row["kind"] for row in rows]
+    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(
+        ("original", "mean_pooled", "cue_conflict"), IMAGES_ACROSS
+    )
+    assert all(set(row) == set(IMAGE_SCHEMA.names) for row in rows)
+
+
+def test_contact_sheet_shows_images_of_the_task_and_the_same_mean_pooled() -> None:
+    rows = contact_sheet(TASK)
+    drawn = shapes.drawn(TASK, np.arange(256))
+    known = {image.tobytes(): place for place, image in enumerate(drawn.images)}
+    pooled = {row["place"]: row for row in rows if row["kind"] == "mean_pooled"}
+    labels = set()
+    for row in rows[:IMAGES_ACROSS]:
+        place = known[row["pixels"]]
+        labels.add(int(drawn.labels[place]))
+        segments = np.stack([drawn.segments[place] == number for number in range(3)])
+        assert np.array_equal(_pixels(pooled[row["place"]]), mean_pooled(drawn.images[place], segments))
+        shape, texture = list(SHAPES)[drawn.shapes[place]], list(TEXTURES)[drawn.textures[place]]
+        assert row["caption"] == f"{shape}\n{texture}"
+    assert len(labels) == IMAGES_ACROSS
+
+
+def test_contact_sheet_of_conflicts_names_two_classes_of_different_numbers() -> None:
+    conflicts = [row["caption"].split("\n") for row in contact_sheet(TASK) if row["kind"] == "cue_conflict"]
+    assert all(list(SHAPES).index(shape) != list(TEXTURES).index(texture) for shape, texture in conflicts)
+    assert len({shape for shape, _ in conflicts}) == IMAGES_ACROSS
+
+
+def test_arithmetic_runs_draw_no_images() -> None:
+    assert drawn_tasks([tiny_donor()]) == ()
+
+
+def test_first_layer_of_a_resnet_has_every_weight() -> None:
+    bits = np.random.default_rng(0).random((64, 3, 7, 7)) < 0.2
+    row = first_layer({"conv1.weight": bits}, "conv1.weight", model=RESNET_18)
+    assert (row["num_filters"], row["num_shown"], row["num_weights"]) == (64, 64, 64 * 3 * 49)
+    assert row["num_kept"] == bits.sum()
+    assert np.array_equal(np.frombuffer(row["bits"], np.uint8).reshape(64, 3, 7, 7), bits)
+
+
+def test_first_layer_of_many_filters_shows_the_first_and_counts_all() -> None:
+    bits = np.ones((768, 3, 16, 16), np.bool_)
+    row = first_layer({"conv_proj.weight": bits}, "conv_proj.weight", model=VIT_B_16)
+    assert (row["num_filters"], row["num_shown"], row["num_kept"]) == (768, 64, 768 * 768)
+    assert set(row) | {"mask_id", "seed"} == set(FIRST_LAYER_SCHEMA.names)
+
+
+def test_pictures_of_an_earlier_export_are_removed_where_there_are_none(tmp_path: Path) -> None:
+    rows = tmp_path / "grid.parquet"
+    _write(rows, "images", contact_sheet(TASK))
+    path = Path(picture_table(str(rows), "images"))
+    assert pq.read_schema(path).names == IMAGE_SCHEMA.names
+    _write(rows, "images", [])
+    assert not list(tmp_path.iterdir())
