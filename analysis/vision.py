@@ -144,7 +144,8 @@ def _curve(path: str | PathLike[str], chosen: pd.DataFrame, *, evaluation_set: s
     own = chosen.set_index("run_id").loc[table["run_id"].to_pylist()].reset_index()
     repeated = own.iloc[np.repeat(np.arange(len(own)), lengths)].reset_index(drop=True)
     flat = {"epoch": pc.list_flatten(epochs).to_numpy().astype(float), "accuracy": pc.list_flatten(values).to_numpy()}
-    return repeated.assign(evaluation_set=evaluation_set, **flat)
+    tidy: pd.DataFrame = repeated.assign(evaluation_set=evaluation_set, **flat)
+    return tidy
 
 
 def decisions(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -103,8 +103,8 @@ def _titled(text: str, settings: pd.Series) -> str:
     return ", ".join([text, *values])
 
 
-def _worded(value: object) -> str:
-    return "none" if pd.isna(value) else f"{value:g}"  # type: ignore[call-overload, str-format]
+def _worded(value: Any) -> str:
+    return "none" if pd.isna(value) else f"{value:g}"
 
 
 def _observers(found: pd.DataFrame) -> list[str]:
@@ -138,7 +138,7 @@ def _training(path: Path, rows: pd.DataFrame) -> Section:
     names = vision.varying(rows)
     found = vision_training.table(vision.curves(path, rows), settings=names)
     panels = [
-        Panel(heading=_titled(model, part[names].iloc[0]), means=part, published=_published(model))
+        Panel(heading=_titled(str(model), part[names].iloc[0]), means=part, published=_published(str(model)))
         for each in _experiments(found, names)
         for model, part in each.groupby("model")
     ]

@@ -4,6 +4,8 @@ A recipient is paired with another of its seed, and with the donor that its subn
 are averaged first then, for their donor counts once.
 """
 
+from typing import Any
+
 import pandas as pd
 
 from analysis import vision
@@ -45,7 +47,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=[*names, *COLUMNS]).astype(COLUMNS)  # type: ignore[arg-type]
 
 
-def _agrees(given: pd.DataFrame, values: dict[str, object]) -> pd.Series:
+def _agrees(given: pd.DataFrame, values: dict[str, Any]) -> pd.Series:
     """Which rows have the values, or none where there is one."""
     agrees = pd.Series(data=True, index=given.index)
     for name, value in values.items():
