@@ -99,10 +99,12 @@ def in_order(starts: Sequence[str]) -> list[str]:
     return sorted(set(starts), key=_rank)
 
 
-def _rank(start: str) -> tuple[int, int, str]:
+def _rank(start: str) -> tuple[int, bool, int, str]:
     plain = re.split(r", | of an untrained", start)[0].replace(" ", "_")
     place = controls.ORDER.index(plain) if plain in controls.ORDER else len(controls.ORDER)
-    return (-2 if start == DONOR else -1 if start == "untrained donor" else place, "untrained" in start, start)
+    share = re.search(r"(\d+)%", start)
+    first = -2 if start == DONOR else -1 if start == "untrained donor" else place
+    return first, "untrained" in start, int(share[1]) if share else 0, start
 
 
 def fingerprint(arithmetic: pd.DataFrame, found: pd.DataFrame) -> str:

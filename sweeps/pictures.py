@@ -8,13 +8,12 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from subind import spec as specs
 from subind.fingerprint import run_id
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from subind.spec import Donor, Mask, Spec, Transfer
@@ -91,7 +90,7 @@ def contact_sheet(task: ShapesTask) -> list[Row]:
 
 
 def _captions(shape_numbers: Iterable[int], texture_numbers: Iterable[int]) -> list[str]:
-    of_shape, of_texture = list(SHAPES), list(TEXTURES)
+    of_shape, of_texture = ([name.replace("_", " ") for name in each] for each in (SHAPES, TEXTURES))
     pairs = zip(shape_numbers, texture_numbers, strict=True)
     return [f"{of_shape[shape]}\n{of_texture[texture]}" for shape, texture in pairs]
 
@@ -104,34 +103,33 @@ def _worded(task: ShapesTask) -> str:
     )
 
 
-def _first_matrix(spec: Spec) -> str | None:
-    """The name of the first convolution of a mask of an image classifier; None for any other run."""
-    model: object = specs.model(spec)
-    if specs.stage(spec) != "mask":
-        return None
-    match model:
-        case ResNet():
-            return "conv1.weight"
-        case ViT():
-            return "conv_proj.weight"
+def _first_matrix(run: object) -> tuple[str, ResNet | ViT] | None:
+    """The first convolution of a mask of an image classifier, and that classifier; None for any other run."""
+    match run:
+        case object(donor=object(model=ResNet() as model)):
+            return "conv1.weight", model
+        case object(donor=object(model=ViT() as model)):
+            return "conv_proj.weight", model
         case _:
             return None
 
 
 def _first_layers(spec: Spec, store: Store) -> list[Row]:
-    """The row of a mask; none if the store has not its bits, or has damaged ones."""
-    name = _first_matrix(spec)
-    assert name is not None
+    """The row of a mask; none for another run, and if the store has not its bits, or has damaged ones."""
+    found = _first_matrix(spec)
+    if found is None:
+        return []
     try:
         from subind.masks import unpacked_bits
 
         bits = unpacked_bits(store.artifact(spec, MASK_FILE))
     except (ValueError, OSError):
         return []
-    return [{"mask_id": run_id(spec), "seed": spec.seed, **first_layer(bits, name, model=specs.model(spec))}]
+    name, model = found
+    return [{"mask_id": run_id(spec), "seed": spec.seed, **first_layer(bits, name, model=model)}]
 
 
-def first_layer(bits: "Mapping[str, Any] | HardMask", name: str, *, model: object) -> Row:
+def first_layer(bits: "Mapping[str, Any] | HardMask", name: str, *, model: ResNet | ViT) -> Row:
     """What FIRST_LAYER_SCHEMA says of a matrix [filter channel row column], but for the mask and its seed."""
     whole = np.asarray(bits[name]).astype(np.uint8)
     some = whole[:MOST_FILTERS]
@@ -148,14 +146,14 @@ def first_layer(bits: "Mapping[str, Any] | HardMask", name: str, *, model: objec
     }
 
 
-def _model_worded(model: object) -> str:
+def _model_worded(model: ResNet | ViT) -> str:
     match model:
         case ResNet():
             return f"ResNet of {sum(model.num_blocks)} blocks"
         case ViT():
             return f"ViT of {model.num_layers} layers"
         case _:
-            raise AssertionError(f"{model} is no image classifier")
+            assert_never(model)
 
 
 def _write(rows: Path, name: Literal["images", "first_layers"], found: list[Row]) -> None:

@@ -14,6 +14,8 @@ from analysis.figures.style import headline, look
 KINDS = {"original": "original", "mean_pooled": "mean-pooled", "cue_conflict": "cue conflict"}
 FILTERS_ACROSS = 8
 CHANNELS = 3
+MASKS_ACROSS = 4
+PANEL_INCHES = 2.2
 
 
 def draw_contact_sheet(images: pd.DataFrame, *, title: str) -> Figure:
@@ -49,21 +51,26 @@ def _pixels(row: dict[Any, Any]) -> npt.NDArray[np.uint8]:
 
 def draw_first_layers(layers: pd.DataFrame, *, title: str) -> Figure:
     """A panel per mask from rows of `FIRST_LAYER_SCHEMA`: a tile per filter, a weight lit in its channel's colour."""
-    count = len(layers)
-    columns = min(4, count)
-    lines = ceil(count / columns)
+    sheets = [tiles(row) for row in layers.to_dict("records")]
+    columns = min(MASKS_ACROSS, len(sheets))
+    lines = ceil(len(sheets) / columns)
+    height = PANEL_INCHES * max(sheet.shape[0] / sheet.shape[1] for sheet in sheets) + 0.35
     with look():
-        figure = Figure(figsize=(max(2.3 * columns, 5.2), 2.5 * lines + 0.5), layout="constrained")
+        figure = Figure(figsize=(PANEL_INCHES * columns + 0.2, height * lines + 0.4), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).flatten()
         for axes in panels:
             _bare(axes)
-        for axes, row in zip(panels, layers.to_dict("records"), strict=False):
-            axes.imshow(tiles(row), interpolation="nearest")
-            share = row["num_kept"] / row["num_weights"]
-            some = "" if row["num_shown"] == row["num_filters"] else f", {row['num_shown']} of {row['num_filters']}"
-            axes.set_title(f"{row['model']}, seed {row['seed']}: {share:.1%}{some}", fontsize=8, fontweight="normal")
+        for axes, sheet, row in zip(panels, sheets, layers.to_dict("records"), strict=False):
+            axes.imshow(sheet, interpolation="nearest")
+            axes.set_title(_heading(row), fontsize=8, fontweight="normal", pad=3)
         headline(figure, title)
     return figure
+
+
+def _heading(row: dict[Any, Any]) -> str:
+    share = f"{row['num_kept'] / row['num_weights']:.1%} kept"
+    some = "" if row["num_shown"] == row["num_filters"] else f", {row['num_shown']} of {row['num_filters']} filters"
+    return f"{row['model']}, seed {row['seed']}\n{share}{some}"
 
 
 def tiles(row: dict[Any, Any]) -> npt.NDArray[np.uint8]:

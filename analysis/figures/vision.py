@@ -1,6 +1,7 @@
 """Figures of image classifiers: shape bias by start, and training on original and mean-pooled images."""
 
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import vision
-from analysis.figures.style import OTHERS, STYLES, Style, grid, headline, look, nothing, series
+from analysis.figures.style import OTHERS, STYLES, Style, grid, headline, look, nothing
 
 PUBLISHED = {"subnetwork": "subnetwork", "random_init": "random init"}
 """The published controls, each with our start."""
@@ -27,11 +28,18 @@ class Panel:
     published: pd.DataFrame
 
 
+MIXTURES = ("#E3C08B", "#C08A3E", "#8F5A1B", "#5A330B", "#2E1903")
+"""Colours of data mixtures, darker with the share of mean-pooled images."""
+
+
 def styles(starts: list[str]) -> dict[str, Style]:
-    """A style for each start; controls have theirs, the others those that are free."""
-    spare = iter([*OTHERS, *map(series, range(len(starts)))])
+    """A style for each start; controls have theirs, data mixtures one hue, the others what is free."""
+    mixtures = iter(cycle(Style(color=color, marker="d") for color in MIXTURES))
+    spare = iter(cycle(OTHERS))
     known = {start: STYLES.get(start.replace(" ", "_")) for start in starts}
-    return {start: style or next(spare) for start, style in known.items()}
+    return {
+        start: style or next(mixtures if start.startswith("data mixture") else spare) for start, style in known.items()
+    }
 
 
 def draw_shape_bias(table: pd.DataFrame, runs: pd.DataFrame, *, title: str) -> Figure:
@@ -102,8 +110,8 @@ def draw_training(panels: list[Panel], *, title: str) -> Figure:
 def _curves(axes: Axes, panel: Panel, evaluation_set: str, looks: dict[str, Style]) -> None:
     for start, curve in panel.means[panel.means["evaluation_set"] == evaluation_set].groupby("start", sort=False):
         style = looks[str(start)]
-        marker = "o" if len(curve) == 1 else ""
-        axes.plot(curve["epoch"], curve["mean"], marker, linestyle="-", color=style.color, linewidth=style.linewidth)
+        marker = "o" if len(curve) == 1 else None
+        axes.plot(curve["epoch"], curve["mean"], marker=marker, color=style.color, linewidth=style.linewidth)
     for name, curve in panel.published[panel.published["evaluation_set"] == evaluation_set].groupby("control"):
         color = looks[PUBLISHED[str(name)]].color
         axes.plot(curve["epoch"], curve["accuracy"], linestyle="--", color=color, linewidth=1)

@@ -146,7 +146,7 @@ def _training(path: Path, rows: pd.DataFrame) -> Section:
     curves = published.vision_curves()
     nobody = found.iloc[:0]
     panels += [
-        Panel(heading=f"published: {name}, ImageNet", means=nobody, published=part)
+        Panel(heading=f"published: {NAMES[str(name)]}, ImageNet", means=nobody, published=part)
         for name, part in curves.groupby("model")
         if name not in known
     ]
@@ -165,6 +165,10 @@ def _training(path: Path, rows: pd.DataFrame) -> Section:
     return Section(
         name="vision_training", title="Training dynamics of image classifiers", pictures=(picture,), sheet=sheet
     )
+
+
+NAMES = {"resnet18": "ResNet-18", "vitb16": "ViT-B/16"}
+"""The published models in words."""
 
 
 def _plain(name: str) -> str:

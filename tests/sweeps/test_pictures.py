@@ -49,12 +49,14 @@ def test_contact_sheet_shows_images_of_the_task_and_the_same_mean_pooled() -> No
         segments = np.stack([drawn.segments[place] == number for number in range(3)])
         assert np.array_equal(_pixels(pooled[row["place"]]), mean_pooled(drawn.images[place], segments))
         shape, texture = list(SHAPES)[drawn.shapes[place]], list(TEXTURES)[drawn.textures[place]]
-        assert row["caption"] == f"{shape}\n{texture}"
+        assert row["caption"] == f"{shape}\n{texture}".replace("_", " ")
     assert len(labels) == IMAGES_ACROSS
 
 
 def test_contact_sheet_of_conflicts_names_two_classes_of_different_numbers() -> None:
-    conflicts = [row["caption"].split("\n") for row in contact_sheet(TASK) if row["kind"] == "cue_conflict"]
+    conflicts = [
+        row["caption"].replace(" ", "_").split("\n") for row in contact_sheet(TASK) if row["kind"] == "cue_conflict"
+    ]
     assert all(list(SHAPES).index(shape) != list(TEXTURES).index(texture) for shape, texture in conflicts)
     assert len({shape for shape, _ in conflicts}) == IMAGES_ACROSS
 
