@@ -18,7 +18,9 @@ from analysis import controls
 from analysis.load import row_fingerprint
 
 COLUMNS: dict[str, Any] = {
-    **dict.fromkeys(("run_id", "grid", "stage", "status", "model", "control", "donor_kind"), pd.StringDtype()),
+    **dict.fromkeys(
+        ("run_id", "parent_id", "grid", "stage", "status", "model", "control", "donor_kind"), pd.StringDtype()
+    ),
     **dict.fromkeys(("seed", "donor_seed", "mask_seed", "num_training_images", "num_cue_conflict"), pd.Int64Dtype()),
     **dict.fromkeys(("mixture_share", "density", "subtask_accuracy"), pd.Float64Dtype()),
     **dict.fromkeys(("accuracy_original", "accuracy_mean_pooled"), pd.Float64Dtype()),
@@ -53,11 +55,11 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, and start.
 
     `start` says in words what a donor or a recipient started from; masks have none. Raises ValueError if a run is
-    there twice. A file without rows of vision costs a look at its schema.
+    there twice. A file without rows of vision costs a look at one column.
     """
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
-    if "model" not in names:
+    if "model" not in names or file.read(columns=["model"])["model"].null_count == file.metadata.num_rows:
         return _typed(pd.DataFrame(), names)
     table = file.read(columns=[name for name in (*COLUMNS, *SETTINGS) if name in names])
     found = _typed(table.filter(pc.field("model").is_valid()).to_pandas(), names)

@@ -11,6 +11,9 @@ from subind.tasks.imagenet16 import balanced, photographs, pooled_photographs
 from sweeps.fan_out import fanned_out
 from sweeps.pooling import SETTINGS
 
+USUAL_ASPECT = 4 / 3
+"""Of the longer side to the shorter one, in photographs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cached:
@@ -28,12 +31,19 @@ class Cached:
 
 
 def cache_tree(
-    source: Path, target: Path, *, shorter_side: int, num_cpus: int, progress: Callable[[int, int], None]
+    source: Path,
+    target: Path,
+    *,
+    shorter_side: int,
+    num_cpus: int,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None],
 ) -> Cached:
     """Decode the images of 16-class ImageNet below `source` into a cache; `progress` is told of shards, of how many.
 
-    A tree with `pooling.json` has mean-pooled images, of which any part will do. Raises ValueError if the tree lacks
-    folders, or one folder lies in the other; OSError if `target` cannot be written.
+    A tree with `pooling.json` has mean-pooled images, of which any part will do. `say` is told what will be done.
+    Raises ValueError if the tree lacks folders, one folder lies in the other, or the disk has too little room; OSError
+    if `target` cannot be written.
     """
     pooling = _pooling(source)
     found = photographs(source) if pooling is None else pooled_photographs(source)
@@ -41,6 +51,7 @@ def cache_tree(
     plans = planned(found, CacheSettings(shorter_side=shorter_side, pooling=pooling))
     waiting = [plan for plan in plans if not is_written(target, plan)]
     there, made, failures = len(plans) - len(waiting), 0, dict[str, str]()
+    _check_room(sum(len(plan.photographs.files) for plan in waiting), shorter_side, target, say)
     progress(there, len(plans))
     for failed in fanned_out(write_shard, [(source, target, plan) for plan in waiting], num_cpus=num_cpus):
         failures |= failed
@@ -54,6 +65,18 @@ def cache_tree(
         fingerprint="" if failures else finish(target, plans),
         is_pooled=pooling is not None,
     )
+
+
+def _check_room(num_images: int, shorter_side: int, target: Path, say: Callable[[str], None]) -> None:
+    needed = num_images * 3 * shorter_side**2 * USUAL_ASPECT
+    say(f"{num_images:,} images to decode, about {needed / 1e9:,.1f} GB in {target}")
+    there = next(each for each in (target.absolute(), *target.absolute().parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise ValueError(
+            f"DST {str(target)!r} needs about {needed / 1e9:,.1f} GB and its disk has {free / 1e9:,.1f} GB free: give "
+            "a folder on another disk, or a smaller --shorter-side"
+        )
 
 
 def _pooling(source: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from analysis.figures import vision as vision_picture
 from analysis.figures.vision import Panel
 from analysis.sections.parts import Picture, Section, Sheet
 from analysis.statistics import LEVEL
-from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_training
+from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_masks, vision_training
 from analysis.tables.wording import listed
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 
@@ -36,6 +36,7 @@ def sections(path: Path, rows: pd.DataFrame) -> list[Section]:
         _coverage(rows),
         _table_1(rows),
         *_differences(rows),
+        *_masks(rows),
         _training(path, rows),
         *_cue_conflict(path, rows),
         *_contact_sheets(path),
@@ -132,6 +133,15 @@ def _differences(rows: pd.DataFrame) -> list[Section]:
             ),
         )
     ]
+
+
+def _masks(rows: pd.DataFrame) -> list[Section]:
+    found = vision_masks.table(rows)
+    if found.empty:
+        return []
+    caption = "Accuracy of the hard mask on mean-pooled images, and that of the whole donor."
+    sheet = Sheet(numbers=found, shown=vision_masks.shown(found), caption=caption)
+    return [Section(name="vision_masks", title="Masks of image classifiers", sheet=sheet)]
 
 
 def _training(path: Path, rows: pd.DataFrame) -> Section:

@@ -37,6 +37,7 @@ def imagenet16_command(
             target,
             shorter_side=shorter_side,
             num_cpus=num_cores(),
+            say=out.print,
             progress=lambda number, total: bar.update(task, completed=number, total=total),
         )
     for name, reason in list(done.failures.items())[:MOST_TOLD]:

@@ -15,7 +15,7 @@ from scipy import stats
 from analysis import load, published, row_fingerprint, vision, write_report
 from analysis.figures.pictures import tiles
 from analysis.sections.vision import _published
-from analysis.tables import cue_conflict, shape_bias, table_1, vision_training
+from analysis.tables import cue_conflict, shape_bias, table_1, vision_masks, vision_training
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from tests.analysis.rows import Row, donor, mask, sweep
 from tests.analysis.vision_rows import CLASSES, run, write
@@ -122,6 +122,19 @@ def test_start_without_a_varying_setting_stands_beside_each_of_its_values(tmp_pa
     found = shape_bias.table(vision.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3)])))
     assert found["penalty"].to_list() == [1e-8, 1e-7]
     assert found["num_pairs"].to_list() == [1, 1]
+
+
+def test_masks_stand_beside_the_whole_donor(tmp_path: Path):
+    parent = run("donor", 0.3, run_id="donor-0")
+    found = [
+        run("mask", None, stage="mask", control=None, parent_id="donor-0", run_id="mask-0", **changes)
+        for changes in [{"status": "finished", "density": 0.2, "subtask_accuracy": 0.8}]
+    ]
+    lost = run("mask", None, stage="mask", control=None, parent_id="donor-0", run_id="mask-1", seed=1)
+    table = vision_masks.table(vision.rows(write(tmp_path / "rows.parquet", [parent, *found, lost])))
+    assert table["subtask_accuracy"].to_list() == [0.8, pd.NA]
+    assert table["donor_accuracy_mean_pooled"].to_list() == [0.575, 0.575]
+    assert vision_masks.shown(table)["density"].to_list() == ["0.200", "missing"]
 
 
 def test_cue_conflict_by_class_adds_the_decisions_of_all_runs(tmp_path: Path):

@@ -64,7 +64,7 @@ def test_balanced_photographs_are_linked_pooled_and_cached(tree: Path, tmp_path:
     num = link_balanced(tree, subset, num_per_class=2, seed=0)
     assert num == 32
     pool_folder(subset, pooled, Slic(num_segments=4, compactness=10.0), num_cpus=1, progress=_ignored)
-    cache_tree(pooled, cache, shorter_side=16, num_cpus=1, progress=_ignored)
+    cache_tree(pooled, cache, shorter_side=16, num_cpus=1, say=print, progress=_ignored)
     found = ImageCache.opened(cache)
     assert found.settings.pooling == {"segmenter": "Slic", "num_segments": 4, "compactness": 10.0}
     assert set(found.names) <= set(photographs(tree).names)
@@ -87,12 +87,20 @@ def test_links_of_another_seed_are_refused_where_there_are_some(tree: Path, tmp_
 
 def test_cache_inside_the_tree_is_refused(tree: Path) -> None:
     with pytest.raises(ValueError, match="lie one in the other"):
-        cache_tree(tree, tree / "cache", shorter_side=16, num_cpus=1, progress=_ignored)
+        cache_tree(tree, tree / "cache", shorter_side=16, num_cpus=1, say=print, progress=_ignored)
 
 
 def test_cache_of_a_partial_tree_is_refused_before_anything_is_written(tree: Path, tmp_path: Path) -> None:
     for path in (tree / "train" / "n02690373").iterdir():
         path.unlink()
     with pytest.raises(ValueError, match="n02690373"):
-        cache_tree(tree, tmp_path / "cache", shorter_side=16, num_cpus=1, progress=_ignored)
+        cache_tree(tree, tmp_path / "cache", shorter_side=16, num_cpus=1, say=print, progress=_ignored)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_cache_that_the_disk_has_no_room_for_is_refused_before_anything_is_written(tree: Path, tmp_path: Path) -> None:
+    told = list[str]()
+    with pytest.raises(ValueError, match=r"needs about .* GB and its disk has"):
+        cache_tree(tree, tmp_path / "cache", shorter_side=10**6, num_cpus=1, say=told.append, progress=_ignored)
+    assert told == [f"621 images to decode, about 2,484,000.0 GB in {tmp_path / 'cache'}"]
     assert not (tmp_path / "cache").exists()

@@ -1,0 +1,56 @@
+"""Masks of image classifiers, one by one: density, accuracy on mean-pooled images, and those of the donor beside."""
+
+import pandas as pd
+
+from analysis import vision
+from analysis.tables.table_1 import settings_shown
+from analysis.tables.wording import DASH, MISSING, decimal
+
+COLUMNS = {
+    "model": pd.StringDtype(),
+    "donor_kind": pd.StringDtype(),
+    "donor_seed": "Int64",
+    "seed": "Int64",
+    "status": pd.StringDtype(),
+    "density": "Float64",
+    "subtask_accuracy": "Float64",
+    "donor_accuracy_mean_pooled": "Float64",
+}
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per mask, after the varying settings: COLUMNS; what is measured is absent unless the run finished.
+
+    `subtask_accuracy` is that of the hard mask on mean-pooled images, where the whole donor has
+    `donor_accuracy_mean_pooled`.
+    """
+    masks, donors = (rows[(rows["stage"] == stage)] for stage in ("mask", "donor"))
+    finished = donors[donors["status"] == "finished"].set_index("run_id")["accuracy_mean_pooled"]
+    found = masks.assign(
+        donor_accuracy_mean_pooled=masks["parent_id"].map(finished),
+        **{name: masks[name].where(masks["status"] == "finished") for name in ("density", "subtask_accuracy")},
+    )
+    names = vision.varying(rows)
+    typed = found.reindex(columns=[*names, *COLUMNS]).astype(COLUMNS)  # type: ignore[arg-type]
+    return typed.sort_values([*names, "model", "donor_kind", "donor_seed", "seed"], ignore_index=True)
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    absent = [DASH if status == "finished" else MISSING for status in found["status"]]
+    measured = {
+        heading: [decimal(value, absent=word) for value, word in zip(found[name], absent, strict=True)]
+        for heading, name in (("density", "density"), ("on mean-pooled images", "subtask_accuracy"))
+    }
+    return pd.DataFrame(
+        {
+            **settings_shown(found),
+            "model": found["model"],
+            "donor": found["donor_kind"].fillna(DASH),
+            "donor seed": found["donor_seed"].astype("string").fillna(DASH),
+            "seed": found["seed"].astype("string"),
+            "mask": found["status"],
+            **measured,
+            "the whole donor": list(map(decimal, found["donor_accuracy_mean_pooled"])),
+        }
+    )
