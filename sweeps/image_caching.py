@@ -1,6 +1,7 @@
 """Decoding a tree of 16-class ImageNet into a cache, a shard a task, fanned out by Ray: what is there stays."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
