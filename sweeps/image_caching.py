@@ -113,5 +113,5 @@ def link_balanced(source: Path, target: Path, *, num_per_class: int, seed: int) 
     for file in sorted(files - there):
         link = target / file
         link.parent.mkdir(parents=True, exist_ok=True)
-        Path(link).symlink_to((source / file).resolve())
+        link.symlink_to((source / file).resolve())
     return len(files)
