@@ -28,6 +28,11 @@ class Panel:
     published: pd.DataFrame
 
 
+OWN_STYLES = {
+    "donor": Style(color="#882255", marker="h"),
+    "untrained donor": Style(color="#AA4499", marker="p"),
+    "new head": Style(color="#332288", marker="*"),
+}
 MIXTURES = ("#E3C08B", "#C08A3E", "#8F5A1B", "#5A330B", "#2E1903")
 """Colours of data mixtures, darker with the share of mean-pooled images."""
 
@@ -35,8 +40,8 @@ MIXTURES = ("#E3C08B", "#C08A3E", "#8F5A1B", "#5A330B", "#2E1903")
 def styles(starts: list[str]) -> dict[str, Style]:
     """A style for each start; controls have theirs, data mixtures one hue, the others what is free."""
     mixtures = iter(cycle(Style(color=color, marker="d") for color in MIXTURES))
-    spare = iter(cycle(OTHERS))
-    known = {start: STYLES.get(start.replace(" ", "_")) for start in starts}
+    spare = iter(cycle(OTHERS[2:]))
+    known = {start: STYLES.get(start.replace(" ", "_")) or OWN_STYLES.get(start) for start in starts}
     return {
         start: style or next(mixtures if start.startswith("data mixture") else spare) for start, style in known.items()
     }
