@@ -69,13 +69,13 @@ def test_table_1_of_one_run_has_the_interval_over_its_images(tmp_path: Path):
 
 def test_table_1_says_how_many_runs_are_missing(rows: pd.DataFrame):
     cell = _cell(table_1.shown(table_1.table(rows)), start="random init")
-    assert cell["runs"] == "2 of 3"
+    assert cell["finished / planned"] == "2 / 3"
 
 
 def test_table_1_of_a_start_without_a_finished_run_says_missing(tmp_path: Path):
     rows = vision.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3), run("subnetwork", None)]))
     cell = _cell(table_1.shown(table_1.table(rows)), start="subnetwork")
-    assert (cell["shape bias"], cell["runs"]) == ("missing", "0 of 1")
+    assert (cell["shape bias"], cell["finished / planned"]) == ("missing", "0 / 1")
 
 
 def test_untrained_donors_and_their_subnetworks_are_starts_of_their_own(tmp_path: Path):
