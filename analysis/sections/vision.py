@@ -1,6 +1,8 @@
 """Sections of image classifiers: coverage, Table 1, paired shape bias, training, cue conflict by class, pictures."""
 
 import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,20 +30,16 @@ METHODS = (
 )
 
 
-def sections(path: Path, rows: pd.DataFrame) -> list[Section]:
-    """All of them, in order; none for rows without an image classifier."""
-    if rows.empty:
-        return []
-    return [
-        _coverage(rows),
-        _table_1(rows),
-        *_differences(rows),
-        *_masks(rows),
-        _training(path, rows),
-        *_cue_conflict(path, rows),
-        *_contact_sheets(path),
-        *_first_layers(path),
-    ]
+def sections(path: Path, rows: pd.DataFrame) -> Iterator[Section]:
+    """All of them, in order, each as soon as it is made."""
+    yield _coverage(rows)
+    yield _table_1(rows)
+    yield from _differences(rows)
+    yield from _masks(rows)
+    yield _training(path, rows)
+    yield from _cue_conflict(path, rows)
+    yield from _contact_sheets(path)
+    yield from _first_layers(path)
 
 
 def experiment(rows: pd.DataFrame) -> str:
@@ -92,7 +90,7 @@ def _biases(found: pd.DataFrame, rows: pd.DataFrame, *, ending: str) -> Picture:
     title = _titled("Shape bias by start", found[names].iloc[0]) if len(found) else "Shape bias by start"
     return Picture(
         name=f"table_1{ending}",
-        figure=vision_picture.draw_shape_bias(found, runs, title=title),
+        draw=partial(vision_picture.draw_shape_bias, found, runs, title=title),
         title=title,
         description="A point per run, a bar per mean; lines are the intervals of the table.",
     )
@@ -162,7 +160,7 @@ def _training(path: Path, rows: pd.DataFrame) -> Section:
     ]
     picture = Picture(
         name="vision_training",
-        figure=vision_picture.draw_training(panels, title="Training of image classifiers, mean over runs"),
+        draw=partial(vision_picture.draw_training, panels, title="Training of image classifiers, mean over runs"),
         title="Training of image classifiers",
         description=f"Accuracy over epochs; published curves ({published.SOURCE}) are dashed, beside ours where the "
         "model is theirs, else in panels of their own.",
@@ -209,7 +207,7 @@ def _contact_sheets(path: Path) -> list[Section]:
     figures = tuple(
         Picture(
             name="contact_sheet" if len(several) == 1 else f"contact_sheet-{place}",
-            figure=pictures.draw_contact_sheet(part, title=str(task)),
+            draw=partial(pictures.draw_contact_sheet, part, title=str(task)),
             title=f"Images of {task}",
             description="Originals, the same mean-pooled, and images whose shape and texture are of two classes.",
         )
@@ -224,7 +222,7 @@ def _first_layers(path: Path) -> list[Section]:
         return []
     picture = Picture(
         name="first_layers",
-        figure=pictures.draw_first_layers(layers, title="First layers of the masks"),
+        draw=partial(pictures.draw_first_layers, layers, title="First layers of the masks"),
         title="First layers of the masks",
         description="A tile per filter: a weight that is kept is lit in the colour of its channel.",
     )
