@@ -12,8 +12,6 @@ ORDER = (
     "unmasked_only",
     "random_as_released",
     "complement_as_released",
-    "new_head",
-    "data_mixture",
 )
 
 

@@ -45,6 +45,9 @@ SETTINGS = {
 
 DONOR = "donor"
 REFERENCE = "subnetwork"
+ORDER = (*controls.ORDER, "new_head", "data_mixture")
+"""The controls of both kinds of rows, as they are listed."""
+
 SETS = {"original": "original images", "mean_pooled": "mean-pooled images"}
 
 CURVE_COLUMNS = [f"curve_accuracy_{name}" for name in SETS]
@@ -103,7 +106,7 @@ def in_order(starts: Sequence[str]) -> list[str]:
 
 def _rank(start: str) -> tuple[int, bool, int, str]:
     plain = re.split(r", | of an untrained", start)[0].replace(" ", "_")
-    place = controls.ORDER.index(plain) if plain in controls.ORDER else len(controls.ORDER)
+    place = ORDER.index(plain) if plain in ORDER else len(ORDER)
     share = re.search(r"(\d+)%", start)
     first = -2 if start == DONOR else -1 if start == "untrained donor" else place
     return first, "untrained" in start, int(share[1]) if share else 0, start
