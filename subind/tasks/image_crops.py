@@ -68,9 +68,15 @@ def cut(cache: ImageCache, crops: Crops) -> UInt8[Tensor, "image 3 size size"]:
 
 
 def normalised(images: UInt8[Tensor, "*image 3 row column"]) -> Float[Tensor, "*image 3 row column"]:
-    """Pixels less the channels' mean over their standard deviation, in float32, on the images' device."""
-    mean, std = (torch.tensor(each, device=images.device).view(3, 1, 1) for each in (MEAN, STD))
-    return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+    """Pixels less the channels' mean over their standard deviation, in float32, on the images' device.
+
+    The result is in the memory format channels_last. Whole rows are scaled at once: a channel at a time takes a CPU
+    five times as long.
+    """
+    mean, std = (torch.tensor(each, device=images.device).repeat(images.shape[-1]) for each in (MEAN, STD))
+    rows = images.movedim(-3, -1).flatten(-2)
+    scaled = rows.float().mul_(1 / (255 * std)).sub_(mean / std)
+    return scaled.unflatten(-1, (-1, 3)).movedim(-1, -3)
 
 
 def batches(
