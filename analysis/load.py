@@ -31,7 +31,8 @@ FINGERPRINT_LENGTH = 16
 """Hexadecimal digits of a row fingerprint (64 bits)."""
 
 OF_VISION = re.compile(
-    r"model|mixture_share|num_training_images|(curve_)?accuracy_(original|mean_pooled)|shape_bias\w*"
+    r"model|image_size|(shape|texture)_(predictivity|contrast)|num_training_images|mixture_share|held"
+    r"|evaluations_per_epoch|(curve_)?accuracy_(original|mean_pooled)|curve_subtask_accuracy|shape_bias\w*"
     r"|(shape|texture|other)_rate|num_cue_conflict|cue_(shape|texture|other)(\..+)?"
 )
 """The columns that the rows of vision alone have (`analysis.vision` reads them); a row of vision has a model."""

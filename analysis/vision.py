@@ -4,7 +4,7 @@ A row is one of vision if it has a model. Columns that a file lacks are absent i
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -18,10 +18,10 @@ from analysis import controls
 from analysis.load import row_fingerprint
 
 COLUMNS: dict[str, Any] = {
-    **dict.fromkeys(
-        ("run_id", "parent_id", "grid", "stage", "status", "model", "control", "donor_kind"), pd.StringDtype()
-    ),
-    **dict.fromkeys(("seed", "donor_seed", "mask_seed", "num_training_images", "num_cue_conflict"), pd.Int64Dtype()),
+    **dict.fromkeys(("run_id", "parent_id", "grid", "stage", "status"), pd.StringDtype()),
+    **dict.fromkeys(("model", "control", "donor_kind", "held"), pd.StringDtype()),
+    **dict.fromkeys(("seed", "donor_seed", "mask_seed"), pd.Int64Dtype()),
+    **dict.fromkeys(("num_training_images", "num_cue_conflict", "evaluations_per_epoch"), pd.Int64Dtype()),
     **dict.fromkeys(("mixture_share", "density", "subtask_accuracy"), pd.Float64Dtype()),
     **dict.fromkeys(("accuracy_original", "accuracy_mean_pooled"), pd.Float64Dtype()),
     **dict.fromkeys(("shape_bias", "shape_bias_class_mean", "shape_bias_low", "shape_bias_high"), pd.Float64Dtype()),
@@ -57,8 +57,8 @@ CUES = ("shape", "texture", "other")
 def rows(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, and start.
 
-    `start` says in words what a donor or a recipient started from; masks have none. Raises ValueError if a run is
-    there twice. A file without rows of vision costs a look at one column.
+    `start` says in words what a donor or a recipient started from, and what else of the donor it held where that
+    varies; masks have none. Raises ValueError if a run is there twice. A file without rows of vision costs a look at one column.
     """
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
@@ -75,11 +75,14 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
 def _typed(found: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     settings = [name for name in SETTINGS if name in names]
     typed = found.reindex(columns=[*COLUMNS, *settings]).astype(COLUMNS)
-    return typed.assign(start=pd.array([_start(row) for row in typed.to_dict("records")], pd.StringDtype()))
+    starts = pd.Series([_start(row) for row in typed.to_dict("records")], typed.index, pd.StringDtype())
+    several = typed["held"].groupby([typed["model"], starts]).transform("nunique") > 1
+    held = " (held: " + typed["held"].str.replace("_", " ") + ")"
+    return typed.assign(start=starts.where(~several, starts + held))
 
 
 def _start(row: dict[Any, Any]) -> Any:
-    untrained = row["donor_kind"] == "untrained" if not pd.isna(row["donor_kind"]) else False
+    untrained = not pd.isna(row["donor_kind"]) and row["donor_kind"] == "untrained"
     if row["stage"] == "donor":
         return "untrained donor" if untrained else DONOR
     if pd.isna(row["control"]):
@@ -99,13 +102,40 @@ def varying(found: pd.DataFrame) -> list[str]:
     return [name for name in SETTINGS if name in found.columns and found[name].nunique() > 1]
 
 
+def agrees(given: pd.DataFrame, values: Mapping[str, Any]) -> "pd.Series[bool]":
+    """Which rows have the values, or lack what they say: a start without a mask belongs to every penalty."""
+    found = pd.Series(data=True, index=given.index)
+    for name, value in values.items():
+        same = given[name].isna() if pd.isna(value) else given[name].isna() | (given[name] == value).fillna(False)
+        found &= same.astype(bool)
+    return found
+
+
+def experiments(table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The parts of a table that have one value of every setting among its columns, with these values.
+
+    A row that lacks a setting is in every part that it agrees with.
+    """
+    names = [name for name in SETTINGS if name in table.columns]
+    every = [
+        {str(name): value for name, value in row.items()} for row in table[names].drop_duplicates().to_dict("records")
+    ]
+    whole = [values for values in every if not any(values is not other and _is_part(values, other) for other in every)]
+    return [(values, table[agrees(table, values)]) for values in whole]
+
+
+def _is_part(values: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether one says nothing that the other does not say."""
+    return all(pd.isna(value) or value == other[name] for name, value in values.items())
+
+
 def in_order(starts: Sequence[str]) -> list[str]:
     """The distinct starts in the order of listing: donors, then the controls in theirs."""
     return sorted(set(starts), key=_rank)
 
 
 def _rank(start: str) -> tuple[int, bool, int, str]:
-    plain = re.split(r", | of an untrained", start)[0].replace(" ", "_")
+    plain = re.split(r", | of an untrained| \(held", start)[0].replace(" ", "_")
     place = ORDER.index(plain) if plain in ORDER else len(ORDER)
     share = re.search(r"(\d+)%", start)
     first = -2 if start == DONOR else -1 if start == "untrained donor" else place
@@ -123,11 +153,12 @@ def fingerprint(arithmetic: pd.DataFrame, found: pd.DataFrame) -> str:
 def curves(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:
     """The accuracies by epoch of the finished recipients among the rows, a row per run, epoch and evaluation set.
 
-    Columns: model, start, seed, the varying settings, evaluation_set, epoch, accuracy. Raises ValueError if a curve has
-    more or fewer values than epochs.
+    Columns: run_id, the varying settings, model, start, seed, evaluation_set, epoch, accuracy. With several evaluations
+    an epoch, epochs are fractions. Raises ValueError if a curve has more or fewer values than there were evaluations.
     """
     key = ["run_id", *varying(found), "model", "start", "seed"]
-    chosen = found[(found["stage"] == "transfer") & (found["status"] == "finished")][key]
+    finished = (found["stage"] == "transfer") & (found["status"] == "finished")
+    chosen = found[finished][[*key, "evaluations_per_epoch"]]
     names = pq.read_schema(path).names
     parts = [
         _curve(path, chosen, evaluation_set=name)
@@ -145,14 +176,18 @@ def _curve(path: str | PathLike[str], chosen: pd.DataFrame, *, evaluation_set: s
     table = pq.read_table(path, columns=["run_id", "curve_epoch", column])
     table = table.filter(pc.field("run_id").isin(chosen["run_id"].to_list()) & pc.field(column).is_valid())
     epochs, values = table["curve_epoch"].combine_chunks(), table[column].combine_chunks()
-    lengths = pc.list_value_length(epochs).to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(epochs).fill_null(0).to_numpy(zero_copy_only=False)
     if not np.array_equal(lengths, pc.list_value_length(values).to_numpy(zero_copy_only=False)):
-        raise ValueError(f"{path} has a {column} with more or fewer values than epochs: write it again")
+        raise ValueError(f"{path} has a {column} with more or fewer values than evaluations: write it again")
     own = chosen.set_index("run_id").loc[table["run_id"].to_pylist()].reset_index()
     repeated = own.iloc[np.repeat(np.arange(len(own)), lengths)].reset_index(drop=True)
-    flat = {"epoch": pc.list_flatten(epochs).to_numpy().astype(float), "accuracy": pc.list_flatten(values).to_numpy()}
-    tidy: pd.DataFrame = repeated.assign(evaluation_set=evaluation_set, **flat)
-    return tidy
+    places = np.concatenate([np.arange(1, length + 1) for length in lengths]) if len(lengths) else np.zeros(0)
+    tidy: pd.DataFrame = repeated.assign(
+        evaluation_set=evaluation_set,
+        epoch=places / repeated["evaluations_per_epoch"].fillna(1).to_numpy(float),
+        accuracy=pc.list_flatten(values).to_numpy(),
+    )
+    return tidy.drop(columns="evaluations_per_epoch")
 
 
 def decisions(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:

@@ -63,10 +63,10 @@ def _coverage(rows: pd.DataFrame) -> Section:
 
 def _table_1(rows: pd.DataFrame) -> Section:
     found = table_1.table(rows)
-    several = _experiments(found, vision.varying(rows))
+    several = vision.experiments(found)
     figures = [
-        _biases(part, vision.measured(rows), ending=f"-{place}" if len(several) > 1 else "")
-        for place, part in enumerate(several, start=1)
+        _biases(part, rows, values, ending=f"-{place}" if len(several) > 1 else "")
+        for place, (values, part) in enumerate(several, start=1)
     ]
     caption = "Means over finished runs. Shape, texture and other are shares of all conflict images."
     return Section(
@@ -78,32 +78,22 @@ def _table_1(rows: pd.DataFrame) -> Section:
     )
 
 
-def _experiments(found: pd.DataFrame, names: list[str]) -> list[pd.DataFrame]:
-    """The parts of a table by the values of the settings; all of it where none varies."""
-    return [part for _, part in found.groupby(names, dropna=False)] if names else [found]
-
-
-def _biases(found: pd.DataFrame, rows: pd.DataFrame, *, ending: str) -> Picture:
+def _biases(found: pd.DataFrame, rows: pd.DataFrame, values: dict[str, Any], *, ending: str) -> Picture:
     """The picture of a part of Table 1 that has one value of every setting."""
-    names = [name for name in vision.SETTINGS if name in found.columns]
-    runs = rows.merge(found[[*names, "model", "start"]], on=[*names, "model", "start"])
-    title = _titled("Shape bias by start", found[names].iloc[0]) if len(found) else "Shape bias by start"
+    given = vision.measured(rows)
+    title = _titled("Shape bias by start", values)
     return Picture(
         name=f"table_1{ending}",
-        draw=partial(vision_picture.draw_shape_bias, found, runs, title=title),
+        draw=partial(vision_picture.draw_shape_bias, found, given[vision.agrees(given, values)], title=title),
         title=title,
         description="A point per run, a bar per mean; lines are the intervals of the table.",
     )
 
 
-def _titled(text: str, settings: pd.Series) -> str:
+def _titled(text: str, settings: dict[str, Any]) -> str:
     """The text with the values of the settings."""
-    values = [f"{vision.SETTINGS[str(name)]} {_worded(value)}" for name, value in settings.items()]
+    values = [f"{vision.SETTINGS[name]} {value:g}" for name, value in settings.items() if not pd.isna(value)]
     return ", ".join([text, *values])
-
-
-def _worded(value: Any) -> str:
-    return "none" if pd.isna(value) else f"{value:g}"
 
 
 def _observers(found: pd.DataFrame) -> list[str]:
@@ -146,8 +136,8 @@ def _training(path: Path, rows: pd.DataFrame) -> Section:
     names = vision.varying(rows)
     found = vision_training.table(vision.curves(path, rows), settings=names)
     panels = [
-        Panel(heading=_titled(str(model), part[names].iloc[0]), means=part, published=_published(str(model)))
-        for each in _experiments(found, names)
+        Panel(heading=_titled(str(model), values), means=part, published=_published(str(model)))
+        for values, each in vision.experiments(found)
         for model, part in each.groupby("model")
     ]
     known = {name for each in panels for name in each.published["model"]}

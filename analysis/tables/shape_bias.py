@@ -15,6 +15,7 @@ from analysis.tables.wording import DASH, MISSING, decimal, interval, probabilit
 
 COLUMNS = {
     "model": pd.StringDtype(),
+    "start": pd.StringDtype(),
     "other": pd.StringDtype(),
     "num_planned": "Int64",
     "num_pairs": "Int64",
@@ -36,24 +37,17 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     names = vision.varying(rows)
     given = vision.measured(rows)
     found = []
-    own = given[given["start"] == vision.REFERENCE]
-    for of, subnetworks in own.groupby([*names, "model"], dropna=False):
-        values = dict(zip([*names, "model"], of, strict=True))
-        beside = given[_agrees(given, values)]
+    is_trained = (given["donor_kind"] != "untrained").fillna(True)
+    own = given[(given["control"] == vision.REFERENCE).fillna(False) & is_trained]
+    for of, subnetworks in own.groupby([*names, "model", "start"], dropna=False):
+        *values, start = of
+        shared = dict(zip([*names, "model"], values, strict=True))
+        beside = given[vision.agrees(given, shared)]
         for other in vision.in_order(beside["start"].to_list()):
-            if other != vision.REFERENCE:
+            if other != start:
                 cell = _cell(subnetworks, beside[beside["start"] == other], other=other)
-                found.append({**values, "other": other, **cell})
+                found.append({**shared, "start": start, "other": other, **cell})
     return pd.DataFrame(found, columns=[*names, *COLUMNS]).astype(COLUMNS)  # type: ignore[arg-type]
-
-
-def _agrees(given: pd.DataFrame, values: dict[str, Any]) -> pd.Series:
-    """Which rows have the values, or none where there is one."""
-    agrees = pd.Series(data=True, index=given.index)
-    for name, value in values.items():
-        same = given[name].isna() if pd.isna(value) else given[name].isna() | (given[name] == value).fillna(False)
-        agrees &= same.astype(bool)
-    return agrees
 
 
 def _cell(subnetworks: pd.DataFrame, others: pd.DataFrame, *, other: str) -> dict[str, object]:
@@ -88,15 +82,16 @@ def _by_seed(runs: pd.DataFrame, by: str) -> pd.Series:
 def sentences(found: pd.DataFrame) -> list[str]:
     """What the difference from the donor is, a sentence for each model and setting with a pair."""
     chosen = found[(found["other"] == vision.DONOR) & (found["num_pairs"] > 0)]
-    settings = [name for name in vision.SETTINGS if name in found.columns]
-    return [
-        f"{row['model']}{''.join(f', {vision.SETTINGS[name]} {row[name]:g}' for name in settings)}: recipients of the "
-        f"subnetwork have a shape bias of {decimal(row['subnetwork_mean'])}, their donors of "
-        f"{decimal(row['other_mean'])}; the difference is {signed(row['difference'])} "
-        f"{interval(row['difference_low'], row['difference_high'])}, p {probability(row['p'])} (smallest possible "
-        f"{probability(row['smallest_p'])}, {row['num_pairs']} pairs)."
-        for row in chosen.to_dict("records")
-    ]
+    return [_sentence(row) for row in chosen.to_dict("records")]
+
+
+def _sentence(row: dict[Any, Any]) -> str:
+    settings = [f"{words} {row[name]:g}" for name, words in vision.SETTINGS.items() if not pd.isna(row.get(name))]
+    where = ", ".join([row["model"], *settings])
+    means = f"{decimal(row['subnetwork_mean'])} ({row['start']}) against {decimal(row['other_mean'])} (their donors)"
+    difference = f"{signed(row['difference'])} {interval(row['difference_low'], row['difference_high'])}"
+    test = f"p {probability(row['p'])} (smallest possible {probability(row['smallest_p'])})"
+    return f"{where}: shape bias {means}, difference {difference}, {test}, {row['num_pairs']} pairs."
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
@@ -110,6 +105,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
         {
             **settings_shown(found),
             "model": found["model"],
+            "start": found["start"],
             "against": found["other"],
             "pairs / planned": found["num_pairs"].astype("string") + " / " + found["num_planned"].astype("string"),
             **means,

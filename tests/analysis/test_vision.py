@@ -176,9 +176,29 @@ def test_training_curves_are_means_over_the_finished_runs(tmp_path: Path):
     assert "donor" not in set(found["start"])
 
 
+def test_curve_of_several_evaluations_an_epoch_has_fractions_of_epochs(tmp_path: Path):
+    path = write(tmp_path / "rows.parquet", [run("subnetwork", 0.5, evaluations_per_epoch=2)])
+    found = vision.curves(path, vision.rows(path))
+    assert found[found["evaluation_set"] == "original"]["epoch"].to_list() == [0.5, 1.0, 1.5]
+
+
+def test_starts_that_hold_different_things_of_the_donor_are_told_apart(tmp_path: Path):
+    made = [run("subnetwork", 0.5, held=held, run_id=held) for held in ("norms", "nothing")]
+    rows = vision.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3, held="nothing")]))
+    assert rows["start"].to_list() == ["subnetwork (held: norms)", "subnetwork (held: nothing)", "random init"]
+
+
+def test_experiments_of_two_penalties_share_the_starts_without_one(tmp_path: Path):
+    made = [run("subnetwork", 0.8, penalty=penalty, run_id=f"{penalty}") for penalty in (1e-8, 1e-7)]
+    rows = vision.rows(write(tmp_path / "rows.parquet", [*made, run("donor", 0.3)]))
+    parts = vision.experiments(table_1.table(rows))
+    assert [values["penalty"] for values, _ in parts] == [1e-8, 1e-7]
+    assert [part["start"].to_list() for _, part in parts] == [["donor", "subnetwork"]] * 2
+
+
 def test_curve_with_fewer_values_than_epochs_is_refused(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", [run("subnetwork", 0.5, curve_accuracy_original=[0.1])])
-    with pytest.raises(ValueError, match="curve_accuracy_original with more or fewer values than epochs"):
+    with pytest.raises(ValueError, match="curve_accuracy_original with more or fewer values than evaluations"):
         vision.curves(path, vision.rows(path))
 
 
@@ -258,7 +278,7 @@ def test_report_of_image_classifiers_alone_has_their_sections_and_no_other(tmp_p
     assert drawn == {"table_1", "vision_training", "contact_sheet", "first_layers"}
     text = page.read_text()
     assert "1 missing" in text
-    assert "the difference is +0.367" in text
+    assert "0.717 (subnetwork) against 0.350 (their donors), difference +0.367" in text
     assert (page.parent / "latex" / "report.tex").is_file()
 
 

@@ -22,8 +22,9 @@ SCHEMA = pa.schema(
     [
         *(field.with_nullable(True) for field in ROW_SCHEMA if not OF_VISION.fullmatch(field.name)),
         pa.field("model", pa.string()),
+        pa.field("held", pa.string()),
         *(pa.field(name, pa.float64()) for name in _FLOATS),
-        *(pa.field(name, pa.int64()) for name in ("num_training_images", "num_cue_conflict")),
+        *(pa.field(name, pa.int64()) for name in ("num_training_images", "num_cue_conflict", "evaluations_per_epoch")),
         *(pa.field(f"cue_{cue}", _COUNTS) for cue in ("shape", "texture", "other")),
         *(pa.field(f"curve_accuracy_{name}", _CURVE) for name in ("original", "mean_pooled")),
     ]
