@@ -58,7 +58,8 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, and start.
 
     `start` says in words what a donor or a recipient started from, and what else of the donor it held where that
-    varies; masks have none. Raises ValueError if a run is there twice. A file without rows of vision costs a look at one column.
+    varies; masks have none. A file without rows of vision costs a look at one column. Raises ValueError if a run is
+    there twice.
     """
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
