@@ -75,8 +75,9 @@ def normalised(images: UInt8[Tensor, "*image 3 row column"]) -> Float[Tensor, "*
     """
     mean, std = (torch.tensor(each, device=images.device).repeat(images.shape[-1]) for each in (MEAN, STD))
     rows = images.movedim(-3, -1).flatten(-2)
-    scaled = rows.float().mul_(1 / (255 * std)).sub_(mean / std)
-    return scaled.unflatten(-1, (-1, 3)).movedim(-1, -3)
+    scaled: Tensor = rows.float().mul_(1 / (255 * std)).sub_(mean / std)
+    pixels: Tensor = scaled.unflatten(-1, (-1, 3))
+    return pixels.movedim(-1, -3)
 
 
 def batches(
