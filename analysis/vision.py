@@ -118,9 +118,10 @@ def experiments(table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]
     A row that lacks a setting is in every part that it agrees with.
     """
     names = [name for name in SETTINGS if name in table.columns]
-    every = [
-        {str(name): value for name, value in row.items()} for row in table[names].drop_duplicates().to_dict("records")
-    ]
+    if not names:
+        return [({}, table)]
+    records = table[names].drop_duplicates().to_dict("records")
+    every = [{str(name): value for name, value in row.items()} for row in records]
     whole = [values for values in every if not any(values is not other and _is_part(values, other) for other in every)]
     return [(values, table[agrees(table, values)]) for values in whole]
 
