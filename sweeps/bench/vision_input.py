@@ -3,7 +3,7 @@
 Both sides make the same random squares of the same files, normalised, on the same machine: ours from the cache on one
 thread beside the step, the plain loop with torchvision's transforms and as many worker processes as there are cores.
 Timed in turn, epoch by epoch, alone and with a training step of ResNet-18 in float32. The files are drawn images with
-noise, which makes them about as long as ImageNet's, and lie in the memory of the machine, as the cache does.
+noise, which makes them nearly as long as ImageNet's, and lie in the memory of the machine, as the cache does.
 """
 
 import tempfile
@@ -36,7 +36,7 @@ from sweeps.workers import num_cores
 HEIGHT, WIDTH = 375, 500
 """The commonest size of a photograph of ImageNet."""
 NOISE = 20
-"""Of brightness, at most: the files have some 110 kB then."""
+"""Of brightness, at most: the files have some 70 kB then."""
 SHORTER_SIDE, SIZE = 256, 224
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
