@@ -27,7 +27,8 @@ from subind.randomness import generator
 from subind.spec import Donor, Mask, Precision, Spec, Stage, Subnetwork
 from subind.stages import MASK_FILE, WEIGHTS_FILE, method_of
 from subind.tasks.arithmetic import vocabulary_size
-from subind.training import INPUT_LENGTH, Runtime, Trainer
+from subind.sequence_training import INPUT_LENGTH
+from subind.training import Runtime, Trainer
 from sweeps.bench.plain_loop import Step, plain_step
 from sweeps.grids import protocol
 from sweeps.workers import num_cores
@@ -173,7 +174,7 @@ def packed_step(runs: Sequence[Spec], *, device: str) -> Step:
 
 
 def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
-    count = trainer.method.tokens.shape[1]
+    count = trainer.method.num_samples
     while True:
         order = torch.stack([torch.randperm(count, generator=each) for each in trainer.order])
         yield from torch.split(order.to(trainer.runtime.device), trainer.batch_size, dim=1)
