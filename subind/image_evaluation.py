@@ -1,6 +1,7 @@
 """What networks for images answer: accuracy on original and mean-pooled images, and shape against texture."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,9 +40,8 @@ class Evaluations:
         """How each replica does on the images of its task."""
         found = []
         for each, task in zip(network.each(), tasks, strict=True):
-            place = self._sets.place(
-                (task, use, kind, num_images), lambda task=task: images.images(task, use, kind, num_images)
-            )
+            make = partial(images.images, task, use, kind, num_images)
+            place = self._sets.place((task, use, kind, num_images), make)
             found.append(answers(each, self._sets[place]))
         return found
 

@@ -13,6 +13,7 @@ from subind.temperature import TemperatureSchedule
 from subind.vision_spec import ResNet, ShapesTask, ViT
 
 ImageTask = ShapesTask
+"""What images there are; another kind is added here, in `tasks/images.py` and in `sweeps/image_cells.py`."""
 ImageModel = ResNet | ViT
 
 NUM_CLASSES = 16

@@ -1,6 +1,7 @@
 """What the methods of images share: a pack's images on its device, batches of them, and the loss."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -50,16 +51,20 @@ class ImageMethod:
     def __init__(self, pack: Sequence[ImageSpec], train: Sequence[Images], runtime: Runtime) -> None:
         self.replicas = [Replica(spec=spec) for spec in pack]
         self.device, self.precision = runtime.device, pack[0].precision
-        self.model = specs.architecture(pack[0])
+        self.model = specs.architecture_of_images(pack[0])
         self.sets = ImageSets(runtime.device)
-        self._set_of = {
-            spec: self.sets.place(id(each), lambda each=each: each) for spec, each in zip(pack, train, strict=True)
+        self._set_of: dict[specs.Spec, int] = {
+            spec: self.sets.place(id(each), partial(_as_it_is, each)) for spec, each in zip(pack, train, strict=True)
         }
-        self.num_samples = len(train[0].labels)
+        self._num_samples = len(train[0].labels)
         self.trainable: Parameters = {}
         self.statistics: Parameters = {}
         self.constants: Parameters = {}
         self.draws: list[DrawStream] = []
+
+    @property
+    def num_samples(self) -> int:
+        return self._num_samples
 
     def draw_crops(self, stream: Stream, augmentation: Augmentation) -> None:
         """Have every replica draw its crops from the named stream, if its images are cropped."""
@@ -115,6 +120,10 @@ class ImageMethod:
         out = torch.empty(3, count, device=self.device)
         draws.fill_uniform(out)
         return out
+
+
+def _as_it_is(given: Images) -> Images:
+    return given
 
 
 def class_weights(weights: ClassWeights, labels: Int[Tensor, " image"]) -> Float[Tensor, " class"]:

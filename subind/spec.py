@@ -57,8 +57,9 @@ __all__ = [
     "ImageTransfer", "ImportedWeights", "Mask", "MaskedControl", "MaskedImageControl", "NewHead", "NoClip",
     "Optimizer", "OwnValidation", "Parent", "Precision", "RandomAsReleased", "RandomInit", "RandomSubnetwork",
     "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable", "SubnetworkTrainedAlone",
-    "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT", "architecture", "control_name",
-    "image_model", "image_task", "lineage", "model", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
+    "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT", "architecture",
+    "architecture_of_images", "control_model", "control_name", "image_model", "image_task", "lineage", "model",
+    "network_name", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
 ]  # fmt: skip
 
 Stage = Literal["donor", "mask", "transfer"]
@@ -164,12 +165,13 @@ def model(spec: ArithmeticSpec) -> GPT2:
         case Mask(donor=donor):
             return donor.model
         case Transfer(control=control):
-            return _model_of(control)
+            return control_model(control)
         case _:
             assert_never(spec)
 
 
-def _model_of(control: Control) -> GPT2:
+def control_model(control: Control) -> GPT2:
+    """The architecture of a recipient of arithmetic."""
     parent = control_parent(control)
     if parent is None:
         assert isinstance(control, RandomInit)
@@ -190,6 +192,19 @@ def architecture(spec: Spec) -> GPT2 | ImageModel:
             return image_model(control)
         case _:
             return model(spec)
+
+
+def architecture_of_images(spec: ImageSpec) -> ImageModel:
+    """The architecture of a network for images."""
+    found = architecture(spec)
+    assert not isinstance(found, GPT2)
+    return found
+
+
+def network_name(spec: Spec) -> str:
+    """The architecture in folders: the depth of a GPT-2, the name of a network for images."""
+    found = architecture(spec)
+    return f"layers{found.num_layers}" if isinstance(found, GPT2) else found.name
 
 
 def task(spec: ArithmeticSpec) -> ArithmeticTask:

@@ -93,8 +93,8 @@ class Method(Protocol):
     """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`.
 
     `statistics` change in training without gradients, such as running means; `draws` are what each replica draws while
-    it trains (dropout, crops), none if nothing is drawn. An epoch has `num_samples` rows and is evaluated
-    `evaluations_per_epoch` times, the last time at its end.
+    it trains (dropout, crops), none if nothing is drawn. An epoch is evaluated `evaluations_per_epoch` times, the last
+    time at its end.
     """
 
     replicas: list[Replica]
@@ -103,8 +103,12 @@ class Method(Protocol):
     constants: Parameters
     draws: list[DrawStream]
     order_stream: Stream
-    num_samples: int
     evaluations_per_epoch: int
+
+    @property
+    def num_samples(self) -> int:
+        """Rows of an epoch."""
+        ...
 
     def begin(self, epoch: int) -> None:
         """Set what differs between epochs; `trainable` and `constants` stay the same tensors."""

@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord
+from subind.vision_results import CUES, VISION_CURVES
 
-CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density")
+CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density", *VISION_CURVES)
 RECORD_COLUMNS = (
     *MEASURED_COLUMNS,
     "rival_agreement",
@@ -15,6 +16,7 @@ RECORD_COLUMNS = (
     "curve_epoch",
     *(f"curve_{name}" for name in CURVES),
     "curve_rival_agreement",
+    *CUES,
     "commit",
     "dirty",
     "device",
@@ -52,6 +54,7 @@ def _measured(record: RunRecord) -> dict[str, Any]:
     if record.stage == "mask":
         shares = [(name.removeprefix("density."), found[name]) for name in found if name.startswith("density.")]
         row["matrix_density"] = shares or None
+    row |= {cue: decisions for cue in CUES if (decisions := _by_class(record, cue))}
     return row | {
         "commit": provenance.commit,
         "dirty": provenance.dirty,
@@ -59,6 +62,12 @@ def _measured(record: RunRecord) -> dict[str, Any]:
         "seconds": provenance.seconds,
         "pack_size": provenance.pack_size,
     }
+
+
+def _by_class(record: RunRecord, cue: str) -> list[tuple[str, float]]:
+    """The numbers of decisions for the cue by shape class."""
+    found = record.measurements
+    return [(name.removeprefix(f"{cue}."), found[name]) for name in found if name.startswith(f"{cue}.")]
 
 
 def _epoch(value: float, record: RunRecord) -> int:
