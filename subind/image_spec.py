@@ -54,7 +54,7 @@ class ImageDonor(Identified):
     def _check(self) -> None:
         positive(self, "num_samples", "num_evaluation_samples", "num_cue_conflict", "batch_size", "patience")
         not_negative(self, "num_epochs", "seed")
-        check_model(self, self.model, self.task)
+        check_model(self, self.model, self.task, self.precision)
 
     @property
     def num_training_samples(self) -> int:
@@ -90,7 +90,7 @@ class ImageMask(Identified):
     def _check(self) -> None:
         positive(self, "num_samples", "num_evaluation_samples", "batch_size", "num_epochs")
         not_negative(self, "penalty", "seed")
-        check_model(self, self.donor.model, self.subtask)
+        check_model(self, self.donor.model, self.subtask, self.precision)
         remedy = "a ResNet has no class token; give 'nothing'"
         require(self.beside == "nothing" or isinstance(self.donor.model, ViT), self, "beside", remedy)
         remedy = "a ViT has no BatchNorm; give 'donor'"
@@ -102,9 +102,12 @@ class ImageMask(Identified):
         return self.num_samples
 
 
-def check_model(made: object, model: ImageModel, task: ImageTask) -> None:
-    """Raise ValueError unless the model takes the task's images and has a head for its classes."""
+def check_model(made: object, model: ImageModel, task: ImageTask, precision: ImagePrecision) -> None:
+    """Raise ValueError unless the model takes the task's images, has a head for its classes and can be so precise."""
     name = type(made).__name__
+    if isinstance(model, ViT) and precision.endswith("channels_last"):
+        plain = precision.removesuffix("_channels_last")
+        raise ValueError(f"{name}.precision is {precision!r}: a ViT has no pictures within it; give {plain!r}")
     if model.num_classes != NUM_CLASSES:
         raise ValueError(
             f"{name}: model.num_classes is {model.num_classes}: give {NUM_CLASSES}; a head is trained anew on imported "

@@ -57,7 +57,7 @@ class ImageTransfer(Identified):
         not_negative(self, "seed")
         positive(self, "evaluations_per_epoch", "num_training_samples")
         self._check_parent()
-        check_model(self, image_model(self.control), self.task)
+        check_model(self, image_model(self.control), self.task, self.precision)
         self._check_held()
         steps = -(-self.num_training_samples // self.batch_size)
         remedy = f"an epoch has {steps} steps; give at most as many"
@@ -68,6 +68,9 @@ class ImageTransfer(Identified):
         if parent is not None and not isinstance(parent, ImageDonor | ImageMask):
             found = f"ImageTransfer.control is {control_name(self.control)} of a {type(parent).__name__}"
             raise ValueError(f"{found}: give one of an ImageDonor or an ImageMask")
+        if isinstance(self.control, RandomInit) and not isinstance(self.control.model, ResNet | ViT):
+            found = f"ImageTransfer.control is random_init of a {type(self.control.model).__name__}"
+            raise ValueError(f"{found}: give one of a ResNet or a ViT")
 
     def _check_held(self) -> None:
         match self.control:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from subind.models.gpt2 import Parameters
 from subind.optimisation import Pace, PackedOptimizer
-from subind.spec import AdamW, ClipNorm, NoClip
+from subind.spec import SGD, AdamW, ClipNorm, NoClip
 
 SHAPES = {"matrix": (4, 16), "bias": (16,)}
 """Multiples of 16, as in every model of such a width: fused AdamW rounds odd elements at the end differently."""
@@ -38,11 +38,11 @@ def gradients() -> list[list[Tensor]]:
     ]
 
 
-def alike(optimizer: AdamW) -> list[Pace]:
+def alike(optimizer: AdamW | SGD) -> list[Pace]:
     return [Pace(optimizer=optimizer, num_steps=STEPS)] * REPLICAS
 
 
-def packed(optimizer: AdamW) -> Parameters:
+def packed(optimizer: AdamW | SGD) -> Parameters:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
     optimiser = PackedOptimizer(parameters, alike(optimizer))
     for each in gradients():
@@ -197,3 +197,19 @@ def test_packed_adamw_of_replicas_of_one_rate_gives_the_bits_that_a_split_pack_g
     for name, tensor in whole.items():
         assert torch.equal(split[name][[0, 2]], tensor[[0, 2]])
         assert not torch.equal(split[name][1], tensor[1])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
+def test_packed_sgd_is_torchs_with_momentum_and_decay(schedule: str) -> None:
+    optimizer = SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.05, schedule=schedule, clip=NoClip())  # type: ignore[arg-type]
+    found = packed(optimizer)
+    for index in range(REPLICAS):
+        expected = [nn.Parameter(tensor[index].clone()) for tensor in start().values()]
+        sgd = torch.optim.SGD(expected, lr=0.1, momentum=0.9, weight_decay=0.05, foreach=False, fused=False)
+        for step, each in enumerate(gradients()):
+            sgd.param_groups[0]["lr"] = 0.1 if schedule == "constant" else 0.1 * (1 - step / STEPS)
+            for parameter, gradient in zip(expected, each, strict=True):
+                parameter.grad = gradient[index].clone()
+            sgd.step()
+        for tensor, parameter in zip(found.values(), expected, strict=True):
+            torch.testing.assert_close(tensor[index], parameter.detach())
