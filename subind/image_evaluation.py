@@ -13,7 +13,7 @@ from subind.image_training import ImageSets
 from subind.models.vision import Network
 from subind.spec import ImageTask
 from subind.tasks import images
-from subind.tasks.cue_conflict import bootstrap_interval, shape_bias
+from subind.tasks.cue_conflict import Classes, bootstrap_interval, shape_bias
 from subind.tasks.images import ConflictImages, Images
 
 ROWS_AT_ONCE = 250
@@ -82,7 +82,7 @@ def tested(
 
 
 def cue_measurements(
-    conflict: ConflictImages, decided: np.ndarray, names: tuple[str, ...], *, seed: int
+    conflict: ConflictImages, decided: Classes, names: tuple[str, ...], *, seed: int
 ) -> dict[str, float]:
     """Shape bias in both averages with the interval over images, the rates, and the decisions by shape class.
 
@@ -90,15 +90,15 @@ def cue_measurements(
     """
     bias = shape_bias(conflict.shapes, conflict.textures, decided)
     found: dict[str, float] = {
-        "num_cue_conflict": bias.num_images,
+        "num_cue_conflict": float(bias.num_images),
         "shape_rate": bias.shape_rate,
         "texture_rate": bias.texture_rate,
         "other_rate": bias.other_rate,
     }
     for each in bias.classes:
         name, num_other = names[each.label], each.num_images - each.num_shape - each.num_texture
-        found |= {f"cue_shape.{name}": each.num_shape, f"cue_texture.{name}": each.num_texture}
-        found[f"cue_other.{name}"] = num_other
+        counts = {"shape": each.num_shape, "texture": each.num_texture, "other": num_other}
+        found |= {f"cue_{cue}.{name}": float(count) for cue, count in counts.items()}
     if bias.pooled is None or bias.class_mean is None:
         return found
     low, high = bootstrap_interval(conflict.shapes, conflict.textures, decided, generator=np.random.default_rng(seed))

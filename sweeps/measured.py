@@ -45,6 +45,8 @@ def _measured(record: RunRecord) -> dict[str, Any]:
     row: dict[str, Any] = {name: found[name] for name in MEASURED_COLUMNS if name in found}
     if "best_epoch" in row:
         row["best_epoch"] = _epoch(row["best_epoch"], record)
+    if "num_cue_conflict" in row:
+        row["num_cue_conflict"] = int(row["num_cue_conflict"])
     row |= {f"curve_{name}": curves[name] for name in CURVES if name in curves}
     row["curve_epoch"] = [_epoch(epoch, record) for epoch in _held(record.curves, "epoch", record)]
     rivals = [f"rival_agreement.{rival}" for rival in _rivals(record)]

@@ -91,8 +91,8 @@ def moved_and_mirrored(
     down, right = (torch.floor(draws[:2] * (2 * most + 1)) - most).long()
     along = torch.arange(side, device=pixels.device)
     rows = (along - down[:, None]).clamp(0, side - 1)
-    columns = torch.where(draws[2, :, None] < 0.5, along.flip(0), along)
-    columns = (columns - right[:, None]).clamp(0, side - 1)
+    columns = (along - right[:, None]).clamp(0, side - 1)
+    columns = torch.where(draws[2, :, None] < 0.5, side - 1 - columns, columns)
     place = torch.arange(len(pixels), device=pixels.device)[:, None, None]
     return pixels.permute(0, 2, 3, 1)[place, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
