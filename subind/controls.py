@@ -40,12 +40,13 @@ def recipient(
     Fresh projections beside inherited parameters are N(0, 0.02); a network that inherits nothing is initialised as any
     GPT-2 is. Raises ValueError if the control's random mask does not exist at the mask's density.
     """
+    model = specs.control_model(control)
     if isinstance(control, specs.RandomInit):
-        fresh = gpt2.initial(control.model, vocabulary_size, generator("transfer/initial", seed))
-        nothing = _nothing({name: fresh[name] for name in gpt2.matrices(control.model)})
+        fresh = gpt2.initial(model, vocabulary_size, generator("transfer/initial", seed))
+        nothing = _nothing({name: fresh[name] for name in gpt2.matrices(model)})
         return Recipient(kept=nothing, donor={name: fresh[name] for name in nothing}, own=fresh, inherited=nothing)
     assert donor is not None
-    matrices = {name: donor[name] for name in gpt2.matrices(_model(control))}
+    matrices = {name: donor[name] for name in gpt2.matrices(model)}
     frozen, inherited = _inheritance(control, matrices, mask, generator("transfer/control", seed))
     own, draws = dict(donor), generator("transfer/initial", seed)
     for name, weights in matrices.items():
@@ -90,16 +91,6 @@ def _inheritance(
             return True, masks.inverted(masks.random_mask_outside(mask, draws))
         case _:
             assert_never(control)
-
-
-def _model(control: Control) -> specs.GPT2:
-    match control:
-        case specs.RandomInit(model=model):
-            return model
-        case specs.FullTransfer(donor=donor) | specs.UnmaskedOnly(donor=donor):
-            return donor.model
-        case _:
-            return control.mask.donor.model
 
 
 def _nothing(matrices: Parameters) -> HardMask:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from subind import spec as specs
 from subind.declared import Checked, check_types
-from subind.spec import STAGES, Control, Donor, Mask, Spec, Stage, Transfer
+from subind.spec import STAGES, AnyControl, Spec, Stage
 
 STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
     "donor": ("first version",),
@@ -31,10 +31,10 @@ ID_LENGTH = 16
 """Hexadecimal digits of a run id (64 bits)."""
 
 _CLASSES: dict[str, type] = {
-    name: member for name, member in vars(specs).items() if isinstance(member, type) and is_dataclass(member)
+    member.__name__: member for member in vars(specs).values() if isinstance(member, type) and is_dataclass(member)
 }
-_STAGE_CLASSES = (Donor, Mask, Transfer)
-_CONTROL_CLASSES = get_args(Control)
+_STAGE_CLASSES = get_args(Spec)
+_CONTROL_CLASSES = get_args(AnyControl)
 
 
 def current_versions() -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""AdamW over the stacked parameters of a pack, with per-replica gradient clipping and a learning-rate schedule."""
+"""AdamW and SGD over the stacked parameters of a pack, with per-replica clipping and learning-rate schedules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from subind.models.gpt2 import Parameters
-from subind.spec import AdamW, ClipNorm, NoClip
+from subind.spec import SGD, AdamW, ClipNorm, NoClip, Optimizer
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
@@ -20,7 +19,7 @@ EPSILON = 1e-8
 class Pace:
     """How fast one replica learns: its optimiser, whose schedule is over `num_steps` steps."""
 
-    optimizer: AdamW
+    optimizer: Optimizer
     num_steps: int
 
     def learning_rate(self, num_steps_done: int) -> float:
@@ -46,18 +45,29 @@ class _Group:
     pace: Pace
     place: slice | None
     parameters: list[Tensor]
-    first_moments: list[Tensor]
-    second_moments: list[Tensor]
+    moments: dict[str, list[Tensor]]
     counts: list[Tensor]
     rate: Tensor
 
 
-class PackedAdamW:
-    """One optimiser for all replicas; every rule of AdamW is elementwise, so the replicas do not touch each other.
+def moment_names(optimizer: Optimizer) -> tuple[str, ...]:
+    """What the optimiser remembers of every parameter, by the names of torch.optim."""
+    match optimizer:
+        case AdamW():
+            return "exp_avg", "exp_avg_sq"
+        case SGD():
+            return ("momentum_buffer",)
+        case _:
+            assert_never(optimizer)
 
-    Weight decay and clipping are those of the first pace and of all; neighbours of one pace are stepped together.
 
-    It calls the fused operation inside torch.optim.AdamW, whose constructor would load PyTorch's compiler: seconds in
+class PackedOptimizer:
+    """One optimiser for all replicas; its rules are elementwise, so the replicas do not touch each other.
+
+    Momentum, weight decay and clipping are those of the first pace and of all; neighbours of one pace are stepped
+    together.
+
+    It calls the fused operations inside torch.optim, whose constructors would load PyTorch's compiler: seconds in
     every worker. A step does nothing on the host, so that it can be captured as a CUDA graph; `schedule` does.
     """
 
@@ -73,7 +83,7 @@ class PackedAdamW:
         self._moments = {
             f"{moment}.{name}": _like(parameter, state.get(f"{moment}.{name}"))
             for name, parameter in parameters.items()
-            for moment in MOMENTS
+            for moment in moment_names(self._shared)
         }
         self._groups = [self._group(start, stop) for start, stop in _equal_runs(self._paces)]
 
@@ -83,13 +93,14 @@ class PackedAdamW:
         device = next(iter(self._parameters.values())).device
         whole = stop - start == len(self._paces)
         parameters = [each if whole else each[start:stop] for each in self._parameters.values()]
-        first, second = ([self._moments[f"{moment}.{name}"] for name in self._parameters] for moment in MOMENTS)
+        moments = {
+            each: [self._moments[f"{each}.{name}"] for name in self._parameters] for each in moment_names(self._shared)
+        }
         return _Group(
             pace=self._paces[start],
             place=None if whole else slice(start, stop),
             parameters=parameters,
-            first_moments=first if whole else [each[start:stop] for each in first],
-            second_moments=second if whole else [each[start:stop] for each in second],
+            moments=moments if whole else {each: [one[start:stop] for one in of] for each, of in moments.items()},
             # one count per tensor, as the fused operation wants them
             counts=[torch.tensor(float(self._done), device=device) for _ in parameters],
             # on a CPU the operation reads the rate as a Python float
@@ -118,25 +129,16 @@ class PackedAdamW:
             self._step_of(group, own if group.place is None else [each[group.place] for each in own])
 
     def _step_of(self, group: _Group, gradients: list[Tensor]) -> None:
-        torch._foreach_add_(group.counts, 1.0)
-        torch._fused_adamw_(
-            group.parameters,
-            gradients,
-            group.first_moments,
-            group.second_moments,
-            [],  # of AMSGrad
-            group.counts,
-            lr=group.rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            weight_decay=self._shared.weight_decay,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+        match self._shared:
+            case AdamW():
+                _adamw_step(group, gradients, self._shared)
+            case SGD():
+                _sgd_step(group, gradients, self._shared)
+            case _:
+                assert_never(self._shared)
 
     def state(self) -> Parameters:
-        """Both moments of every parameter, by `<moment>.<name>`."""
+        """The moments of every parameter, by `<moment>.<name>`."""
         return dict(self._moments)
 
     def select(self, parameters: Parameters, index: Tensor) -> None:
@@ -147,6 +149,41 @@ class PackedAdamW:
     def restore(self, state: Mapping[str, Tensor], *, num_steps_done: int) -> None:
         """Go on from the moments that `state()` gave after so many steps."""
         self._begin(self._parameters, state, num_steps_done)
+
+
+def _adamw_step(group: _Group, gradients: list[Tensor], shared: AdamW) -> None:
+    torch._foreach_add_(group.counts, 1.0)
+    torch._fused_adamw_(
+        group.parameters,
+        gradients,
+        group.moments["exp_avg"],
+        group.moments["exp_avg_sq"],
+        [],  # of AMSGrad
+        group.counts,
+        lr=group.rate,
+        beta1=BETAS[0],
+        beta2=BETAS[1],
+        weight_decay=shared.weight_decay,
+        eps=EPSILON,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _sgd_step(group: _Group, gradients: list[Tensor], shared: SGD) -> None:
+    """A momentum of zero is what the first step of torch.optim.SGD begins with, too."""
+    torch._fused_sgd_(
+        group.parameters,
+        gradients,
+        group.moments["momentum_buffer"],
+        weight_decay=shared.weight_decay,
+        momentum=shared.momentum,
+        lr=group.rate,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
 
 
 def _equal_runs(paces: Sequence[Pace]) -> Iterator[tuple[int, int]]:

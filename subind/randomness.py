@@ -5,7 +5,7 @@ draws the same numbers whatever it is packed with, and no two purposes share a s
 """
 
 import hashlib
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ Stream = Literal[
     "transfer/test",
     "transfer/order",
     "transfer/dropout",
+    "donor/augmentation",
+    "transfer/augmentation",
+    "donor/head",
 ]
 
 
@@ -41,14 +44,11 @@ def generator(stream: Stream, seed: int, device: torch.device | str = "cpu") -> 
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-class DropoutStream(Protocol):
-    """The dropout of one replica, step after step, by the numbers of its `generator`."""
+@runtime_checkable
+class DrawStream(Protocol):
+    """What one replica draws, step after step, by the numbers of its `generator`."""
 
     generator: torch.Generator
-
-    def fill(self, out: Float[Tensor, " element"], rate: float) -> None:
-        """Fill with 1/(1 - rate) where the next number of the stream, in 0 … 1, is at least `rate`, else with zero."""
-        ...
 
     def state(self) -> Tensor:
         """Where the stream is, as integers on the CPU."""
@@ -59,25 +59,42 @@ class DropoutStream(Protocol):
         ...
 
 
+@runtime_checkable
+class DropoutStream(DrawStream, Protocol):
+    """The dropout of one replica."""
+
+    def fill(self, out: Float[Tensor, " element"], rate: float) -> None:
+        """Fill with 1/(1 - rate) where the next number of the stream, in 0 … 1, is at least `rate`, else with zero."""
+        ...
+
+
 def dropout_stream(stream: Stream, seed: int, device: torch.device | str) -> DropoutStream:
     """The dropout of a named stream on a device: on a CPU the very numbers of torch.rand, several times faster."""
     made = generator(stream, seed, device)
     return _CompiledStream(made) if made.device.type == "cpu" else _DeviceStream(made)
 
 
-class _DeviceStream:
+class UniformStream:
+    """Numbers uniform on 0 … 1, on the device of the generator."""
+
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
 
-    def fill(self, out: Float[Tensor, " element"], rate: float) -> None:
+    def fill_uniform(self, out: Float[Tensor, "*element"]) -> None:
+        """Fill with the next numbers of the stream."""
         torch.rand(out.shape, generator=self.generator, out=out)
-        out.ge_(rate).mul_(1 / (1 - rate))
 
     def state(self) -> Tensor:
         return self.generator.get_state()
 
     def restore(self, state: Tensor) -> None:
         self.generator.set_state(state)
+
+
+class _DeviceStream(UniformStream):
+    def fill(self, out: Float[Tensor, " element"], rate: float) -> None:
+        self.fill_uniform(out)
+        out.ge_(rate).mul_(1 / (1 - rate))
 
 
 class _CompiledStream:

@@ -15,6 +15,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from subind.vision_results import MEASURED_VISION_COLUMNS, VISION_FIELDS, VISION_MEANINGS
+
 Status = Literal["finished", "failed", "blocked", "running", "missing"]
 STATUSES: tuple[Status, ...] = ("finished", "running", "failed", "blocked", "missing")
 
@@ -209,9 +211,9 @@ ROW_SCHEMA = pa.schema(
         pa.field("control", pa.string()),
         pa.field("num_layers", pa.int64(), nullable=False),
         pa.field("d_model", pa.int64(), nullable=False),
-        pa.field("rule", pa.string(), nullable=False),
-        pa.field("modulus", pa.int64(), nullable=False),
-        pa.field("num_integers", pa.int64(), nullable=False),
+        pa.field("rule", pa.string()),
+        pa.field("modulus", pa.int64()),
+        pa.field("num_integers", pa.int64()),
         pa.field("subtask", pa.string()),
         pa.field("num_ambiguous", pa.int64()),
         pa.field("num_disambiguation", pa.int64()),
@@ -249,8 +251,10 @@ ROW_SCHEMA = pa.schema(
         pa.field("seconds", pa.float64()),
         pa.field("pack_size", pa.int64()),
         pa.field("failure", pa.string()),
+        *VISION_FIELDS,
     ],
     metadata={
+        **VISION_MEANINGS,
         "run_id": "fingerprint of the run's spec and of all that it descends from",
         "status": "finished, running, failed, blocked (a parent failed) or missing",
         "donor_kind": "trained, untrained (as it was initialised) or imported: the donor that the run descends from",
@@ -267,6 +271,9 @@ ROW_SCHEMA = pa.schema(
 )
 """One row per planned cell. The metadata holds the meaning of the columns that their name does not tell."""
 
+VISION_COLUMNS = tuple(field.name for field in VISION_FIELDS)
+"""Columns that are null in rows of arithmetic and that older files lack."""
+
 MEASURED_COLUMNS = (
     "test_accuracy",
     "validation_accuracy",
@@ -278,6 +285,7 @@ MEASURED_COLUMNS = (
     "kept_fraction",
     "frozen_fraction",
     "subtask_accuracy",
+    *MEASURED_VISION_COLUMNS,
 )
 """Columns that a row takes from the measurements of its record by the same name."""
 

@@ -1,240 +1,69 @@
 """What a run is: frozen specs. A transfer contains its mask, a mask contains its donor.
 
 A field that changes the numbers stands here; where and how a run is computed does not. Every spec checks its own fields
-when it is made, so a grid with a bad value fails while it is planned.
+when it is made, so a grid with a bad value fails while it is planned. The specs stand in modules by their subject and
+are all found here.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Literal, assert_never
 
 from subind import rules
-from subind.declared import Checked, Identified, not_negative, positive, require
+from subind.arithmetic_spec import (
+    GPT2,
+    ArithmeticTask,
+    Donor,
+    FreshWeights,
+    ImportedWeights,
+    Mask,
+    at_least_every_integer,
+    same_vocabulary,
+)
+from subind.control_spec import (
+    AnyControl,
+    ComplementAsReleased,
+    ComplementSubnetwork,
+    Control,
+    DataMixture,
+    FullTransfer,
+    ImageControl,
+    MaskedControl,
+    MaskedImageControl,
+    NewHead,
+    RandomAsReleased,
+    RandomInit,
+    RandomSubnetwork,
+    Subnetwork,
+    SubnetworkTrainable,
+    SubnetworkTrainedAlone,
+    UnmaskedOnly,
+    control_name,
+    control_parent,
+)
+from subind.declared import Identified, not_negative, positive, require
+from subind.image_spec import ImageDonor, ImageMask, ImageModel, ImageTask
+from subind.image_transfer_spec import ImageTransfer, image_model
+from subind.optimizer_spec import SGD, AdamW, ClipNorm, ImagePrecision, NoClip, Optimizer, Precision
 from subind.temperature import TemperatureSchedule
-from subind.tuning_spec import OwnValidation, TuningValidation, Validation
+from subind.tuning_spec import OwnValidation, TuningValidation
+from subind.vision_spec import ResNet, ShapesTask, ViT
+
+__all__ = [
+    "GPT2", "SGD", "STAGES", "AdamW", "AnyControl", "ArithmeticSpec", "ArithmeticTask", "ClipNorm",
+    "ComplementAsReleased", "ComplementSubnetwork", "Control", "DataMixture", "Donor", "FreshWeights", "FullTransfer",
+    "ImageControl", "ImageDonor", "ImageMask", "ImageModel", "ImagePrecision", "ImageSpec", "ImageTask",
+    "ImageTransfer", "ImportedWeights", "Mask", "MaskedControl", "MaskedImageControl", "NewHead", "NoClip",
+    "Optimizer", "OwnValidation", "Parent", "Precision", "RandomAsReleased", "RandomInit", "RandomSubnetwork",
+    "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable", "SubnetworkTrainedAlone",
+    "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT", "architecture",
+    "architecture_of_images", "control_model", "control_name", "image_model", "image_task", "lineage", "model",
+    "network_name", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
+]  # fmt: skip
 
 Stage = Literal["donor", "mask", "transfer"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
-Precision = Literal["float32", "tf32", "bfloat16"]
-"""Of the operands in products of parameters; all else is float32. TF32 exists on CUDA devices only."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArithmeticTask(Checked):
-    """The sequence [a, b, =, c] with c = rule(a, b) mod modulus and operands in 0 … num_integers - 1.
-
-    Every integer is one token; the token "=" is num_integers.
-    """
-
-    rule: str
-    modulus: int
-    num_integers: int
-
-    def _check(self) -> None:
-        object.__setattr__(self, "rule", rules.canonical(self.rule))
-        require(2 <= self.num_integers <= rules.LARGEST_MODULUS, self, "num_integers", "give 2 to 2**31")
-        remedy = f"give 2 to num_integers = {self.num_integers}, for an answer is one of the integer tokens"
-        require(2 <= self.modulus <= self.num_integers, self, "modulus", remedy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GPT2(Checked):
-    """GPT-2: pre-LN, gelu_new, MLP of four times the width, four positions, head tied to the token embedding."""
-
-    num_layers: int
-    d_model: int
-    num_heads: int
-    dropout: float
-
-    def _check(self) -> None:
-        positive(self, "num_layers", "d_model", "num_heads")
-        require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
-        require(0 <= self.dropout < 1, self, "dropout", "give a probability from 0 to below 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoClip(Checked):
-    """Gradients are used as they are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipNorm(Checked):
-    """Gradients of one model are scaled down to the L2 norm `max_norm` where they exceed it."""
-
-    max_norm: float
-
-    def _check(self) -> None:
-        positive(self, "max_norm")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdamW(Checked):
-    """AdamW with betas (0.9, 0.999) and epsilon 1e-8; the schedule is over all planned steps."""
-
-    learning_rate: float
-    weight_decay: float
-    schedule: Literal["constant", "linear_decay"]
-    clip: NoClip | ClipNorm
-
-    def _check(self) -> None:
-        positive(self, "learning_rate")
-        not_negative(self, "weight_decay")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreshWeights(Checked):
-    """Training starts from weights drawn with the run's seed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedWeights(Checked):
-    """Training starts from a safetensors file of transformers' GPT2LMHeadModel, named by its SHA-256.
-
-    `subind import FILE` puts it into the store and prints the checksum.
-    """
-
-    sha256: str
-
-    def _check(self) -> None:
-        right = len(self.sha256) == 64 and set(self.sha256) <= set("0123456789abcdef")
-        require(right, self, "sha256", "give the 64 hexadecimal digits that `subind import FILE` prints")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Donor(Identified):
-    """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
-
-    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what
-    training would start from: a randomly initialised network, or imported weights as they are.
-    """
-
-    task: ArithmeticTask
-    model: GPT2
-    num_samples: int
-    num_evaluation_samples: int
-    optimizer: AdamW
-    batch_size: int
-    num_epochs: int
-    patience: int
-    seed: int
-    precision: Precision
-    weights: FreshWeights | ImportedWeights = field(default=FreshWeights(), metadata={"neutral": FreshWeights()})
-
-    def _check(self) -> None:
-        positive(self, "batch_size", "patience")
-        not_negative(self, "num_epochs", "seed")
-        _at_least_every_integer(self, "num_samples", "num_evaluation_samples")
-
-    @property
-    def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_samples
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mask(Identified):
-    """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
-
-    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are
-    kept; `validation` says on which samples that is judged.
-    """
-
-    donor: Donor
-    subtask: ArithmeticTask
-    num_samples: int
-    num_evaluation_samples: int
-    initial_logit: float
-    penalty: float
-    temperature: TemperatureSchedule
-    optimizer: AdamW
-    batch_size: int
-    num_epochs: int
-    seed: int
-    precision: Precision
-    validation: Validation = field(default=OwnValidation(), metadata={"neutral": OwnValidation()})
-
-    def _check(self) -> None:
-        positive(self, "batch_size", "num_epochs")
-        not_negative(self, "penalty", "seed")
-        _at_least_every_integer(self, "num_samples", "num_evaluation_samples")
-        _same_vocabulary(self, "subtask", self.donor)
-        _check_tuning(self)
-
-    @property
-    def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_samples
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subnetwork(Checked):
-    """Donor weights where the mask is 1, frozen; fresh weights elsewhere; the rest from the donor."""
-
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubnetworkTrainable(Checked):
-    """As Subnetwork, with nothing frozen."""
-
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomSubnetwork(Checked):
-    """Donor weights, frozen, on a random mask of the subnetwork's density in every matrix."""
-
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComplementSubnetwork(Checked):
-    """Donor weights, frozen, on a random mask of the subnetwork's density, drawn from where the mask is 0."""
-
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomAsReleased(Checked):
-    """The released code's "sampled": the donor, frozen, everywhere but on a random set of the subnetwork's size."""
-
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComplementAsReleased(Checked):
-    """The released code's "complement": as RandomAsReleased, the excepted set drawn from where the mask is 0."""
-
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FullTransfer(Checked):
-    """The whole donor, nothing frozen."""
-
-    donor: Donor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmaskedOnly(Checked):
-    """Fresh projections; the rest (embeddings, positions, LayerNorm, biases) from the donor; nothing frozen."""
-
-    donor: Donor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomInit(Checked):
-    """A fresh network. It has no parents."""
-
-    model: GPT2
-
-
-MaskedControl = (
-    Subnetwork | SubnetworkTrainable | RandomSubnetwork | ComplementSubnetwork | RandomAsReleased | ComplementAsReleased
-)
-Control = MaskedControl | FullTransfer | UnmaskedOnly | RandomInit
-"""What a recipient starts from. A control contains just the parents that its numbers depend on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,12 +92,24 @@ class Transfer(Identified):
         positive(self, "num_training_samples")
         remedy = f"there are num_integers = {self.task.num_integers} pairs (a, a); give at most as many"
         require(self.num_ambiguous <= self.task.num_integers, self, "num_ambiguous", remedy)
-        _at_least_every_integer(self, "num_evaluation_samples")
-        for parent in parents(self):
-            _same_vocabulary(self, "task", parent if isinstance(parent, Donor) else parent.donor)
+        at_least_every_integer(self, self.task, "num_evaluation_samples")
+        self._check_parent()
         _check_reported(self)
         for rival in self.rivals:
             _check_rival(rival, self.task)
+
+    def _check_parent(self) -> None:
+        match control_parent(self.control):
+            case Donor() as donor:
+                same_vocabulary(self, "task", donor)
+            case Mask(donor=donor):
+                same_vocabulary(self, "task", donor)
+            case ImageDonor() | ImageMask() as parent:
+                found = f"Transfer.control is {control_name(self.control)} of an {type(parent).__name__}"
+                raise ValueError(f"{found}: give one of a Donor or a Mask, or an ImageTransfer")
+            case None:
+                is_arithmetic = isinstance(self.control, RandomInit) and isinstance(self.control.model, GPT2)
+                require(is_arithmetic, self, "control", "give one of a GPT2, or an ImageTransfer")
 
     @property
     def num_training_samples(self) -> int:
@@ -276,32 +117,35 @@ class Transfer(Identified):
         return self.num_ambiguous + self.num_disambiguation
 
 
-Spec = Donor | Mask | Transfer
+ArithmeticSpec = Donor | Mask | Transfer
+ImageSpec = ImageDonor | ImageMask | ImageTransfer
+Spec = ArithmeticSpec | ImageSpec
+Parent = Donor | Mask | ImageDonor | ImageMask
 
 
 def stage(spec: Spec) -> Stage:
     """The stage that computes the run."""
     match spec:
-        case Donor():
+        case Donor() | ImageDonor():
             return "donor"
-        case Mask():
+        case Mask() | ImageMask():
             return "mask"
-        case Transfer():
+        case Transfer() | ImageTransfer():
             return "transfer"
         case _:
             assert_never(spec)
 
 
-def parents(spec: Spec) -> tuple[Donor | Mask, ...]:
+def parents(spec: Spec) -> tuple[Parent, ...]:
     """The runs whose artifacts this run reads: at most one."""
     match spec:
-        case Donor() | Transfer(control=RandomInit()):
+        case Donor() | ImageDonor():
             return ()
-        case Mask(donor=donor) | Transfer(control=FullTransfer(donor=donor) | UnmaskedOnly(donor=donor)):
+        case Mask(donor=donor) | ImageMask(donor=donor):
             return (donor,)
-        case Transfer(control=control):
-            assert isinstance(control, MaskedControl)
-            return (control.mask,)
+        case Transfer(control=control) | ImageTransfer(control=control):
+            parent = control_parent(control)
+            return () if parent is None else (parent,)
         case _:
             assert_never(spec)
 
@@ -313,18 +157,57 @@ def lineage(spec: Spec) -> Iterator[Spec]:
         yield from lineage(parent)
 
 
-def model(spec: Spec) -> GPT2:
+def model(spec: ArithmeticSpec) -> GPT2:
     """The architecture of the run's network."""
     match spec:
-        case Donor(model=found) | Transfer(control=RandomInit(model=found)):
+        case Donor(model=found):
             return found
-        case Mask() | Transfer():
-            return model(parents(spec)[0])
+        case Mask(donor=donor):
+            return donor.model
+        case Transfer(control=control):
+            return control_model(control)
         case _:
             assert_never(spec)
 
 
-def task(spec: Spec) -> ArithmeticTask:
+def control_model(control: Control) -> GPT2:
+    """The architecture of a recipient of arithmetic."""
+    parent = control_parent(control)
+    if parent is None:
+        assert isinstance(control, RandomInit)
+        assert isinstance(control.model, GPT2)
+        return control.model
+    assert isinstance(parent, Donor | Mask)
+    return parent.model if isinstance(parent, Donor) else parent.donor.model
+
+
+def architecture(spec: Spec) -> GPT2 | ImageModel:
+    """The architecture of the network of a run of either family."""
+    match spec:
+        case ImageDonor(model=found):
+            return found
+        case ImageMask(donor=donor):
+            return donor.model
+        case ImageTransfer(control=control):
+            return image_model(control)
+        case _:
+            return model(spec)
+
+
+def architecture_of_images(spec: ImageSpec) -> ImageModel:
+    """The architecture of a network for images."""
+    found = architecture(spec)
+    assert not isinstance(found, GPT2)
+    return found
+
+
+def network_name(spec: Spec) -> str:
+    """The architecture in folders: the depth of a GPT-2, the name of a network for images."""
+    found = architecture(spec)
+    return f"layers{found.num_layers}" if isinstance(found, GPT2) else found.name
+
+
+def task(spec: ArithmeticSpec) -> ArithmeticTask:
     """The task that the run is trained on: a mask's is its subtask."""
     match spec:
         case Donor(task=found) | Mask(subtask=found) | Transfer(task=found):
@@ -333,10 +216,13 @@ def task(spec: Spec) -> ArithmeticTask:
             assert_never(spec)
 
 
-def control_name(control: Control) -> str:
-    """The control's name in columns, folders and figures: its class name in snake case."""
-    name = type(control).__name__
-    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+def image_task(spec: ImageSpec) -> ImageTask:
+    """The task whose images the run is trained on: of a mask the mean-pooled images of its subtask."""
+    match spec:
+        case ImageDonor(task=found) | ImageMask(subtask=found) | ImageTransfer(task=found):
+            return found
+        case _:
+            assert_never(spec)
 
 
 def steps_per_epoch(spec: Spec) -> int:
@@ -347,33 +233,47 @@ def steps_per_epoch(spec: Spec) -> int:
 def pack_shape(spec: Spec) -> tuple[object, ...]:
     """What replicas of one pack share.
 
-    They may differ in seed, control, parents, rule, penalty, temperature, initial logit, learning rate and epochs.
+    They may differ in seed, control, parents, rule or predictivities, penalty, temperature, initial logit, learning
+    rate and epochs.
     """
-    optimizer = spec.optimizer
-    common = (
-        *(stage(spec), model(spec), task(spec).num_integers),
-        *(optimizer.weight_decay, optimizer.schedule, optimizer.clip),
-        spec.batch_size,
-        spec.num_epochs > 0,
-        spec.num_training_samples,
-        spec.num_evaluation_samples,
-        spec.precision,
-    )
-    if isinstance(spec, Donor):
-        return common
-    return (*common, spec.validation if isinstance(spec, Mask) else spec.num_ambiguous)
+    common = (stage(spec), *_optimiser_shape(spec.optimizer), spec.batch_size, spec.num_epochs > 0)
+    common = (*common, spec.num_training_samples, spec.num_evaluation_samples, spec.precision, architecture(spec))
+    match spec:
+        case Donor() | Mask() | Transfer():
+            return (*common, task(spec).num_integers, *_arithmetic_shape(spec))
+        case ImageDonor() | ImageMask() | ImageTransfer():
+            return (*common, image_task(spec).image_size, *_image_shape(spec))
+        case _:
+            assert_never(spec)
 
 
-def _at_least_every_integer(spec: Donor | Mask | Transfer, *names: str) -> None:
-    least = task(spec).num_integers
-    remedy = f"give at least num_integers = {least}, for an unambiguous set covers every integer"
-    for name in names:
-        require(getattr(spec, name) >= least, spec, name, remedy)
+def _optimiser_shape(optimizer: Optimizer) -> tuple[object, ...]:
+    momentum = optimizer.momentum if isinstance(optimizer, SGD) else None
+    return type(optimizer), momentum, optimizer.weight_decay, optimizer.schedule, optimizer.clip
 
 
-def _same_vocabulary(spec: Mask | Transfer, field: str, donor: Donor) -> None:
-    remedy = f"the donor's vocabulary has {donor.task.num_integers} integers; both must be the same"
-    require(task(spec).num_integers == donor.task.num_integers, spec, f"{field}.num_integers", remedy)
+def _arithmetic_shape(spec: ArithmeticSpec) -> tuple[object, ...]:
+    match spec:
+        case Donor():
+            return ()
+        case Mask():
+            return (spec.validation,)
+        case Transfer():
+            return (spec.num_ambiguous,)
+        case _:
+            assert_never(spec)
+
+
+def _image_shape(spec: ImageSpec) -> tuple[object, ...]:
+    match spec:
+        case ImageDonor():
+            return spec.augmentation, spec.trained, spec.num_cue_conflict
+        case ImageMask():
+            return spec.beside, spec.statistics
+        case ImageTransfer():
+            return spec.augmentation, spec.held, spec.num_cue_conflict, spec.evaluations_per_epoch
+        case _:
+            assert_never(spec)
 
 
 def _check_rival(rival: str, of: ArithmeticTask) -> None:
@@ -383,14 +283,8 @@ def _check_rival(rival: str, of: ArithmeticTask) -> None:
         raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a)")
 
 
-def _check_tuning(mask: Mask) -> None:
-    if isinstance(mask.validation, TuningValidation):
-        num_reported = mask.donor.num_evaluation_samples + mask.num_evaluation_samples
-        mask.validation.check_room(mask.subtask.num_integers, num_reported)
-        mask.validation.check_seeds(mask.seed, mask.donor.seed)
-
-
 def _check_reported(spec: Transfer) -> None:
-    if isinstance(spec.control, MaskedControl) and isinstance(spec.control.mask.validation, TuningValidation):
-        spec.control.mask.validation.check_seeds(spec.seed)
-        spec.control.mask.validation.check_transfer(spec.num_evaluation_samples)
+    mask = control_parent(spec.control)
+    if isinstance(mask, Mask) and isinstance(mask.validation, TuningValidation):
+        mask.validation.check_seeds(spec.seed)
+        mask.validation.check_transfer(spec.num_evaluation_samples)

@@ -4,39 +4,46 @@ A stage reads its parents' files through a function that the caller gives, and h
 done; it neither knows the store nor commits.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, assert_never
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
 
 import torch
-from jaxtyping import Int
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from subind import masks
 from subind import spec as specs
-from subind.controls import recipient
 from subind.evaluation import accuracies, losses_and_predictions, predictions
+from subind.image_donor import ImageDonorMethod
+from subind.image_mask import ImageMaskMethod
+from subind.image_transfer import image_transfers
 from subind.masks import HardMask
-from subind.models import cpu, gpt2
+from subind.models import gpt2
 from subind.models.gpt2 import Parameters
+from subind.placing import constants_on, rows_on, trainable_on
 from subind.randomness import Stream, generator
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.run_files import IMPORTED_FILE, MASK_FILE, WEIGHTS_FILE, ReadFile, donor_parameters
+from subind.sequence_training import SequenceMethod
+from subind.spec import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec, Transfer
 from subind.tasks import arithmetic
-from subind.training import Finished, Replica, ReportProgress, Runtime, SaveCheckpoint, Trainer, Verdict
+from subind.training import (
+    Finished,
+    Method,
+    Replica,
+    ReportProgress,
+    Runtime,
+    SaveCheckpoint,
+    Trainer,
+    Verdict,
+)
+from subind.transfer_stage import TransferMethod, transfers
 from subind.tuning_spec import TuningValidation
 
-WEIGHTS_FILE = "weights.safetensors"
-"""A donor's parameters, named and laid out as transformers' GPT2LMHeadModel has them."""
-MASK_FILE = "mask.safetensors"
-"""A mask's packed bits."""
-
-IMPORTED_FILE = "imported.safetensors"
-"""The weights from which a donor with imported weights starts."""
-
-ReadFile = Callable[[Donor | Mask, str], bytes]
+__all__ = [
+    "IMPORTED_FILE", "MASK_FILE", "WEIGHTS_FILE", "DonorMethod", "MaskMethod", "ReadFile", "Resumed", "TransferMethod",
+    "donor_parameters", "method_of", "run",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,43 +83,23 @@ def run(
     yield from trainer.run(save=save, report=report)
 
 
-def method_of(
-    pack: Sequence[Spec], read: ReadFile, runtime: Runtime
-) -> tuple["DonorMethod | MaskMethod | TransferMethod | None", list[Finished]]:
+def method_of(pack: Sequence[Spec], read: ReadFile, runtime: Runtime) -> tuple[Method | None, list[Finished]]:
     """What the loop trains for a pack of one shape, None if nothing is left to train, and the runs that cannot be."""
-    match specs.stage(pack[0]):
-        case "donor":
+    match pack[0]:
+        case Donor():
             return DonorMethod([spec for spec in pack if isinstance(spec, Donor)], read, runtime), []
-        case "mask":
+        case Mask():
             return MaskMethod([spec for spec in pack if isinstance(spec, Mask)], read, runtime), []
-        case "transfer":
-            return _transfers([spec for spec in pack if isinstance(spec, Transfer)], read, runtime)
-        case other:
-            assert_never(other)
-
-
-def donor_parameters(content: bytes, donor: Donor) -> Parameters:
-    """A donor's parameters from its weights file, or from any safetensors file of such a GPT2LMHeadModel.
-
-    Raises ValueError if the content is no safetensors file or its tensors are not the model's.
-    """
-    try:
-        tensors = load_tensors(content)
-    except SafetensorError as error:
-        raise ValueError(f"the weights are no safetensors file ({error}): save them with safetensors.torch") from None
-    return gpt2.from_transformers(tensors, donor.model, arithmetic.vocabulary_size(donor.task))
-
-
-def _on(device: str, tensors: Mapping[str, Tensor]) -> Parameters:
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
-
-
-def _trainable(device: str, tensors: Mapping[str, Tensor]) -> Parameters:
-    return {name: tensor.to(device).clone().requires_grad_() for name, tensor in tensors.items()}
-
-
-def _rows(device: str, rows: Sequence[Int[Tensor, "sample position"]]) -> Int[Tensor, "replica sample position"]:
-    return torch.stack(list(rows)).to(device)
+        case Transfer():
+            return transfers([spec for spec in pack if isinstance(spec, Transfer)], read, runtime)
+        case ImageDonor():
+            return ImageDonorMethod([spec for spec in pack if isinstance(spec, ImageDonor)], read, runtime), []
+        case ImageMask():
+            return ImageMaskMethod([spec for spec in pack if isinstance(spec, ImageMask)], read, runtime), []
+        case ImageTransfer():
+            return image_transfers([spec for spec in pack if isinstance(spec, ImageTransfer)], read, runtime)
+        case _:
+            assert_never(pack[0])
 
 
 def _initial(donor: Donor, read: ReadFile) -> Parameters:
@@ -126,18 +113,17 @@ def _initial(donor: Donor, read: ReadFile) -> Parameters:
             assert_never(donor.weights)
 
 
-class DonorMethod:
+class DonorMethod(SequenceMethod):
     """Trains whole networks; the best epoch has the lowest evaluation loss."""
 
     order_stream: Stream = "donor/order"
     dropout_stream: Stream | None = "donor/dropout"
 
     def __init__(self, pack: Sequence[Donor], read: ReadFile, runtime: Runtime) -> None:
-        self.replicas = [Replica(spec=spec) for spec in pack]
-        self.trainable = _trainable(runtime.device, gpt2.stacked([_initial(spec, read) for spec in pack]))
-        self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
-        validation = _rows(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
-        self.constants = {"validation": validation}
+        super().__init__([*pack], rows_on(runtime.device, [arithmetic.training_samples(spec) for spec in pack]))
+        self.trainable = trainable_on(runtime.device, gpt2.stacked([_initial(spec, read) for spec in pack]))
+        validation = rows_on(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
+        self.constants["validation"] = validation
 
     def begin(self, epoch: int) -> None:
         """Nothing: all epochs of a donor are alike."""
@@ -150,8 +136,7 @@ class DonorMethod:
 
     def evaluate(self, epoch: int) -> list[Verdict]:
         rows = self.constants["validation"]
-        model, precision = specs.model(self.replicas[0].spec), self.replicas[0].spec.precision
-        losses, answers = losses_and_predictions(self.trainable, rows, model, precision=precision)
+        losses, answers = losses_and_predictions(self.trainable, rows, self.model, precision=self.precision)
         right = accuracies(answers, rows[:, :, -1])
         return [
             self._verdict(replica, epoch, {"validation_loss": loss, "validation_accuracy": accuracy})
@@ -169,27 +154,24 @@ class DonorMethod:
         return {}, {WEIGHTS_FILE: save_tensors(state)}
 
 
-class MaskMethod:
+class MaskMethod(SequenceMethod):
     """Trains mask logits over a frozen donor in evaluation mode; the best epoch has the highest hard-mask accuracy."""
 
     order_stream: Stream = "mask/order"
-    dropout_stream: Stream | None = None
 
     def __init__(self, pack: Sequence[Mask], read: ReadFile, runtime: Runtime) -> None:
         donors = gpt2.stacked([donor_parameters(read(spec.donor, WEIGHTS_FILE), spec.donor) for spec in pack])
         self.matrices = gpt2.matrices(pack[0].donor.model)
         initial = torch.tensor([spec.initial_logit for spec in pack])
-        self.replicas = [Replica(spec=spec) for spec in pack]
-        self.trainable = _trainable(
+        super().__init__([*pack], rows_on(runtime.device, [arithmetic.training_samples(spec) for spec in pack]))
+        self.trainable = trainable_on(
             runtime.device,
             {name: initial.view(-1, 1, 1).expand(donors[name].shape).contiguous() for name in self.matrices},
         )
-        self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
-        self.constants = _on(runtime.device, {f"donor.{name}": tensor for name, tensor in donors.items()})
-        self._model, self._precision = specs.model(pack[0]), pack[0].precision
+        self.constants |= constants_on(runtime.device, {f"donor.{name}": tensor for name, tensor in donors.items()})
         self.is_tuned = isinstance(pack[0].validation, TuningValidation)
         validation = arithmetic.tuning_samples if self.is_tuned else arithmetic.validation_samples
-        self.constants["validation"] = _rows(runtime.device, [validation(spec) for spec in pack])
+        self.constants["validation"] = rows_on(runtime.device, [validation(spec) for spec in pack])
         self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(runtime.device)
         self.constants["temperature"] = torch.ones_like(self.constants["penalty"])
 
@@ -208,7 +190,7 @@ class MaskMethod:
     def evaluate(self, epoch: int) -> list[Verdict]:
         rows = self.constants["validation"]
         hard = {name: masks.binarise(self.trainable[name].detach()) for name in self.matrices}
-        losses, answers = losses_and_predictions(self._masked(hard), rows, self._model, precision=self._precision)
+        losses, answers = losses_and_predictions(self._masked(hard), rows, self.model, precision=self.precision)
         right, temperatures = accuracies(answers, rows[:, :, -1]), self._temperatures(epoch)
         soft = self._soft_accuracies() if self.is_tuned else []
         name = "tuning_accuracy" if self.is_tuned else "subtask_accuracy"
@@ -235,16 +217,17 @@ class MaskMethod:
         """Of the soft masks of the epoch that has just been trained, on the samples that judge the hard ones."""
         rows, temperature = self.constants["validation"], self.constants["temperature"].view(-1, 1, 1)
         soft = {name: torch.sigmoid(temperature * self.trainable[name]) for name in self.matrices}
-        answers = predictions(self._masked(soft), rows, self._model, precision=self._precision)
+        answers = predictions(self._masked(soft), rows, self.model, precision=self.precision)
         return accuracies(answers, rows[:, :, -1])
 
     def _reported_accuracy(self, index: int, hard: HardMask) -> float:
         """Of one hard mask, on the samples that nothing was tuned on."""
         spec = self.replicas[index].spec
+        assert isinstance(spec, Mask)
         rows = arithmetic.validation_samples(spec).unsqueeze(0).to(self.tokens.device)
         donor = {name: tensor[index : index + 1] for name, tensor in self._donor().items()}
         parameters = donor | {name: donor[name] * hard[name] for name in self.matrices}
-        return accuracies(predictions(parameters, rows, self._model, precision=self._precision), rows[:, :, -1])[0]
+        return accuracies(predictions(parameters, rows, self.model, precision=self.precision), rows[:, :, -1])[0]
 
     def _masked(self, factors: Parameters) -> Parameters:
         donor = self._donor()
@@ -257,139 +240,3 @@ class MaskMethod:
     def _donor(self) -> Parameters:
         prefix = "donor."
         return {name.removeprefix(prefix): each for name, each in self.constants.items() if name.startswith(prefix)}
-
-
-def _transfers(
-    pack: Sequence[Transfer], read: ReadFile, runtime: Runtime
-) -> tuple["TransferMethod | None", list[Finished]]:
-    """The method for those recipients that exist, and the failures of those that do not."""
-    starts, failed = [], []
-    for spec in pack:
-        try:
-            starts.append(_start(spec, read))
-        except ValueError as error:
-            replica = Replica(spec=spec, failure=str(error))
-            failed.append(Finished(replica=replica, measurements={}, files={}))
-    return (TransferMethod(starts, runtime) if starts else None), failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    spec: Transfer
-    own: Parameters
-    donor: Parameters
-    kept: HardMask
-    shares: dict[str, float] = field(default_factory=dict)
-
-
-def _start(spec: Transfer, read: ReadFile) -> _Start:
-    donor_spec = next((each for each in specs.lineage(spec) if isinstance(each, Donor)), None)
-    mask_spec = next((each for each in specs.lineage(spec) if isinstance(each, Mask)), None)
-    found = recipient(
-        spec.control,
-        donor=None if donor_spec is None else donor_parameters(read(donor_spec, WEIGHTS_FILE), donor_spec),
-        mask=None if mask_spec is None else masks.unpacked_bits(read(mask_spec, MASK_FILE)),
-        vocabulary_size=arithmetic.vocabulary_size(spec.task),
-        seed=spec.seed,
-    )
-    shares = {"kept_fraction": masks.density(found.inherited), "frozen_fraction": masks.density(found.kept)}
-    shares |= {f"kept_fraction.{name}": share for name, share in masks.densities(found.inherited).items()}
-    shares |= {f"frozen_fraction.{name}": share for name, share in masks.densities(found.kept).items()}
-    return _Start(spec=spec, own=found.own, donor=found.donor, kept=found.kept, shares=shares)
-
-
-class TransferMethod:
-    """Trains recipients; the best epoch has the highest validation accuracy (the first among equals).
-
-    `trainable` holds the donor's values where a weight is frozen: it has no gradient, and `hold` undoes its decay.
-    """
-
-    order_stream: Stream = "transfer/order"
-    dropout_stream: Stream | None = "transfer/dropout"
-
-    def __init__(self, starts: Sequence[_Start], runtime: Runtime) -> None:
-        pack = [start.spec for start in starts]
-        self.replicas = [Replica(spec=spec) for spec in pack]
-        self.shares = {start.spec: start.shares for start in starts}
-        self.trainable = _trainable(runtime.device, gpt2.stacked([start.own for start in starts]))
-        self.tokens = _rows(runtime.device, [arithmetic.training_samples(spec) for spec in pack])
-        self.frozen = tuple(starts[0].kept) if any(start.shares["frozen_fraction"] for start in starts) else ()
-        self.constants = {}
-        for name in self.frozen:
-            self.constants[f"kept.{name}"] = torch.stack([start.kept[name] for start in starts]).to(runtime.device)
-            self.constants[f"donor.{name}"] = torch.stack([start.donor[name] for start in starts]).to(runtime.device)
-        self.hold()
-        validation = [arithmetic.validation_samples(spec) for spec in pack]
-        self.constants["validation"] = _rows(runtime.device, validation)
-        self.constants["rivals"] = _padded(
-            [arithmetic.rival_answers(spec, rows) for spec, rows in zip(pack, validation, strict=True)]
-        ).to(runtime.device)
-
-    def begin(self, epoch: int) -> None:
-        """Nothing: all epochs of a transfer are alike."""
-
-    def effective(self) -> Parameters:
-        return self.trainable | {
-            name: _WithFrozen.apply(self.trainable[name], self.constants[f"kept.{name}"]) for name in self.frozen
-        }
-
-    @torch.no_grad()
-    def hold(self) -> None:
-        for name in self.frozen:
-            own = self.trainable[name]
-            kept, donor = self.constants[f"kept.{name}"], self.constants[f"donor.{name}"]
-            cpu.copy_where(kept, donor, own) if cpu.takes(own) else torch.where(kept, donor, own, out=own)
-
-    @torch.no_grad()
-    def evaluate(self, epoch: int) -> list[Verdict]:
-        first = self.replicas[0].spec
-        assert isinstance(first, Transfer)
-        rows, model, precision = self.constants["validation"], specs.model(first), first.precision
-        losses, answers = losses_and_predictions(self.trainable, rows, model, precision=precision)
-        measured = [{"validation_loss": loss} for loss in losses.tolist()]
-        for each, accuracy in zip(measured, accuracies(answers, rows[:, :, -1]), strict=True):
-            each["validation_accuracy"] = accuracy
-        if first.num_ambiguous:
-            seen = self.tokens[:, : first.num_ambiguous]
-            right = accuracies(predictions(self.trainable, seen, model, precision=precision), seen[:, :, -1])
-            for each, accuracy in zip(measured, right, strict=True):
-                each["ambiguous_accuracy"] = accuracy
-        return [self._verdict(index, each, answers) for index, each in enumerate(measured)]
-
-    def _verdict(self, index: int, measured: dict[str, float], answers: Int[Tensor, "replica sample"]) -> Verdict:
-        replica = self.replicas[index]
-        assert isinstance(replica.spec, Transfer)
-        for rival, expected in zip(replica.spec.rivals, self.constants["rivals"][index], strict=False):
-            agreement = accuracies(answers[index : index + 1], expected.unsqueeze(0))[0]
-            measured[f"rival_agreement.{rival}"] = agreement
-        best = measured["validation_accuracy"] > max(replica.curves.get("validation_accuracy", []), default=-1.0)
-        return Verdict(measurements=measured, best=best, stop=False)
-
-    @torch.no_grad()
-    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
-        spec = self.replicas[index].spec
-        assert isinstance(spec, Transfer)
-        rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
-        parameters = {name: each.unsqueeze(0) for name, each in best.items()}
-        answers = predictions(parameters, rows, specs.model(spec), precision=spec.precision)
-        return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
-
-
-class _WithFrozen(torch.autograd.Function):
-    """The identity, whose gradient is zero for kept weights; it is zeroed in place, for nobody else reads it."""
-
-    @staticmethod
-    def forward(ctx: Any, own: Tensor, kept: Tensor) -> Tensor:
-        ctx.save_for_backward(kept)
-        return own.view_as(own)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        (gradient,) = gradients
-        return cpu.zero_where(kept, gradient) if cpu.takes(gradient) else gradient.masked_fill_(kept, 0), None
-
-
-def _padded(answers: Sequence[Int[Tensor, "_ sample"]]) -> Int[Tensor, "replica rival sample"]:
-    """Stacked with rows of -1, which no prediction equals, where a replica has fewer rivals than another."""
-    return torch.nn.utils.rnn.pad_sequence(list(answers), batch_first=True, padding_value=-1)

@@ -47,12 +47,14 @@ __all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store", "slug"]
 
 def slug(spec: Spec) -> str:
     """The readable part of a run's folder, from the spec's leading fields."""
-    layers = f"layers{specs.model(spec).num_layers}"
+    network = specs.network_name(spec)
     match spec:
         case specs.Transfer(control=control, num_disambiguation=count):
-            return f"{specs.control_name(control)}-{layers}-n{count}-seed{spec.seed}"
+            return f"{specs.control_name(control)}-{network}-n{count}-seed{spec.seed}"
+        case specs.ImageTransfer(control=control):
+            return f"{specs.control_name(control)}-{network}-seed{spec.seed}"
         case _:
-            return f"{layers}-seed{spec.seed}"
+            return f"{network}-seed{spec.seed}"
 
 
 def opened_files(url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> Files:

@@ -1,32 +1,28 @@
 """The one training loop: R replicas of one shape train as one batched model.
 
-A method (donor, mask or transfer; see stages.py) says what is trained, how the effective parameters follow from it and
-what an evaluation measures. The loop owns data order, dropout, the optimiser, the choice of the best epoch, early
-stopping, checkpoints, and the removal of replicas that are done.
+A method (donor, mask or transfer, of arithmetic or of images; see stages.py) says what is trained, what the loss of
+some rows is and what an evaluation measures. The loop owns data order, the optimiser, the choice of the best epoch,
+early stopping, checkpoints, and the removal of replicas that are done.
 """
 
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from subind import spec as specs
 from subind.graphs import GraphedStep, Step
-from subind.models import cpu, gpt2
+from subind.models import gpt2
 from subind.models.gpt2 import Parameters
-from subind.optimisation import Pace, PackedAdamW
-from subind.randomness import Stream, dropout_stream, generator
+from subind.optimisation import Pace, PackedOptimizer
+from subind.randomness import DrawStream, Stream, generator
 from subind.spec import Spec
-
-INPUT_LENGTH = 3
-"""The model reads [a, b, =]; reading the answer as well would change no predicted position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +90,34 @@ class Replica:
 
 @runtime_checkable
 class Method(Protocol):
-    """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`."""
+    """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`.
+
+    `statistics` change in training without gradients, such as running means; `draws` are what each replica draws while
+    it trains (dropout, crops), none if nothing is drawn. An epoch is evaluated `evaluations_per_epoch` times, the last
+    time at its end.
+    """
 
     replicas: list[Replica]
     trainable: Parameters
+    statistics: Parameters
     constants: Parameters
-    tokens: Int[Tensor, "replica sample position"]
+    draws: list[DrawStream]
     order_stream: Stream
-    dropout_stream: Stream | None
+    evaluations_per_epoch: int
+
+    @property
+    def num_samples(self) -> int:
+        """Rows of an epoch."""
+        ...
 
     def begin(self, epoch: int) -> None:
         """Set what differs between epochs; `trainable` and `constants` stay the same tensors."""
         ...
 
-    def effective(self) -> Parameters:
-        """The parameters of a training step of the epoch that has begun, as a function of `trainable`.
+    def losses(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
+        """The cross-entropy of a training step of the epoch that has begun, as a function of `trainable`.
 
-        Their gradients may include a penalty's.
+        Its gradients may include a penalty's.
         """
         ...
 
@@ -123,7 +130,7 @@ class Method(Protocol):
         ...
 
     def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
-        """The measurements and files of the replica at `index`, from its trainable tensors at the best epoch."""
+        """The measurements and files of the replica at `index`, from its trainable and statistics at the best epoch."""
         ...
 
 
@@ -156,18 +163,14 @@ class Trainer:
         self.method = method
         self.runtime = runtime
         first = method.replicas[0].spec
-        self.model = specs.model(first)
         self.batch_size = first.batch_size
         self.num_epochs = max(replica.spec.num_epochs for replica in method.replicas)
         self.steps_per_epoch = specs.steps_per_epoch(first)
-        self.precision = first.precision
         _set_products(first.precision, runtime.device)
-        self.optimiser = PackedAdamW(method.trainable, [_pace(replica.spec) for replica in method.replicas])
+        self.optimiser = PackedOptimizer(method.trainable, [_pace(replica.spec) for replica in method.replicas])
         seeds = [replica.spec.seed for replica in method.replicas]
         self.order = [generator(method.order_stream, seed) for seed in seeds]
-        stream = method.dropout_stream
-        self.dropout = [dropout_stream(stream, seed, runtime.device) for seed in seeds] if stream else []
-        self.best = {name: tensor.detach().clone() for name, tensor in method.trainable.items()}
+        self.best = {name: tensor.detach().clone() for name, tensor in self._moving().items()}
         self.loss_sum = torch.zeros(len(seeds), device=runtime.device)
         self.order_states = [each.get_state() for each in self.order]
         self.epoch, self.step = 1, 0
@@ -187,7 +190,7 @@ class Trainer:
             return
         while self.method.replicas and self.epoch <= self.num_epochs:
             self._epoch(save=save, report=report)
-            losses = (self.loss_sum / self.method.tokens.shape[1]).tolist()
+            losses = (self.loss_sum / self.method.num_samples).tolist()
             stops = self._record(self.method.evaluate(self.epoch), losses)
             ends = [replica.spec.num_epochs for replica in self.method.replicas]
             done = [index for index, stop in enumerate(stops) if stop or self.epoch == ends[index]]
@@ -199,17 +202,25 @@ class Trainer:
     def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress) -> None:
         self.method.begin(self.epoch)
         self.order_states = [each.get_state() for each in self.order]
-        num_samples = self.method.tokens.shape[1]
-        orders = [torch.randperm(num_samples, generator=each) for each in self.order]
+        orders = [torch.randperm(self.method.num_samples, generator=each) for each in self.order]
         order = torch.stack(orders).to(self.runtime.device)
         while self.step < self.steps_per_epoch:
             rows = order[:, self.step * self.batch_size : (self.step + 1) * self.batch_size]
             self.loss_sum += self.advance(rows) * rows.shape[1]
             self.step += 1
+            self._evaluate_within(num_rows=self.step * self.batch_size)
             if self.step % 16 == 0:
                 report(self._progress())
             if time.monotonic() - self.last_checkpoint > self.runtime.checkpoint_seconds:
                 self.checkpoint(save)
+
+    def _evaluate_within(self, *, num_rows: int) -> None:
+        """Measure, where the epoch's part is over; what is measured within an epoch is never its best."""
+        number = self.method.evaluations_per_epoch
+        ends = {round(self.steps_per_epoch * part / number) for part in range(1, number)}
+        if self.step in ends:
+            verdicts = [replace(each, best=False) for each in self.method.evaluate(self.epoch)]
+            self._record(verdicts, (self.loss_sum / num_rows).tolist())
 
     def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
         """One optimiser step on those rows of each replica's training set; returns the cross-entropy before it.
@@ -222,27 +233,18 @@ class Trainer:
     def _device_step(self) -> Step:
         if not self.runtime.device.startswith("cuda"):
             return self._step_of
-        return GraphedStep(self._step_of, [each.generator for each in self.dropout])
+        return GraphedStep(self._step_of, [each.generator for each in self.method.draws])
 
     def _step_of(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        batch = self.method.tokens.gather(1, rows.unsqueeze(2).expand(-1, -1, self.method.tokens.shape[2]))
-        loss = sequence_loss(
-            self.method.effective(), batch, self.model, self._dropout(batch.shape[1]), precision=self.precision
-        )
+        loss = self.method.losses(rows)
         gradients = torch.autograd.grad(loss.sum(), list(self.method.trainable.values()))
         self.optimiser.step(gradients)
         self.method.hold()
         return loss.detach()
 
-    def _dropout(self, batch: int) -> gpt2.Dropout | None:
-        rate = self.model.dropout
-        if not self.dropout or rate == 0:
-            return None
-        count = gpt2.Dropout.num_factors(self.model, batch, INPUT_LENGTH)
-        factors = torch.empty(len(self.dropout), count, device=self.runtime.device)
-        for row, each in zip(factors, self.dropout, strict=True):
-            each.fill(row, rate)
-        return gpt2.Dropout(factors, batch, INPUT_LENGTH, self.model)
+    def _moving(self) -> Parameters:
+        """All that training changes in the networks."""
+        return self.method.trainable | self.method.statistics
 
     # ---- histories
 
@@ -250,7 +252,7 @@ class Trainer:
         """Append the measurements to the curves, keep what is best, and say who stops."""
         epoch = self.epoch if self.num_epochs else 0
         improved = [index for index, verdict in enumerate(verdicts) if verdict.best]
-        for name, tensor in self.method.trainable.items():
+        for name, tensor in self._moving().items():
             self.best[name][improved] = tensor.detach()[improved]
         stops = []
         for index, (replica, verdict) in enumerate(zip(self.method.replicas, verdicts, strict=True)):
@@ -292,14 +294,14 @@ class Trainer:
         """Reduce the pack to the replicas at the given places, in that order."""
         method, index = self.method, torch.tensor(staying, dtype=torch.long, device=self.runtime.device)
         method.replicas = [method.replicas[place] for place in staying]
-        method.tokens = method.tokens[index]
+        method.statistics = {name: tensor[index] for name, tensor in method.statistics.items()}
         method.constants = {name: tensor[index] for name, tensor in method.constants.items()}
         method.trainable = {name: tensor.detach()[index].requires_grad_() for name, tensor in method.trainable.items()}
         self.best = {name: tensor[index] for name, tensor in self.best.items()}
         self.loss_sum = self.loss_sum[index]
         self.order = [self.order[place] for place in staying]
         self.order_states = [self.order_states[place] for place in staying]
-        self.dropout = [self.dropout[place] for place in staying] if self.dropout else []
+        method.draws = [method.draws[place] for place in staying] if method.draws else []
         self.optimiser.select(method.trainable, index)
         self.num_epochs = max((replica.spec.num_epochs for replica in method.replicas), default=self.num_epochs)
         self._on_device = self._device_step()
@@ -322,9 +324,10 @@ class Trainer:
         tensors = {f"trainable.{name}": tensor.detach() for name, tensor in self.method.trainable.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
+        tensors |= {f"statistics.{name}": tensor for name, tensor in self.method.statistics.items()}
         tensors |= {"order": torch.stack(self.order_states), "loss_sum": self.loss_sum}
-        if self.dropout:
-            tensors["dropout"] = torch.stack([each.state() for each in self.dropout])
+        if self.method.draws:
+            tensors["dropout"] = torch.stack([each.state() for each in self.method.draws])
         histories = [{"curves": each.curves, "best_epoch": each.best_epoch} for each in self.method.replicas]
         state = {"epoch": self.epoch, "step": self.step, "histories": histories}
         save(Saved(specs=tuple(each.spec for each in self.method.replicas), tensors=tensors, state=json.dumps(state)))
@@ -341,7 +344,10 @@ class Trainer:
         with torch.no_grad():
             for name, tensor in self.method.trainable.items():
                 tensor.copy_(chosen[f"trainable.{name}"])
-                self.best[name].copy_(chosen[f"best.{name}"])
+            for name, tensor in self.method.statistics.items():
+                tensor.copy_(chosen[f"statistics.{name}"])
+            for name, tensor in self.best.items():
+                tensor.copy_(chosen[f"best.{name}"])
         self.loss_sum.copy_(chosen["loss_sum"])
         prefix = "optimiser."
         moments = {name.removeprefix(prefix): each for name, each in chosen.items() if name.startswith(prefix)}
@@ -350,7 +356,7 @@ class Trainer:
         # clones, for set_state of torch 2.15 reads beyond a tensor that begins within its storage
         for each, found in zip(self.order, chosen["order"], strict=True):
             each.set_state(found.clone())
-        for stream, found in zip(self.dropout, chosen["dropout"] if self.dropout else [], strict=True):
+        for stream, found in zip(self.method.draws, chosen["dropout"] if self.method.draws else [], strict=True):
             stream.restore(found.clone())
 
 
@@ -360,32 +366,13 @@ def _pace(spec: Spec) -> Pace:
 
 def at_best_epoch(replica: Replica) -> dict[str, float]:
     """The values of all curves at the replica's best epoch, and that epoch."""
-    place = replica.curves["epoch"].index(replica.best_epoch)
+    epochs = replica.curves["epoch"]
+    place = max(place for place, epoch in enumerate(epochs) if epoch == replica.best_epoch)
     values = {name: curve[place] for name, curve in replica.curves.items() if name != "epoch"}
     return {**values, "best_epoch": replica.best_epoch}
 
 
-def sequence_loss(
-    parameters: Mapping[str, Tensor],
-    batch: Int[Tensor, "replica batch position"],
-    model: specs.GPT2,
-    dropout: gpt2.Dropout | None,
-    *,
-    precision: specs.Precision = "float32",
-) -> Float[Tensor, " replica"]:
-    """Next-token cross-entropy over the predicted positions (b, =, c), mean over positions and rows, per replica."""
-    activations = gpt2.hidden(parameters, batch[:, :, :INPUT_LENGTH], model, dropout, precision=precision)
-    scores = gpt2.logits(parameters, activations, precision=precision)
-    rows, answers = scores.flatten(0, 2), batch[:, :, 1:].flatten()
-    losses = cpu.cross_entropy(rows, answers) if cpu.takes(rows) else _cross_entropy(rows, answers)
-    return losses.view(len(batch), -1).mean(1)
-
-
-def _cross_entropy(scores: Float[Tensor, "row vocabulary"], answers: Int[Tensor, " row"]) -> Float[Tensor, " row"]:
-    return F.cross_entropy(scores, answers, reduction="none")
-
-
-def _set_products(precision: specs.Precision, device: str) -> None:
+def _set_products(precision: specs.Precision | specs.ImagePrecision, device: str) -> None:
     """Have PyTorch's float32 products be what the precision says. Raises ValueError if the device has no such ones."""
     if precision == "tf32" and not device.startswith("cuda"):
         raise ValueError(f"precision is 'tf32', and {device} has none: run on a CUDA device or give 'float32'")

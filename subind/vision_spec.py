@@ -76,6 +76,22 @@ class ResNet(Checked):
     stem: Literal["imagenet", "small"]
     num_classes: int
 
+    @property
+    def num_layers(self) -> int:
+        """The layers of the longest way through: the stem, two in every block, and the head."""
+        return 2 * sum(self.num_blocks) + 2
+
+    @property
+    def d_model(self) -> int:
+        """The channels of the last stage."""
+        return self.widths[-1]
+
+    @property
+    def name(self) -> str:
+        """What tables and folders call it: resnet18 as torchvision does, else with the channels of the stem."""
+        is_18 = (self.widths, self.num_blocks, self.stem) == ((64, 128, 256, 512), (2, 2, 2, 2), "imagenet")
+        return "resnet18" if is_18 else f"resnet{self.num_layers}_{self.widths[0]}"
+
     def _check(self) -> None:
         positive(self, "num_classes")
         require(len(self.widths) > 0 and min(self.widths) > 0, self, "widths", "give one or more positive numbers")
@@ -100,6 +116,13 @@ class ViT(Checked):
         whole = self.image_size > 0 and self.image_size % self.patch_size == 0
         require(whole, self, "image_size", f"give a multiple of patch_size = {self.patch_size}")
         require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
+
+    @property
+    def name(self) -> str:
+        """What tables and folders call it: vit_b_16 as torchvision does, else with its depth and width."""
+        is_base = (self.num_layers, self.num_heads, self.d_model, self.d_mlp) == (12, 12, 768, 3072)
+        size = "b" if is_base else f"{self.num_layers}x{self.d_model}"
+        return f"vit_{size}_{self.patch_size}"
 
     @property
     def num_positions(self) -> int:

@@ -9,9 +9,12 @@ from typing import Any, assert_never
 from subind import rules
 from subind import spec as specs
 from subind.fingerprint import run_id
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.spec import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec, Transfer
+from sweeps.image_cells import image_columns
 
 Columns = dict[str, Any]
+Cell = Transfer | ImageTransfer
+"""What a grid is made of."""
 
 
 def planned_columns(spec: Spec) -> Columns:
@@ -31,63 +34,64 @@ def planned_rows(several: Iterable[Spec]) -> Iterator[Columns]:
 
 def _start(spec: Spec) -> tuple[object, ...]:
     """What a run starts from: its class or its control's, and its parent's id or its architecture."""
-    kind = type(spec.control if isinstance(spec, Transfer) else spec)
+    kind = type(spec.control if isinstance(spec, Transfer | ImageTransfer) else spec)
     of = specs.parents(spec)
-    return kind, run_id(of[0]) if of else specs.model(spec)
+    return kind, run_id(of[0]) if of else specs.architecture(spec)
 
 
 def _own_columns(spec: Spec) -> Columns:
-    task = specs.task(spec)
-    columns: Columns = {
-        "run_id": run_id(spec),
-        "stage": specs.stage(spec),
-        "rule": task.rule,
-        "modulus": task.modulus,
-        "num_integers": task.num_integers,
-        "seed": spec.seed,
-    }
+    columns: Columns = {"run_id": run_id(spec), "stage": specs.stage(spec), "seed": spec.seed}
     match spec:
         case Transfer():
+            columns |= _task_columns(spec.task)
             columns["num_ambiguous"] = spec.num_ambiguous
             columns["num_disambiguation"] = spec.num_disambiguation
             columns["rivals"] = list(spec.rivals)
         case Mask() | Donor():
-            columns |= _ancestor_columns(spec)
+            columns |= _task_columns(specs.task(spec)) | _ancestor_columns(spec)
+        case ImageTransfer():
+            columns |= image_columns(spec)
+        case ImageMask() | ImageDonor():
+            columns |= image_columns(spec) | _ancestor_columns(spec)
         case _:
             assert_never(spec)
     return columns
 
 
+def _task_columns(task: specs.ArithmeticTask) -> Columns:
+    return {"rule": task.rule, "modulus": task.modulus, "num_integers": task.num_integers}
+
+
 def _start_columns(spec: Spec) -> Columns:
-    model = specs.model(spec)
+    model = specs.architecture(spec)
     columns: Columns = {"num_layers": model.num_layers, "d_model": model.d_model}
-    if isinstance(spec, Transfer):
+    if isinstance(spec, Transfer | ImageTransfer):
         columns["control"] = specs.control_name(spec.control)
     for parent in specs.parents(spec):
         columns["parent_id"] = run_id(parent)
         for ancestor in specs.lineage(parent):
-            assert not isinstance(ancestor, Transfer)
+            assert not isinstance(ancestor, Transfer | ImageTransfer)
             columns |= _ancestor_columns(ancestor)
     return columns
 
 
-def _ancestor_columns(ancestor: Donor | Mask) -> Columns:
+def _ancestor_columns(ancestor: specs.Parent) -> Columns:
     match ancestor:
-        case Mask():
+        case Mask() | ImageMask():
             return {
                 "mask_seed": ancestor.seed,
-                "subtask": ancestor.subtask.rule,
+                "subtask": ancestor.subtask.rule if isinstance(ancestor, Mask) else "mean_pooled",
                 "penalty": ancestor.penalty,
                 "temperature_schedule": ancestor.temperature.name,
                 "final_temperature": ancestor.temperature.final,
             }
-        case Donor():
+        case Donor() | ImageDonor():
             return {"donor_seed": ancestor.seed, "donor_kind": _donor_kind(ancestor)}
         case _:
             assert_never(ancestor)
 
 
-def _donor_kind(donor: Donor) -> str:
+def _donor_kind(donor: Donor | ImageDonor) -> str:
     match donor.weights:
         case specs.ImportedWeights():
             return "imported"
@@ -115,7 +119,7 @@ class Condition:
 
     def _like(self, found: Any) -> Any:
         """The value as one of the column that holds `found`."""
-        if self.column in {"rule", "subtask"}:
+        if self.column == "rule" or (self.column == "subtask" and found != "mean_pooled"):
             try:
                 return rules.canonical(self.value)
             except ValueError as error:
@@ -151,7 +155,7 @@ def condition(text: str) -> Condition:
     return Condition(column=column, sign="=" if sign == "==" else sign, value=value)
 
 
-def chosen(cells: Sequence[Transfer], conditions: Iterable[Condition]) -> tuple[Transfer, ...]:
+def chosen(cells: Sequence[Cell], conditions: Iterable[Condition]) -> tuple[Cell, ...]:
     """The cells for which all conditions hold. Raises ValueError for an unknown column and if no cell is left."""
     wanted = tuple(conditions)
     if not wanted:

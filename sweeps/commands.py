@@ -12,11 +12,12 @@ from safetensors import SafetensorError, deserialize
 from subind import spec as specs
 from subind.listing import Listing
 from subind.results import STATUSES, Failure
-from subind.spec import STAGES, Donor, ImportedWeights, Spec, Transfer
+from subind.spec import STAGES, Donor, ImageDonor, ImportedWeights, Spec
 from subind.store import Heartbeat, Store
 from sweeps import grids
-from sweeps.cells import chosen, condition
+from sweeps.cells import Cell, chosen, condition
 from sweeps.forecast import Forecast
+from sweeps.memory import FLOAT, num_parameters
 from sweeps.plan import Plan, accounts
 from sweeps.status import total
 from sweeps.watch import Snapshot, Watch
@@ -31,7 +32,7 @@ class Request:
     grid: str
     where: tuple[str, ...]
     store: str
-    added: tuple[Transfer, ...] = ()
+    added: tuple[Cell, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,7 +62,9 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
 def _check_imports(found: Plan, store: Store) -> None:
     for run in found.missing:
         match found.runs[run]:
-            case Donor(weights=ImportedWeights(sha256=sha256)) if not store.has_weights(sha256):
+            case Donor(weights=ImportedWeights(sha256=sha256)) | ImageDonor(weights=ImportedWeights(sha256=sha256)) if (
+                not store.has_weights(sha256)
+            ):
                 raise ValueError(
                     f"Donor.weights.sha256 is {sha256!r}: the store {store.url} has no such file; "
                     "put it there with `subind import FILE`"
@@ -76,8 +79,12 @@ def import_weights(store: Store, path: Path) -> str:
         tensors = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file ({error}): save the model with save_pretrained") from None
-    if not any(name.removeprefix("transformer.") == "wte.weight" for name, _ in tensors):
-        raise ValueError(f"{path} has no wte.weight: give a file of transformers' GPT2LMHeadModel")
+    known = {"wte.weight", "conv1.weight", "conv_proj.weight"}
+    if not any(name.removeprefix("transformer.") in known for name, _ in tensors):
+        raise ValueError(
+            f"{path} has no wte.weight, conv1.weight or conv_proj.weight: give a file of transformers' "
+            "GPT2LMHeadModel, or of torchvision's ResNet or VisionTransformer"
+        )
     return store.add_weights(content)
 
 
@@ -202,6 +209,5 @@ CHECKPOINT_BYTES = 500_000_000
 
 def _artifact_bytes(found: Plan, run: str) -> int:
     spec = found.runs[run]
-    model = specs.model(spec)
-    weights = 4 * (12 * model.num_layers * model.d_model**2 + 2 * specs.task(spec).num_integers * model.d_model)
+    weights = FLOAT * num_parameters(spec)
     return 50_000 + (weights if specs.stage(spec) == "donor" else weights // 32)

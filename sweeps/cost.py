@@ -11,26 +11,38 @@ stage, a precision and a device; cost_fit.py makes them follow the packs that a 
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from statistics import median
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 
 from subind import spec as specs
-from subind.spec import STAGES, Donor, Precision, Spec, Stage, Transfer
+from subind.spec import (
+    STAGES,
+    ArithmeticSpec,
+    Donor,
+    ImageDonor,
+    ImagePrecision,
+    Precision,
+    Spec,
+    Stage,
+    Transfer,
+)
+from sweeps.image_work import image_work
+from sweeps.work import ROWS_OF_AN_EVALUATION, Work
 
 CPU = "cpu"
 """The name of every CPU in the records of runs."""
 
+IMAGES = "images "
+"""What precedes a precision in the kind of runs on images."""
+
 POSITIONS = 3
 """Positions of a row that the model reads."""
-
-ROWS_OF_AN_EVALUATION = 250
-"""Rows that an evaluation takes at once."""
 
 PRODUCT_SPEED = 70e9
 """Operations a second of one core in small float32 matrix products, on the machine of the CPU's coefficients."""
@@ -41,13 +53,14 @@ SATURATED = 0.01
 Basis = Literal["assumed", "calibrated", "measured"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What runs of one shape ask of a worker; passes per pack, operations and elements per replica."""
+Kind = tuple[Stage, str]
+"""What the coefficients belong to: the stage, and the precision with the family of networks."""
 
-    passes: float
-    operations: float
-    elements: float
+
+def kind(spec: Spec) -> Kind:
+    """The kind of a run."""
+    family = "" if isinstance(spec, ArithmeticSpec) else IMAGES
+    return specs.stage(spec), family + spec.precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +122,8 @@ class CostModel:
     """
 
     basis: Basis
-    coefficients: Mapping[tuple[Stage, Precision], Coefficients]
-    num_packs: Mapping[tuple[Stage, Precision], int] = field(default_factory=dict)
+    coefficients: Mapping[Kind, Coefficients]
+    num_packs: Mapping[Kind, int] = field(default_factory=dict)
     donor_shares: Mapping[tuple[int, int], Shares] = field(default_factory=dict)
     begin: float
     end: float
@@ -119,7 +132,7 @@ class CostModel:
 
     def price(self, spec: Spec) -> Price:
         """What packs of the run's shape cost."""
-        found, asked = self.coefficients[specs.stage(spec), spec.precision], work(spec)
+        found, asked = self.coefficients[kind(spec)], work(spec)
         shares = self._shares(spec)
         return Price(
             start=self.hand_over + found.start,
@@ -129,19 +142,23 @@ class CostModel:
 
     def may_stop_early(self, spec: Spec) -> bool:
         """Whether a run may be done before its last epoch and nothing is known of how early."""
-        return isinstance(spec, Donor) and spec.patience < spec.num_epochs and patience(spec) not in self.donor_shares
+        return (
+            isinstance(spec, Donor | ImageDonor)
+            and spec.patience < spec.num_epochs
+            and patience(spec) not in self.donor_shares
+        )
 
     def at_least(self, spec: Spec) -> Price:
         """What packs of the run's shape cost if it stops as early as it can, where nothing is known of how early."""
         if not self.may_stop_early(spec):
             return self.price(spec)
-        assert isinstance(spec, Donor)
+        assert isinstance(spec, Donor | ImageDonor)
         share = (spec.patience + 1) / spec.num_epochs
         earliest = {patience(spec): Shares(mean=share, longest=share)}
         return replace(self, donor_shares={**self.donor_shares, **earliest}).price(spec)
 
     def _shares(self, spec: Spec) -> Shares:
-        known = self.donor_shares.get(patience(spec)) if isinstance(spec, Donor) else None
+        known = self.donor_shares.get(patience(spec)) if isinstance(spec, Donor | ImageDonor) else None
         return known or Shares(mean=1.0, longest=1.0)
 
     def scaled(self, factor: float) -> "CostModel":
@@ -156,13 +173,15 @@ class CostModel:
         )
 
 
-def patience(donor: Donor) -> tuple[int, int]:
+def patience(donor: Donor | ImageDonor) -> tuple[int, int]:
     """What donors must have in common to stop early alike: num_epochs and patience."""
     return donor.num_epochs, donor.patience
 
 
 def operations(spec: Spec) -> float:
     """Floating-point operations of a whole run, if it is not stopped early: products of parameters only."""
+    if not isinstance(spec, ArithmeticSpec):
+        return image_work(spec).operations
     model, size = specs.model(spec), specs.task(spec).num_integers + 1
     body, head = 12 * model.num_layers * model.d_model**2, size * model.d_model
     training = 6 * POSITIONS * (body + head) * spec.num_training_samples
@@ -174,6 +193,8 @@ def operations(spec: Spec) -> float:
 
 def work(spec: Spec) -> Work:
     """What the run asks of a worker, if it is not stopped early."""
+    if not isinstance(spec, ArithmeticSpec):
+        return image_work(spec)
     model, epochs = specs.model(spec), max(1, spec.num_epochs)
     evaluated = spec.num_evaluation_samples + (spec.num_ambiguous if isinstance(spec, Transfer) else 0)
     steps = specs.steps_per_epoch(spec) + math.ceil(evaluated / ROWS_OF_AN_EVALUATION) / 3
@@ -205,7 +226,12 @@ def cpu_model() -> CostModel:
     }
     return CostModel(
         basis="assumed",
-        coefficients={(stage, precision): measured[stage] for stage, precision in _all_kinds()},
+        coefficients={
+            **{(stage, precision): measured[stage] for stage, precision in product(STAGES, get_args(Precision))},
+            **{
+                (stage, IMAGES + precision): OF_IMAGES for stage, precision in product(STAGES, get_args(ImagePrecision))
+            },
+        },
         begin=35.0,
         end=8.0,
         end_of_run=0.02,
@@ -213,9 +239,9 @@ def cpu_model() -> CostModel:
     )
 
 
-def _all_kinds() -> Iterable[tuple[Stage, Precision]]:
-    return product(STAGES, get_args(Precision))
-
+OF_IMAGES = Coefficients(start=0.2, overhead=4e-4, operation=2.0e-11, element=1.5e-8)
+"""Of networks for images on a core of that machine, in every stage; `overhead` stands for drawing the pictures, which a
+pack does once, for its replicas train one after another."""
 
 GPUS: Mapping[str, tuple[float, float]] = {
     "H200": (67e12, 4.8e12),
@@ -262,7 +288,7 @@ def unknown_gpu_model() -> CostModel:
 
 
 def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
-    found = {
+    found: dict[str, Coefficients] = {
         precision: Coefficients(
             start=3.0,
             overhead=SECONDS_OF_A_PASS,
@@ -271,9 +297,21 @@ def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
         )
         for precision, speed in SPEED_OF_PRECISION.items()
     }
-    return replace(
-        cpu_model(), coefficients={(stage, precision): found[precision] for stage, precision in _all_kinds()}
-    )
+    several = {**found, **{IMAGES + precision: found[_plain(precision)] for precision in get_args(ImagePrecision)}}
+    return replace(cpu_model(), coefficients={(stage, name): several[name] for stage, name in product(STAGES, several)})
+
+
+def _plain(precision: ImagePrecision) -> Precision:
+    """The precision whatever the layout."""
+    match precision:
+        case "float32" | "float32_channels_last":
+            return "float32"
+        case "bfloat16" | "bfloat16_channels_last":
+            return "bfloat16"
+        case "tf32":
+            return "tf32"
+        case _:
+            assert_never(precision)
 
 
 @cache

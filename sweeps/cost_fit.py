@@ -9,8 +9,9 @@ import numpy as np
 
 from subind import spec as specs
 from subind.results import RunRecord
-from subind.spec import Donor, Precision, Spec, Stage
-from sweeps.cost import CPU, Coefficients, CostModel, Shares, Work, patience, work
+from subind.spec import Donor, ImageDonor, Spec
+from sweeps.cost import CPU, Coefficients, CostModel, Kind, Shares, kind, patience, work
+from sweeps.work import Work
 
 FIRST_PULL, SECOND_PULL = 0.003, 0.03
 """What a deviation of a coefficient from its default weighs beside one of a pack from its forecast, both relative."""
@@ -29,8 +30,7 @@ OUTLIER = 3.0
 class Observation:
     """A finished pack: what it asked for in all, and how long it took."""
 
-    stage: Stage
-    precision: Precision
+    kind: Kind
     asked: Work
     seconds: float
 
@@ -43,9 +43,9 @@ def fitted(model: CostModel, records: Iterable[tuple[Spec, RunRecord]], *, devic
     """
     found = list(records)
     shared = replace(model, donor_shares=donor_shares(found))
-    seen: dict[tuple[Stage, Precision], list[Observation]] = defaultdict(list)
+    seen: dict[Kind, list[Observation]] = defaultdict(list)
     for each in observations(found, device=device):
-        seen[each.stage, each.precision].append(each)
+        seen[each.kind].append(each)
     if not seen:
         return shared
     fits = {key: fitted_coefficients(model.coefficients[key], several) for key, several in seen.items()}
@@ -76,8 +76,7 @@ def _observation(members: Sequence[tuple[Spec, RunRecord]]) -> Observation:
     asked, shares = work(first), [_share(record, of=first.num_epochs) for _, record in members]
     replicas = made.pack_size * sum(shares) / len(shares)
     return Observation(
-        stage=specs.stage(first),
-        precision=first.precision,
+        kind=kind(first),
         asked=Work(
             passes=max(shares) * asked.passes,
             operations=replicas * asked.operations,
@@ -89,14 +88,14 @@ def _observation(members: Sequence[tuple[Spec, RunRecord]]) -> Observation:
 
 def _share(record: RunRecord, *, of: int) -> float:
     """The part of so many epochs that the run has trained."""
-    return min(1.0, len(record.curves["epoch"]) / max(1, of))
+    return min(1.0, max(1.0, record.curves["epoch"][-1]) / max(1, of))
 
 
 def donor_shares(records: Iterable[tuple[Spec, RunRecord]]) -> dict[tuple[int, int], Shares]:
     """How much of their epochs the finished donors have trained, by num_epochs and patience."""
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
     for spec, record in records:
-        if isinstance(spec, Donor) and record.curves.get("epoch"):
+        if isinstance(spec, Donor | ImageDonor) and record.curves.get("epoch"):
             found[patience(spec)].append(_share(record, of=spec.num_epochs))
     return {key: Shares(mean=sum(each) / len(each), longest=max(each)) for key, each in found.items()}
 

@@ -107,9 +107,11 @@ def _reseeded(cell: Transfer, seed: int, moving: frozenset[type]) -> Transfer:
     match cell.control:
         case RandomInit():
             control: specs.Control = cell.control
-        case FullTransfer(donor=donor) | UnmaskedOnly(donor=donor):
+        case FullTransfer(donor=Donor() as donor) | UnmaskedOnly(donor=Donor() as donor):
             control = replace(cell.control, donor=_reseeded_donor(donor, seed, moving))
         case _:
+            assert isinstance(cell.control, specs.MaskedControl)
+            assert isinstance(cell.control.mask, Mask)
             control = replace(cell.control, mask=_reseeded_mask(cell.control.mask, seed, moving))
     return replace(cell, control=control, seed=seed)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from subind.spec import STAGES, Stage
-from sweeps.cost import Basis, CostModel
+from sweeps.cost import Basis, CostModel, kind
 from sweeps.plan import Pack, Plan
 
 StageBasis = Basis | Literal["scaled"]
@@ -72,7 +72,7 @@ def _stage(found: Plan, model: CostModel, stage: Stage, *, slowness: float, shar
     sizes, times = [len(pack.specs) for pack in packs], found.schedule
     seconds = [times.ends[place] - times.starts[place] for place in places]
     least = [_least_seconds(pack, model, most, sharing) for pack, most in zip(packs, seconds, strict=True)]
-    seen = [model.num_packs.get((stage, each), 0) for each in {pack.specs[0].precision for pack in packs}]
+    seen = [model.num_packs.get(each, 0) for each in {kind(pack.specs[0]) for pack in packs}]
     return StageForecast(
         runs=sum(sizes),
         packs=len(sizes),

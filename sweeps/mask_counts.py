@@ -1,4 +1,4 @@
-"""Counts over the stored masks of a grid, written beside its rows, for tables that read no store.
+"""Counts over the stored masks of GPT-2 of a grid, written beside its rows, for tables that read no store.
 
 Three files: what each control's recipients inherit, freeze and contain of the discovered subnetwork; how many ones each
 part of a mask has; and how much two masks have in common. A recipient's random set is drawn anew from the stored mask

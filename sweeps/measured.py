@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord
+from subind.vision_results import CUES, VISION_CURVES
 
-CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density")
+CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density", *VISION_CURVES)
 RECORD_COLUMNS = (
     *MEASURED_COLUMNS,
     "rival_agreement",
@@ -15,6 +16,7 @@ RECORD_COLUMNS = (
     "curve_epoch",
     *(f"curve_{name}" for name in CURVES),
     "curve_rival_agreement",
+    *CUES,
     "commit",
     "dirty",
     "device",
@@ -43,6 +45,8 @@ def _measured(record: RunRecord) -> dict[str, Any]:
     row: dict[str, Any] = {name: found[name] for name in MEASURED_COLUMNS if name in found}
     if "best_epoch" in row:
         row["best_epoch"] = _epoch(row["best_epoch"], record)
+    if "num_cue_conflict" in row:
+        row["num_cue_conflict"] = int(row["num_cue_conflict"])
     row |= {f"curve_{name}": curves[name] for name in CURVES if name in curves}
     row["curve_epoch"] = [_epoch(epoch, record) for epoch in _held(record.curves, "epoch", record)]
     rivals = [f"rival_agreement.{rival}" for rival in _rivals(record)]
@@ -52,6 +56,7 @@ def _measured(record: RunRecord) -> dict[str, Any]:
     if record.stage == "mask":
         shares = [(name.removeprefix("density."), found[name]) for name in found if name.startswith("density.")]
         row["matrix_density"] = shares or None
+    row |= {cue: decisions for cue in CUES if (decisions := _by_class(record, cue))}
     return row | {
         "commit": provenance.commit,
         "dirty": provenance.dirty,
@@ -59,6 +64,12 @@ def _measured(record: RunRecord) -> dict[str, Any]:
         "seconds": provenance.seconds,
         "pack_size": provenance.pack_size,
     }
+
+
+def _by_class(record: RunRecord, cue: str) -> list[tuple[str, float]]:
+    """The numbers of decisions for the cue by shape class."""
+    found = record.measurements
+    return [(name.removeprefix(f"{cue}."), found[name]) for name in found if name.startswith(f"{cue}.")]
 
 
 def _epoch(value: float, record: RunRecord) -> int:

@@ -1,7 +1,8 @@
 """How many replicas fit into memory: what one of them needs, and what a worker may take."""
 
 from subind import spec as specs
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.spec import ArithmeticSpec, Donor, Mask, Spec, Transfer
+from sweeps.image_work import image_bytes_per_replica, num_image_parameters
 
 FLOAT, INDEX = 4, 8
 """Bytes of a float32 and of a token."""
@@ -29,6 +30,8 @@ def bytes_per_replica(spec: Spec) -> int:
 
     Measured on a CPU in every stage, at depths 1, 2 and 6 and batches from 32 to 500: 0.7 to 1.15 times this.
     """
+    if not isinstance(spec, ArithmeticSpec):
+        return image_bytes_per_replica(spec)
     return FLOAT * (_state(spec) + max(_training(spec), _evaluation(spec))) + _samples(spec)
 
 
@@ -37,7 +40,15 @@ def most_replicas(spec: Spec, *, free_bytes: float) -> int:
     return max(1, int(min((SHARE_OF_FREE * free_bytes - WORKER_BYTES) / bytes_per_replica(spec), 10**6)))
 
 
-def _state(spec: Spec) -> int:
+def num_parameters(spec: Spec) -> int:
+    """The parameters of the run's network."""
+    if not isinstance(spec, ArithmeticSpec):
+        return num_image_parameters(specs.architecture_of_images(spec))
+    model = specs.model(spec)
+    return 12 * model.num_layers * model.d_model**2 + 2 * specs.task(spec).num_integers * model.d_model
+
+
+def _state(spec: ArithmeticSpec) -> int:
     """Floats of parameters, gradients, both moments and the best epoch; of donors that are read; of their products."""
     model = specs.model(spec)
     matrices = 12 * model.num_layers * model.d_model**2
@@ -51,23 +62,23 @@ def _state(spec: Spec) -> int:
             return 5 * whole + 3 * matrices
 
 
-def _training(spec: Spec) -> int:
+def _training(spec: ArithmeticSpec) -> int:
     model, tokens = specs.model(spec), spec.batch_size * POSITIONS
     layers = ELEMENTS_OF_A_LAYER * model.num_layers * model.d_model
     return tokens * (layers + ELEMENTS_OF_THE_HEAD * _vocabulary(spec))
 
 
-def _evaluation(spec: Spec) -> int:
+def _evaluation(spec: ArithmeticSpec) -> int:
     """One layer at a time, and the scores of all positions."""
     model, tokens = specs.model(spec), ROWS_OF_AN_EVALUATION * POSITIONS
     return tokens * (12 * model.d_model + 3 * _vocabulary(spec))
 
 
-def _samples(spec: Spec) -> int:
+def _samples(spec: ArithmeticSpec) -> int:
     """Training rows, their order twice, and validation rows."""
     rows = spec.num_training_samples + spec.num_evaluation_samples
     return INDEX * (SEQUENCE_LENGTH * rows + 2 * spec.num_training_samples)
 
 
-def _vocabulary(spec: Spec) -> int:
+def _vocabulary(spec: ArithmeticSpec) -> int:
     return specs.task(spec).num_integers + 1

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from subind.fingerprint import run_id
 from subind.results import RunRecord
-from subind.spec import Mask, Spec
+from subind.spec import ImageMask, Mask, Spec
 from subind.store import Store, slug
 from sweeps import tracking_content, tracking_uri
 from sweeps.heatmap import heat_map, matrix_densities
@@ -200,7 +200,7 @@ def _content(store: Store, spec: Spec, grid: str) -> Content:
 def _artifacts(store: Store, spec: Spec, record: RunRecord, grid: str) -> dict[str, bytes]:
     """The record, and of a mask its bits as committed and its density as a picture; weights stay in the store."""
     found = {"record.json": json.dumps(record.data(), sort_keys=True, indent=1).encode()}
-    if isinstance(spec, Mask):
+    if isinstance(spec, Mask | ImageMask):
         found |= {name: store.artifact(spec, name) for name in record.artifacts}
     if densities := matrix_densities(record.measurements):
         found["density.png"] = heat_map(densities, title=f"{grid}: {slug(spec)}")

@@ -52,7 +52,7 @@ class Point:
 
 def params(spec: Spec) -> dict[str, str]:
     """The spec and all that it descends from as flat texts of at most 6,000 characters."""
-    found = {"stage": str(specs.stage(spec)), "num_layers": str(specs.model(spec).num_layers)}
+    found = {"stage": str(specs.stage(spec)), "num_layers": str(specs.architecture(spec).num_layers)}
     for ancestor in specs.lineage(spec):
         stage = specs.stage(ancestor)
         prefix = "" if ancestor is spec else f"{stage}_"
@@ -62,12 +62,14 @@ def params(spec: Spec) -> dict[str, str]:
             found[f"{stage}_seed"] = str(ancestor.seed)
         if isinstance(ancestor, specs.Mask):
             found["subtask"] = ancestor.subtask.rule
+        if isinstance(ancestor, specs.ImageMask):
+            found["subtask"] = "mean_pooled"
     return {name: _clipped(value, LONGEST_VALUE) for name, value in found.items()}
 
 
 def name(spec: Spec) -> str:
     """What the UI calls the run; the tag of its id tells it from another of the same name."""
-    return slug(spec) if isinstance(spec, specs.Transfer) else f"{specs.stage(spec)}-{slug(spec)}"
+    return slug(spec) if specs.stage(spec) == "transfer" else f"{specs.stage(spec)}-{slug(spec)}"
 
 
 def tags(spec: Spec, record: RunRecord) -> dict[str, str]:
@@ -151,7 +153,7 @@ def _leaves(value: object) -> Iterator[tuple[str, str]]:
     for field in fields(value):  # type: ignore[arg-type]
         found = getattr(value, field.name)
         match found:
-            case specs.Donor() | specs.Mask():
+            case specs.Donor() | specs.Mask() | specs.ImageDonor() | specs.ImageMask():
                 continue
             case specs.NoClip() | specs.ClipNorm():
                 yield field.name, type(found).__name__

@@ -25,7 +25,7 @@ from subind.fingerprint import decode, encoded, run_id
 from subind.provenance import Code
 from subind.remote_files import PATIENCE_SECONDS
 from subind.results import Failure, Provenance, RunRecord
-from subind.spec import Donor, ImportedWeights, Mask, Spec
+from subind.spec import Donor, ImageDonor, ImportedWeights, Parent, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
@@ -118,8 +118,12 @@ class Worker:
                 if finished.issuperset(each.runs):
                     self._store.remove_checkpoint(each.pack)
 
-    def _read(self, spec: Donor | Mask, file: str) -> bytes:
-        if file == stages.IMPORTED_FILE and isinstance(spec, Donor) and isinstance(spec.weights, ImportedWeights):
+    def _read(self, spec: Parent, file: str) -> bytes:
+        if (
+            file == stages.IMPORTED_FILE
+            and isinstance(spec, Donor | ImageDonor)
+            and isinstance(spec.weights, ImportedWeights)
+        ):
             return self._store.weights(spec.weights.sha256)
         return self._store.artifact(spec, file)
 

@@ -146,11 +146,15 @@ def logits(
     model: ResNet,
     *,
     training: bool,
+    layout: torch.memory_format = torch.contiguous_format,
 ) -> Float[Tensor, "replica batch class"]:
-    """The scores of the classes. While `training`, the running statistics [replica channel] are brought up to date."""
+    """The scores of the classes, with activations in the given layout of memory.
+
+    While `training`, the running statistics [replica channel] are brought up to date.
+    """
     replicas, batch = images.shape[:2]
     a_pass = _Pass(parameters=parameters, statistics=statistics, training=training)
-    x = images.transpose(0, 1).flatten(1, 2)
+    x = images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=layout)
     x = F.relu(a_pass.convolved(_stem(model), x))
     if model.stem == "imagenet":
         x = F.max_pool2d(x, 3, stride=2, padding=1)

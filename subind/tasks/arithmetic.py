@@ -8,7 +8,7 @@ from torch import Tensor
 
 from subind import rules
 from subind.randomness import Stream, generator
-from subind.spec import ArithmeticTask, Donor, Mask, Spec, Transfer
+from subind.spec import ArithmeticSpec, ArithmeticTask, Donor, Mask, Transfer
 from subind.tuning_spec import TuningValidation
 
 SEQUENCE_LENGTH = 4
@@ -60,7 +60,7 @@ def disambiguation(
     return pool[torch.randperm(len(pool), generator=generator)[:num_samples]]
 
 
-def training_samples(spec: Spec) -> Int[Tensor, "sample position"]:
+def training_samples(spec: ArithmeticSpec) -> Int[Tensor, "sample position"]:
     """The training set of a run, from the run's own seed; the controls of one cell share it."""
     match spec:
         case Donor(task=task):
@@ -76,7 +76,7 @@ def training_samples(spec: Spec) -> Int[Tensor, "sample position"]:
             )
 
 
-def validation_samples(spec: Spec) -> Int[Tensor, "sample position"]:
+def validation_samples(spec: ArithmeticSpec) -> Int[Tensor, "sample position"]:
     """The unambiguous samples on which the run is evaluated each epoch and its best epoch chosen."""
     match spec:
         case Donor(task=task):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from subind import spec as specs
 from subind.fingerprint import encoded, run_id
 from subind.provenance import Code, code
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.spec import ArithmeticSpec, Donor, Mask, Transfer
 from subind.store import Store
 from sweeps import grids
 from sweeps.grids import protocol
@@ -87,12 +87,13 @@ def _write_share(grid: str, store_path: str, *, share: slice, made: Code) -> Non
     """Write the records of some of the grid's runs, without the syncs of a commit."""
     store = Store(store_path)
     for spec in list(with_parents(grids.grid(grid)).values())[share]:
+        assert isinstance(spec, ArithmeticSpec)
         folder = Path(store.folder(spec))
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(_record_data(spec, made), sort_keys=True), encoding="utf-8")
 
 
-def _record_data(spec: Spec, made: Code) -> dict[str, Any]:
+def _record_data(spec: ArithmeticSpec, made: Code) -> dict[str, Any]:
     run = run_id(spec)
     draws = np.random.default_rng(int(run, 16))
     curves = _curves(spec, draws)
@@ -121,7 +122,7 @@ def _provenance(made: Code, draws: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _curves(spec: Spec, draws: np.random.Generator) -> Curves:
+def _curves(spec: ArithmeticSpec, draws: np.random.Generator) -> Curves:
     """The curves that the spec's stage records, over all its epochs."""
     num_epochs = spec.num_epochs
     epochs = range(1, num_epochs + 1)
@@ -188,7 +189,7 @@ def _at_best_epoch(curves: Mapping[str, list[float]]) -> dict[str, float]:
     return {**values, "best_epoch": curves["epoch"][place]}
 
 
-def _measured(spec: Spec, draws: np.random.Generator) -> dict[str, float]:
+def _measured(spec: ArithmeticSpec, draws: np.random.Generator) -> dict[str, float]:
     """What a recipient's record holds beside its curves."""
     if not isinstance(spec, Transfer):
         return {}
@@ -202,7 +203,7 @@ def _measured(spec: Spec, draws: np.random.Generator) -> dict[str, float]:
     return {**shares, "kept_fraction": DENSITY, "frozen_fraction": DENSITY, "test_accuracy": round(accuracy, 3)}
 
 
-def _matrices(spec: Spec) -> tuple[str, ...]:
+def _matrices(spec: ArithmeticSpec) -> tuple[str, ...]:
     return _matrices_of_depth(specs.model(spec).num_layers)
 
 
@@ -212,7 +213,7 @@ def _matrices_of_depth(num_layers: int) -> tuple[str, ...]:
     return tuple(f"h.{layer}.{kind}.weight" for layer in range(num_layers) for kind in kinds)
 
 
-def _artifacts(spec: Spec, run: str) -> dict[str, Any]:
+def _artifacts(spec: ArithmeticSpec, run: str) -> dict[str, Any]:
     match spec:
         case Donor():
             name = "weights"

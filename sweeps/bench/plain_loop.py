@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from subind import masks
 from subind import spec as specs
 from subind.models import gpt2
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.spec import ArithmeticSpec, Donor, Mask, Transfer
 from subind.stages import MASK_FILE, WEIGHTS_FILE, ReadFile
 from subind.tasks import arithmetic
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Step = Callable[[], None]
 
 
-def plain_step(spec: Spec, *, read: ReadFile, device: str) -> Step:
+def plain_step(spec: ArithmeticSpec, *, read: ReadFile, device: str) -> Step:
     """One training step of one model. Neither clips nor schedules, as many loops do not: that would make it slower.
 
     Raises ValueError if transformers is not installed.
@@ -41,7 +41,7 @@ def plain_step(spec: Spec, *, read: ReadFile, device: str) -> Step:
             assert_never(spec)
 
 
-def _model(spec: Spec, device: str) -> "GPT2LMHeadModel":
+def _model(spec: ArithmeticSpec, device: str) -> "GPT2LMHeadModel":
     try:
         from transformers import GPT2Config, GPT2LMHeadModel
     except ImportError:
@@ -69,7 +69,7 @@ def _model(spec: Spec, device: str) -> "GPT2LMHeadModel":
     return found
 
 
-def _batches(spec: Spec, device: str) -> Iterator[Tensor]:
+def _batches(spec: ArithmeticSpec, device: str) -> Iterator[Tensor]:
     rows = TensorDataset(arithmetic.training_samples(spec))
     loader = DataLoader(rows, batch_size=spec.batch_size, shuffle=True)
     while True:

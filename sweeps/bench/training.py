@@ -24,10 +24,11 @@ from subind import masks
 from subind import spec as specs
 from subind.models import gpt2
 from subind.randomness import generator
-from subind.spec import Donor, Mask, Precision, Spec, Stage, Subnetwork
+from subind.sequence_training import INPUT_LENGTH
+from subind.spec import ArithmeticSpec, Donor, Mask, Parent, Precision, Stage, Subnetwork
 from subind.stages import MASK_FILE, WEIGHTS_FILE, method_of
 from subind.tasks.arithmetic import vocabulary_size
-from subind.training import INPUT_LENGTH, Runtime, Trainer
+from subind.training import Runtime, Trainer
 from sweeps.bench.plain_loop import Step, plain_step
 from sweeps.grids import protocol
 from sweeps.workers import num_cores
@@ -107,7 +108,7 @@ def machine(device: str) -> dict[str, Any]:
     return {"cpu": _cpu(), "num_cores": num_cores(), "torch": torch.__version__, **names}
 
 
-def operations_per_step(spec: Spec) -> float:
+def operations_per_step(spec: ArithmeticSpec) -> float:
     """Floating-point operations of one replica's step in products of parameters: 2 forward, 2 for each gradient.
 
     The head of a mask's donor is frozen and has no gradient of its own.
@@ -117,12 +118,12 @@ def operations_per_step(spec: Spec) -> float:
     return float(spec.batch_size * INPUT_LENGTH * (6 * body + (4 if isinstance(spec, Mask) else 6) * head))
 
 
-def pack(case: Case) -> list[Spec]:
+def pack(case: Case) -> list[ArithmeticSpec]:
     """The protocol's runs with this benchmark's batch and fewer samples; recipients are frozen on a subnetwork."""
     return [replace(spec, precision=case.precision) for spec in _runs(case)]
 
 
-def _runs(case: Case) -> list[Spec]:
+def _runs(case: Case) -> list[ArithmeticSpec]:
     donors = [
         replace(protocol.donor(case.num_layers, seed=seed), batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES)
         for seed in range(case.replicas)
@@ -142,7 +143,7 @@ def _runs(case: Case) -> list[Spec]:
             assert_never(case.stage)
 
 
-def untrained(parent: Donor | Mask, file: str) -> bytes:
+def untrained(parent: Parent, file: str) -> bytes:
     """The file of a parent that nobody trained: fresh weights, random bits; the speed is the same."""
     match parent, file:
         case Donor(), _ if file == WEIGHTS_FILE:
@@ -156,7 +157,7 @@ def untrained(parent: Donor | Mask, file: str) -> bytes:
             raise AssertionError(f"{file} is no file of {parent}")
 
 
-def packed_step(runs: Sequence[Spec], *, device: str) -> Step:
+def packed_step(runs: Sequence[ArithmeticSpec], *, device: str) -> Step:
     """One training step of the whole pack: order, rows, dropout, loss, gradients, optimiser."""
     runtime = Runtime(device=device, num_threads=1)
     method, failed = method_of(runs, untrained, runtime)
@@ -173,7 +174,7 @@ def packed_step(runs: Sequence[Spec], *, device: str) -> Step:
 
 
 def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
-    count = trainer.method.tokens.shape[1]
+    count = trainer.method.num_samples
     while True:
         order = torch.stack([torch.randperm(count, generator=each) for each in trainer.order])
         yield from torch.split(order.to(trainer.runtime.device), trainer.batch_size, dim=1)

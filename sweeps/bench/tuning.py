@@ -45,6 +45,7 @@ def studies() -> tuple[Study, ...]:
     cell = small.cells(seeds=(0,))[0]
     assert isinstance(cell.control, Subnetwork)
     given = cell.control.mask
+    assert isinstance(given, Mask)
     donor = replace(given.donor, num_epochs=0)
     validation = TuningValidation(num_samples=200, num_seeds=1, num_transfer_samples=cell.num_evaluation_samples)
     mask = replace(given, donor=donor, validation=validation, num_epochs=20)

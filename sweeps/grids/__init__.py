@@ -11,14 +11,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from subind.spec import Transfer
-from sweeps.grids import figure_3_depth_2, paper_arithmetic, quickstart, tuned_depth_2
+from subind.spec import ImageTransfer, Transfer
+from sweeps.cells import Cell
+from sweeps.grids import (
+    figure_3_depth_2,
+    paper_arithmetic,
+    quickstart,
+    tuned_depth_2,
+    vision_quickstart,
+    vision_shapes,
+)
 from sweeps.tuning.definition import Study, default_studies
 
-NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic", "tuned-depth-2")
+NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic", "tuned-depth-2", "vision-quickstart", "vision-shapes")
 
 
-def grid(name: str) -> tuple[Transfer, ...]:
+def grid(name: str) -> tuple[Cell, ...]:
     """The transfers of a grid, by its name or the path of its file. Raises ValueError for any other."""
     match name:
         case "quickstart":
@@ -29,6 +37,10 @@ def grid(name: str) -> tuple[Transfer, ...]:
             return paper_arithmetic.grid()
         case "tuned-depth-2":
             return tuned_depth_2.grid()
+        case "vision-quickstart":
+            return vision_quickstart.grid()
+        case "vision-shapes":
+            return vision_shapes.grid()
         case _ if name.endswith(".py"):
             return _from_file(Path(name))
         case _:
@@ -48,7 +60,7 @@ def studies(name: str) -> tuple[Study, ...]:
         case _ if name.endswith(".py"):
             return _studies_from_file(Path(name))
         case _:
-            return default_studies(grid(name))
+            return default_studies(_of_arithmetic(grid(name)))
 
 
 def claims(name: str) -> tuple[str, ...]:
@@ -69,10 +81,14 @@ def label(name: str) -> str:
     return Path(name).stem if name.endswith(".py") else name
 
 
-def _from_file(path: Path) -> tuple[Transfer, ...]:
+def _of_arithmetic(cells: Iterable[Cell]) -> tuple[Transfer, ...]:
+    return tuple(cell for cell in cells if isinstance(cell, Transfer))
+
+
+def _from_file(path: Path) -> tuple[Cell, ...]:
     made = _made_by(path, "grid")
     cells = tuple(made) if isinstance(made, Iterable) else (made,)
-    if not cells or not all(isinstance(cell, Transfer) for cell in cells):
+    if not cells or not all(isinstance(cell, Transfer | ImageTransfer) for cell in cells):
         raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
     return cells
 
@@ -82,7 +98,7 @@ def _studies_from_file(path: Path) -> tuple[Study, ...]:
     several = tuple(made) if isinstance(made, Iterable) else (made,)
     if not all(isinstance(each, Study) for each in several):
         raise ValueError(f"studies() of {str(path)!r} gives {several[:1]!r}: let it give a tuple of Study")
-    return several or default_studies(_from_file(path))
+    return several or default_studies(_of_arithmetic(_from_file(path)))
 
 
 def _made_by(path: Path, function: str, *, absent: Any = None) -> Any:

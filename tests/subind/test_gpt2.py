@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from subind.models import gpt2
 from subind.models.gpt2 import Dropout
+from subind.sequence_training import sequence_loss
 from subind.spec import GPT2
-from subind.training import sequence_loss
 from tests.specs import tiny_model
 from tests.subind.packs import same_bits
 from tests.subind.reference import VOCABULARY, packed, reference

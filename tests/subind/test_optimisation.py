@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from subind.models.gpt2 import Parameters
-from subind.optimisation import Pace, PackedAdamW
-from subind.spec import AdamW, ClipNorm, NoClip
+from subind.optimisation import Pace, PackedOptimizer
+from subind.spec import SGD, AdamW, ClipNorm, NoClip
 
 SHAPES = {"matrix": (4, 16), "bias": (16,)}
 """Multiples of 16, as in every model of such a width: fused AdamW rounds odd elements at the end differently."""
@@ -38,13 +38,13 @@ def gradients() -> list[list[Tensor]]:
     ]
 
 
-def alike(optimizer: AdamW) -> list[Pace]:
+def alike(optimizer: AdamW | SGD) -> list[Pace]:
     return [Pace(optimizer=optimizer, num_steps=STEPS)] * REPLICAS
 
 
-def packed(optimizer: AdamW) -> Parameters:
+def packed(optimizer: AdamW | SGD) -> Parameters:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, alike(optimizer))
+    optimiser = PackedOptimizer(parameters, alike(optimizer))
     for each in gradients():
         optimiser.schedule()
         optimiser.step(each)
@@ -89,7 +89,7 @@ def plain(**changes: object) -> AdamW:
 
 def test_packed_adamw_linear_decay_ends_at_zero() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, alike(plain()))
+    optimiser = PackedOptimizer(parameters, alike(plain()))
     for each in gradients():
         optimiser.schedule()
         optimiser.step(each)
@@ -103,12 +103,12 @@ def test_packed_adamw_restored_at_any_step_goes_on_with_the_same_bits() -> None:
     expected = packed(plain())
     for cut in range(STEPS):
         parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-        first = PackedAdamW(parameters, alike(plain()))
+        first = PackedOptimizer(parameters, alike(plain()))
         for each in gradients()[:cut]:
             first.schedule()
             first.step(each)
         moments = {name: tensor.clone() for name, tensor in first.state().items()}
-        second = PackedAdamW(parameters, alike(plain()))
+        second = PackedOptimizer(parameters, alike(plain()))
         second.restore(moments, num_steps_done=cut)
         for each in gradients()[cut:]:
             second.schedule()
@@ -119,7 +119,7 @@ def test_packed_adamw_restored_at_any_step_goes_on_with_the_same_bits() -> None:
 def test_packed_adamw_selected_goes_on_with_the_same_bits() -> None:
     expected, staying = packed(plain()), torch.tensor([2, 0])
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, alike(plain()))
+    optimiser = PackedOptimizer(parameters, alike(plain()))
     for each in gradients()[:7]:
         optimiser.schedule()
         optimiser.step(each)
@@ -134,7 +134,7 @@ def test_packed_adamw_selected_goes_on_with_the_same_bits() -> None:
 def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
     expected = packed(plain())
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, alike(plain()))
+    optimiser = PackedOptimizer(parameters, alike(plain()))
     for each in gradients():
         each[0][1] = float("nan")
         optimiser.schedule()
@@ -146,7 +146,7 @@ def test_packed_adamw_poisoned_replica_leaves_the_others_alone() -> None:
 
 def test_packed_adamw_before_the_first_step_has_zero_moments() -> None:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    state = PackedAdamW(parameters, alike(plain())).state()
+    state = PackedOptimizer(parameters, alike(plain())).state()
     assert len(state) == 2 * len(parameters)
     assert not any(bool(moment.any()) for moment in state.values())
 
@@ -154,7 +154,7 @@ def test_packed_adamw_before_the_first_step_has_zero_moments() -> None:
 def test_packed_adamw_of_gradients_in_another_layout_gives_the_same_numbers() -> None:
     expected = packed(plain())
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, alike(plain()))
+    optimiser = PackedOptimizer(parameters, alike(plain()))
     for matrix, bias in gradients():
         turned = matrix.transpose(1, 2).contiguous().transpose(1, 2)
         assert not turned.is_contiguous()
@@ -183,7 +183,7 @@ def test_packed_adamw_with_a_rate_and_a_length_for_each_replica_equals_torch_on_
 
 def stepped(paces: list[Pace]) -> Parameters:
     parameters = {name: tensor.requires_grad_() for name, tensor in start().items()}
-    optimiser = PackedAdamW(parameters, paces)
+    optimiser = PackedOptimizer(parameters, paces)
     for each in gradients():
         optimiser.schedule()
         optimiser.step(each)
@@ -197,3 +197,19 @@ def test_packed_adamw_of_replicas_of_one_rate_gives_the_bits_that_a_split_pack_g
     for name, tensor in whole.items():
         assert torch.equal(split[name][[0, 2]], tensor[[0, 2]])
         assert not torch.equal(split[name][1], tensor[1])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
+def test_packed_sgd_is_torchs_with_momentum_and_decay(schedule: str) -> None:
+    optimizer = SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.05, schedule=schedule, clip=NoClip())  # type: ignore[arg-type]
+    found = packed(optimizer)
+    for index in range(REPLICAS):
+        expected = [nn.Parameter(tensor[index].clone()) for tensor in start().values()]
+        sgd = torch.optim.SGD(expected, lr=0.1, momentum=0.9, weight_decay=0.05, foreach=False, fused=False)
+        for step, each in enumerate(gradients()):
+            sgd.param_groups[0]["lr"] = 0.1 if schedule == "constant" else 0.1 * (1 - step / STEPS)
+            for parameter, gradient in zip(expected, each, strict=True):
+                parameter.grad = gradient[index].clone()
+            sgd.step()
+        for tensor, parameter in zip(found.values(), expected, strict=True):
+            torch.testing.assert_close(tensor[index], parameter.detach())

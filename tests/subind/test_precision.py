@@ -8,9 +8,10 @@ from torch import Tensor
 
 from subind.fingerprint import run_id
 from subind.models import gpt2
+from subind.sequence_training import sequence_loss
 from subind.spec import Spec
 from subind.tasks import arithmetic
-from subind.training import Trainer, sequence_loss
+from subind.training import Trainer
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.packs import finished, perturbed, trainer_of
 

@@ -149,7 +149,7 @@ def test_dropout_changes_the_training_loss_and_only_with_a_rate() -> None:
 
 
 def test_dropout_factors_keep_the_expectation_and_drop_the_rate() -> None:
-    factors = trainer_of(donors())._dropout(400)
+    factors = trainer_of(donors()).method.dropout(400)
     assert factors is not None
     dropped, count = factors.factors == 0, factors.factors[0].numel()
     assert dropped.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=5 * (0.09 / count) ** 0.5)
@@ -165,7 +165,7 @@ def test_dropout_factors_keep_the_expectation_and_drop_the_rate() -> None:
 def test_train_loss_of_a_network_that_stands_still_is_that_of_every_row_once(spec: Spec) -> None:
     trainer = trainer_of([spec])
     parameters = trainer.method.effective()
-    expected, _ = losses_and_predictions(parameters, trainer.method.tokens, trainer.model)
+    expected, _ = losses_and_predictions(parameters, trainer.method.tokens, trainer.method.model)
     (done,) = trainer.run(save=unused, report=ignored)
     assert done.replica.curves["train_loss"] == pytest.approx([expected.item()] * spec.num_epochs, abs=1e-6)
 

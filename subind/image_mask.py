@@ -1,0 +1,125 @@
+"""The stage that discovers the subnetwork of a donor that classifies mean-pooled images."""
+
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from subind import masks
+from subind.image_donor import one_network
+from subind.image_evaluation import Answers, Evaluations, answers
+from subind.image_training import ImageMethod
+from subind.models import gpt2, vision
+from subind.models.gpt2 import Parameters
+from subind.models.vision import Network
+from subind.placing import trainable_on
+from subind.randomness import Stream
+from subind.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, ReadFile, loaded
+from subind.spec import ImageMask
+from subind.tasks import images
+from subind.tasks.images import Images
+from subind.training import Replica, Runtime, Verdict
+
+
+class ImageMaskMethod(ImageMethod):
+    """Trains mask logits over a frozen donor; the best epoch has the highest hard-mask accuracy."""
+
+    order_stream: Stream = "mask/order"
+
+    def __init__(self, pack: Sequence[ImageMask], read: ReadFile, runtime: Runtime) -> None:
+        first = pack[0]
+        drawn = {spec.subtask: None for spec in pack}
+        sets = {task: images.images(task, "train", "mean_pooled", first.num_samples) for task in drawn}
+        train = [sets[spec.subtask] for spec in pack]
+        super().__init__(pack, train, runtime)
+        self.weigh_classes(["equal" for _ in pack], train)
+        donors = [vision.from_state(loaded(read(spec.donor, WEIGHTS_FILE)), spec.donor.model) for spec in pack]
+        parameters, running = gpt2.stacked([own for own, _ in donors]), gpt2.stacked([own for _, own in donors])
+        self.matrices = vision.matrices(self.model)
+        beside = () if first.beside == "nothing" else vision.POSITIONS
+        logits = {name: _filled(parameters[name], [spec.initial_logit for spec in pack]) for name in self.matrices}
+        self.trainable = trainable_on(self.device, logits | {name: parameters[name] for name in beside})
+        self.fix({name: tensor for name, tensor in parameters.items() if name not in beside})
+        if first.statistics == "batch":
+            self.statistics = {name: tensor.to(self.device).clone() for name, tensor in running.items()}
+        else:
+            self.fix(running, prefix="fixed_statistics")
+        self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(self.device)
+        self.constants["temperature"] = torch.ones_like(self.constants["penalty"])
+        self._evaluations = Evaluations(self.device)
+
+    def begin(self, epoch: int) -> None:
+        self.constants["temperature"].copy_(torch.tensor(self._temperatures(epoch)))
+
+    def hold(self) -> None:
+        """Nothing: every logit moves, and the donor is not trained."""
+
+    def effective(self) -> Parameters:
+        donor, temperature, penalty = (
+            self.constants_of("fixed"),
+            self.constants["temperature"],
+            self.constants["penalty"],
+        )
+        masked = {
+            name: masks.softly_masked(donor[name], self.trainable[name], temperature, penalty) for name in self.matrices
+        }
+        return donor | self.trainable | masked
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        found = [replica.spec for replica in self.replicas if isinstance(replica.spec, ImageMask)]
+        hard = {name: masks.binarise(self.trainable[name]) for name in self.matrices}
+        donor = self.constants_of("fixed")
+        parameters = donor | self.trainable | {name: donor[name] * bits for name, bits in hard.items()}
+        judged = self._evaluations.answers(
+            self.network(parameters),
+            [spec.subtask for spec in found],
+            "validation",
+            "mean_pooled",
+            num_images=found[0].num_evaluation_samples,
+        )
+        temperatures = self._temperatures(epoch)
+        return [
+            self._verdict(
+                replica, {name: bits[index] for name, bits in hard.items()}, judged[index], temperatures[index]
+            )
+            for index, replica in enumerate(self.replicas)
+        ]
+
+    def _verdict(self, replica: Replica, mask: masks.HardMask, judged: Answers, temperature: float) -> Verdict:
+        measured = {"subtask_accuracy": judged.accuracy, "validation_loss": judged.loss, "temperature": temperature}
+        measured |= {"density": masks.density(mask)}
+        measured |= {f"density.{name}": share for name, share in masks.densities(mask).items()}
+        best = judged.accuracy >= max(replica.curves.get("subtask_accuracy", []), default=0.0)
+        return Verdict(measurements=measured, best=best, stop=False)
+
+    @torch.no_grad()
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        spec = self.replicas[index].spec
+        assert isinstance(spec, ImageMask)
+        hard = {name: masks.binarise(best[name]) for name in self.matrices}
+        beside = {name: tensor for name, tensor in best.items() if name not in self.matrices}
+        given = images.images(spec.subtask, "test", "mean_pooled", spec.num_evaluation_samples)
+        placed = Images(pixels=given.pixels.to(self.device), labels=given.labels.to(self.device))
+        measured = {"subtask_accuracy": answers(self._alone(index, hard, beside), placed).accuracy}
+        files = {MASK_FILE: masks.packed_bits(hard)}
+        return measured, files | ({BESIDE_FILE: save(vision.state(beside, {}))} if beside else {})
+
+    def _alone(self, index: int, hard: masks.HardMask, beside: Parameters) -> Network:
+        """One masked donor."""
+        donor = {name: each[index] for name, each in self.constants_of("fixed").items()}
+        running = {name: each[index] for name, each in self.constants_of("fixed_statistics").items()}
+        parameters = donor | {name: donor[name] * bits for name, bits in hard.items()}
+        own = {name: tensor for name, tensor in beside.items() if name not in self.statistics}
+        return one_network(self, parameters | own, running | {name: beside[name] for name in self.statistics})
+
+    def _temperatures(self, epoch: int) -> list[float]:
+        found = [replica.spec for replica in self.replicas if isinstance(replica.spec, ImageMask)]
+        return [spec.temperature.temperature(epoch, num_epochs=spec.num_epochs) for spec in found]
+
+
+def _filled(like: Tensor, values: list[float]) -> Tensor:
+    """Each replica's value in the shape of its weights."""
+    ones = [1] * (like.dim() - 1)
+    return torch.tensor(values).view(-1, *ones).expand(like.shape).contiguous()

@@ -1,0 +1,180 @@
+"""The stage that trains recipients on images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from subind import masks
+from subind import spec as specs
+from subind.freezing import put_back, without_gradient
+from subind.image_controls import ImageRecipient, image_recipient
+from subind.image_donor import one_network
+from subind.image_evaluation import Evaluations, tested
+from subind.image_training import ImageMethod
+from subind.models import gpt2, vision
+from subind.models.gpt2 import Parameters
+from subind.placing import constants_on, trainable_on
+from subind.randomness import Stream
+from subind.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, ReadFile, loaded
+from subind.spec import ImageDonor, ImageMask, ImageTransfer
+from subind.tasks import images
+from subind.tasks.images import Images
+from subind.training import Finished, Replica, Runtime, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A recipient before training, with its spec."""
+
+    spec: ImageTransfer
+    recipient: ImageRecipient
+
+    def shares(self) -> dict[str, float]:
+        """How much of the weights under the mask starts from the donor, and how much is frozen."""
+        found = {"kept_fraction": masks.density(self.recipient.inherited)}
+        found["frozen_fraction"] = masks.density(self.recipient.kept)
+        found |= {f"kept_fraction.{name}": share for name, share in masks.densities(self.recipient.inherited).items()}
+        found |= {f"frozen_fraction.{name}": share for name, share in masks.densities(self.recipient.kept).items()}
+        return found
+
+
+def image_transfers(
+    pack: Sequence[ImageTransfer], read: ReadFile, runtime: Runtime
+) -> tuple["ImageTransferMethod | None", list[Finished]]:
+    """The method for those recipients that exist, and the failures of those that do not."""
+    starts, failed = [], []
+    for spec in pack:
+        try:
+            starts.append(Start(spec=spec, recipient=_recipient(spec, read)))
+        except ValueError as error:
+            replica = Replica(spec=spec, failure=str(error))
+            failed.append(Finished(replica=replica, measurements={}, files={}))
+    return (ImageTransferMethod(starts, runtime) if starts else None), failed
+
+
+def _recipient(spec: ImageTransfer, read: ReadFile) -> ImageRecipient:
+    donor = next((each for each in specs.lineage(spec) if isinstance(each, ImageDonor)), None)
+    mask = next((each for each in specs.lineage(spec) if isinstance(each, ImageMask)), None)
+    if donor is None:
+        return image_recipient(spec.control, donor=None, mask=None, seed=spec.seed)
+    parameters, running = vision.from_state(loaded(read(donor, WEIGHTS_FILE)), donor.model)
+    state = parameters | running
+    if mask is not None and (mask.beside != "nothing" or mask.statistics == "batch"):
+        state |= loaded(read(mask, BESIDE_FILE))
+    bits = None if mask is None else masks.unpacked_bits(read(mask, MASK_FILE))
+    return image_recipient(spec.control, donor=state, mask=bits, seed=spec.seed)
+
+
+def training_images(spec: ImageTransfer) -> Images:
+    """What a recipient is trained on: originals, and of a mixture mean-pooled images in turn."""
+    parts = []
+    if spec.num_original:
+        parts.append(images.images(spec.task, "train", "original", spec.num_original))
+    if spec.num_pooled:
+        assert isinstance(spec.control, specs.DataMixture)
+        distinct = images.images(spec.task, "train", "mean_pooled", spec.control.num_mean_pooled)
+        parts.append(images.repeated(distinct, spec.num_pooled))
+    return images.joined(parts)
+
+
+class ImageTransferMethod(ImageMethod):
+    """Trains recipients; what counts is the last epoch.
+
+    `trainable` holds what is frozen within a matrix too: it has no gradient, and `hold` undoes its decay.
+    """
+
+    order_stream: Stream = "transfer/order"
+
+    def __init__(self, starts: Sequence[Start], runtime: Runtime) -> None:
+        pack = [start.spec for start in starts]
+        keys = {spec: (spec.task, spec.num_original, spec.num_pooled, _num_distinct(spec)) for spec in pack}
+        sets = {key: training_images(spec) for key, spec in {key: spec for spec, key in keys.items()}.items()}
+        super().__init__(pack, [sets[keys[spec]] for spec in pack], runtime)
+        self.evaluations_per_epoch = pack[0].evaluations_per_epoch
+        self.draw_crops("transfer/augmentation", pack[0].augmentation)
+        self.weigh_classes([spec.class_weights for spec in pack], [sets[keys[spec]] for spec in pack])
+        self.shares = {start.spec: start.shares() for start in starts}
+        self._place(starts)
+        self._evaluations = Evaluations(self.device)
+
+    def _place(self, starts: Sequence[Start]) -> None:
+        """Put the recipients on the device: what trains, what is held, and what is frozen within a matrix."""
+        own = gpt2.stacked([start.recipient.own for start in starts])
+        running = gpt2.stacked([start.recipient.statistics for start in starts])
+        held = _held(self.model, starts[0].spec.held)
+        self.trainable = trainable_on(self.device, {name: each for name, each in own.items() if name not in held})
+        self.fix({name: own[name] for name in held})
+        if starts[0].spec.held == "nothing":
+            self.statistics = {name: tensor.to(self.device).clone() for name, tensor in running.items()}
+        else:
+            self.fix(running, prefix="fixed_statistics")
+        kept = gpt2.stacked([start.recipient.kept for start in starts])
+        self.frozen = tuple(name for name, bits in kept.items() if bits.any())
+        for name in self.frozen:
+            self.constants |= constants_on(self.device, {f"kept.{name}": kept[name], f"start.{name}": own[name]})
+
+    def begin(self, epoch: int) -> None:
+        """Nothing: all epochs of a transfer are alike."""
+
+    def effective(self) -> Parameters:
+        frozen = without_gradient(self.trainable, self.constants, self.frozen)
+        return self.constants_of("fixed") | self.trainable | frozen
+
+    def hold(self) -> None:
+        put_back(self.trainable, self.constants, self.frozen, source="start")
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        found = [replica.spec for replica in self.replicas if isinstance(replica.spec, ImageTransfer)]
+        network = self.network(self.constants_of("fixed") | self.trainable)
+        tasks, number = [spec.task for spec in found], found[0].num_evaluation_samples
+        original = self._evaluations.answers(network, tasks, "validation", "original", num_images=number)
+        pooled = self._evaluations.answers(network, tasks, "validation", "mean_pooled", num_images=number)
+        return [
+            Verdict(
+                measurements={
+                    "validation_loss": first.loss,
+                    "accuracy_original": first.accuracy,
+                    "accuracy_mean_pooled": second.accuracy,
+                },
+                best=True,
+                stop=False,
+            )
+            for first, second in zip(original, pooled, strict=True)
+        ]
+
+    @torch.no_grad()
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        spec = self.replicas[index].spec
+        assert isinstance(spec, ImageTransfer)
+        parameters = {name: each[index] for name, each in self.constants_of("fixed").items()}
+        running = {name: each[index] for name, each in self.constants_of("fixed_statistics").items()}
+        network = one_network(
+            self,
+            parameters | {name: best[name] for name in self.trainable},
+            running | {name: best[name] for name in self.statistics},
+        )
+        measured = tested(
+            network,
+            spec.task,
+            device=self.device,
+            num_images=spec.num_evaluation_samples,
+            num_conflict=spec.num_cue_conflict,
+            seed=spec.seed,
+        )
+        return {**self.shares[spec], **measured}, {}
+
+
+def _num_distinct(spec: ImageTransfer) -> int:
+    return spec.control.num_mean_pooled if isinstance(spec.control, specs.DataMixture) else 0
+
+
+def _held(model: specs.ImageModel, held: str) -> tuple[str, ...]:
+    match held:
+        case "norms_and_head":
+            return (*vision.norms(model), *vision.head(model))
+        case "norms":
+            return vision.norms(model)
+        case _:
+            return ()

@@ -1,0 +1,40 @@
+"""The files that runs leave for those that descend from them."""
+
+from collections.abc import Callable
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from subind.models import gpt2
+from subind.models.gpt2 import Parameters
+from subind.spec import Donor, Parent
+from subind.tasks import arithmetic
+
+WEIGHTS_FILE = "weights.safetensors"
+"""A donor's parameters, named and laid out as transformers' GPT2LMHeadModel or torchvision's model has them."""
+MASK_FILE = "mask.safetensors"
+"""A mask's packed bits."""
+BESIDE_FILE = "beside.safetensors"
+"""What else than the mask was trained in its discovery."""
+
+IMPORTED_FILE = "imported.safetensors"
+"""The weights from which a donor with imported weights starts."""
+
+ReadFile = Callable[[Parent, str], bytes]
+
+
+def donor_parameters(content: bytes, donor: Donor) -> Parameters:
+    """A donor's parameters from its weights file, or from any safetensors file of such a GPT2LMHeadModel.
+
+    Raises ValueError if the content is no safetensors file or its tensors are not the model's.
+    """
+    return gpt2.from_transformers(loaded(content), donor.model, arithmetic.vocabulary_size(donor.task))
+
+
+def loaded(content: bytes) -> dict[str, Tensor]:
+    """The tensors of a file of weights. Raises ValueError if it is no safetensors file."""
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ValueError(f"the weights are no safetensors file ({error}): save them with safetensors.torch") from None

@@ -1,0 +1,137 @@
+"""The stage that trains recipients of arithmetic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from subind import masks
+from subind import spec as specs
+from subind.controls import recipient
+from subind.evaluation import accuracies, losses_and_predictions, predictions
+from subind.freezing import put_back, without_gradient
+from subind.masks import HardMask
+from subind.models import gpt2
+from subind.models.gpt2 import Parameters
+from subind.placing import rows_on, trainable_on
+from subind.randomness import Stream
+from subind.run_files import MASK_FILE, WEIGHTS_FILE, ReadFile, donor_parameters
+from subind.sequence_training import SequenceMethod
+from subind.spec import Donor, Mask, Transfer
+from subind.tasks import arithmetic
+from subind.training import Finished, Replica, Runtime, Verdict
+
+
+def transfers(
+    pack: Sequence[Transfer], read: ReadFile, runtime: Runtime
+) -> tuple["TransferMethod | None", list[Finished]]:
+    """The method for those recipients that exist, and the failures of those that do not."""
+    starts, failed = [], []
+    for spec in pack:
+        try:
+            starts.append(_start(spec, read))
+        except ValueError as error:
+            replica = Replica(spec=spec, failure=str(error))
+            failed.append(Finished(replica=replica, measurements={}, files={}))
+    return (TransferMethod(starts, runtime) if starts else None), failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    spec: Transfer
+    own: Parameters
+    donor: Parameters
+    kept: HardMask
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+def _start(spec: Transfer, read: ReadFile) -> _Start:
+    donor_spec = next((each for each in specs.lineage(spec) if isinstance(each, Donor)), None)
+    mask_spec = next((each for each in specs.lineage(spec) if isinstance(each, Mask)), None)
+    found = recipient(
+        spec.control,
+        donor=None if donor_spec is None else donor_parameters(read(donor_spec, WEIGHTS_FILE), donor_spec),
+        mask=None if mask_spec is None else masks.unpacked_bits(read(mask_spec, MASK_FILE)),
+        vocabulary_size=arithmetic.vocabulary_size(spec.task),
+        seed=spec.seed,
+    )
+    shares = {"kept_fraction": masks.density(found.inherited), "frozen_fraction": masks.density(found.kept)}
+    shares |= {f"kept_fraction.{name}": share for name, share in masks.densities(found.inherited).items()}
+    shares |= {f"frozen_fraction.{name}": share for name, share in masks.densities(found.kept).items()}
+    return _Start(spec=spec, own=found.own, donor=found.donor, kept=found.kept, shares=shares)
+
+
+class TransferMethod(SequenceMethod):
+    """Trains recipients; the best epoch has the highest validation accuracy (the first among equals).
+
+    `trainable` holds the donor's values where a weight is frozen: it has no gradient, and `hold` undoes its decay.
+    """
+
+    order_stream: Stream = "transfer/order"
+    dropout_stream: Stream | None = "transfer/dropout"
+
+    def __init__(self, starts: Sequence[_Start], runtime: Runtime) -> None:
+        pack = [start.spec for start in starts]
+        super().__init__([*pack], rows_on(runtime.device, [arithmetic.training_samples(spec) for spec in pack]))
+        self.shares = {start.spec: start.shares for start in starts}
+        self.trainable = trainable_on(runtime.device, gpt2.stacked([start.own for start in starts]))
+        self.frozen = tuple(starts[0].kept) if any(start.shares["frozen_fraction"] for start in starts) else ()
+        for name in self.frozen:
+            self.constants[f"kept.{name}"] = torch.stack([start.kept[name] for start in starts]).to(runtime.device)
+            self.constants[f"donor.{name}"] = torch.stack([start.donor[name] for start in starts]).to(runtime.device)
+        self.hold()
+        validation = [arithmetic.validation_samples(spec) for spec in pack]
+        self.constants["validation"] = rows_on(runtime.device, validation)
+        self.constants["rivals"] = _padded(
+            [arithmetic.rival_answers(spec, rows) for spec, rows in zip(pack, validation, strict=True)]
+        ).to(runtime.device)
+
+    def begin(self, epoch: int) -> None:
+        """Nothing: all epochs of a transfer are alike."""
+
+    def effective(self) -> Parameters:
+        return self.trainable | without_gradient(self.trainable, self.constants, self.frozen)
+
+    def hold(self) -> None:
+        put_back(self.trainable, self.constants, self.frozen, source="donor")
+
+    @torch.no_grad()
+    def evaluate(self, epoch: int) -> list[Verdict]:
+        first = self.replicas[0].spec
+        assert isinstance(first, Transfer)
+        rows, model, precision = self.constants["validation"], self.model, self.precision
+        losses, answers = losses_and_predictions(self.trainable, rows, model, precision=precision)
+        measured = [{"validation_loss": loss} for loss in losses.tolist()]
+        for each, accuracy in zip(measured, accuracies(answers, rows[:, :, -1]), strict=True):
+            each["validation_accuracy"] = accuracy
+        if first.num_ambiguous:
+            seen = self.tokens[:, : first.num_ambiguous]
+            right = accuracies(predictions(self.trainable, seen, model, precision=precision), seen[:, :, -1])
+            for each, accuracy in zip(measured, right, strict=True):
+                each["ambiguous_accuracy"] = accuracy
+        return [self._verdict(index, each, answers) for index, each in enumerate(measured)]
+
+    def _verdict(self, index: int, measured: dict[str, float], answers: Int[Tensor, "replica sample"]) -> Verdict:
+        replica = self.replicas[index]
+        assert isinstance(replica.spec, Transfer)
+        for rival, expected in zip(replica.spec.rivals, self.constants["rivals"][index], strict=False):
+            agreement = accuracies(answers[index : index + 1], expected.unsqueeze(0))[0]
+            measured[f"rival_agreement.{rival}"] = agreement
+        best = measured["validation_accuracy"] > max(replica.curves.get("validation_accuracy", []), default=-1.0)
+        return Verdict(measurements=measured, best=best, stop=False)
+
+    @torch.no_grad()
+    def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
+        spec = self.replicas[index].spec
+        assert isinstance(spec, Transfer)
+        rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
+        parameters = {name: each.unsqueeze(0) for name, each in best.items()}
+        answers = predictions(parameters, rows, specs.model(spec), precision=spec.precision)
+        return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
+
+
+def _padded(answers: Sequence[Int[Tensor, "_ sample"]]) -> Int[Tensor, "replica rival sample"]:
+    """Stacked with rows of -1, which no prediction equals, where a replica has fewer rivals than another."""
+    return torch.nn.utils.rnn.pad_sequence(list(answers), batch_first=True, padding_value=-1)

@@ -1,0 +1,30 @@
+"""Shape against texture in small, in minutes on two CPU cores: two seeds of a small ResNet and its main controls."""
+
+from subind.spec import DataMixture, FullTransfer, ImageTransfer, RandomInit, RandomSubnetwork, Subnetwork
+from sweeps.grids import shapes_experiment as experiment
+from sweeps.grids import vision_shapes
+from sweeps.grids.shapes_experiment import Setting
+
+SEEDS = (0, 1)
+
+
+def setting() -> Setting:
+    """That of `vision-shapes` with fewer images and epochs."""
+    return vision_shapes.resnet(num_images=2000, donor_epochs=6, mask_epochs=8, transfer_epochs=4)
+
+
+def grid() -> tuple[ImageTransfer, ...]:
+    """The subnetwork and four controls at two seeds."""
+    small, cells = setting(), []
+    for seed in SEEDS:
+        donor = experiment.donor(small, seed=seed)
+        mask = experiment.mask(small, donor)
+        starts = (
+            Subnetwork(mask=mask),
+            RandomSubnetwork(mask=mask),
+            FullTransfer(donor=donor),
+            RandomInit(model=small.model),
+            DataMixture(donor=donor, num_mean_pooled=small.num_images, mean_pooled_share=0.5),
+        )
+        cells += [experiment.transfer(small, start, seed=seed) for start in starts]
+    return tuple(cells)

@@ -1,0 +1,59 @@
+"""Shape against texture on drawn images: a small ResNet and a small ViT, five seeds, all controls and mixtures."""
+
+from dataclasses import replace
+
+from subind.spec import AdamW, ImageTransfer, NoClip, ResNet, ShapesTask, ViT
+from sweeps.grids import shapes_experiment as experiment
+from sweeps.grids.shapes_experiment import Setting
+
+SEEDS = (0, 1, 2, 3, 4)
+
+TASK = ShapesTask(
+    image_size=24,
+    shape_predictivity=0.9,
+    texture_predictivity=0.9,
+    shape_contrast=0.5,
+    texture_contrast=0.6,
+    data_seed=0,
+)
+
+
+def resnet(*, num_images: int, donor_epochs: int, mask_epochs: int, transfer_epochs: int) -> Setting:
+    """A ResNet of eight layers."""
+    return Setting(
+        model=ResNet(widths=(12, 24, 48), num_blocks=(1, 1, 1), stem="small", num_classes=16),
+        precision="float32_channels_last",
+        task=TASK,
+        num_images=num_images,
+        batch_size=64,
+        donor_epochs=donor_epochs,
+        donor_rate=2e-3,
+        mask_epochs=mask_epochs,
+        mask_rate=0.03,
+        penalty=1e-5,
+        transfer_epochs=transfer_epochs,
+        transfer_optimizer=experiment.momentum(0.02),
+    )
+
+
+def vit(*, num_images: int, donor_epochs: int, mask_epochs: int, transfer_epochs: int) -> Setting:
+    """A ViT of two layers, whose patches are small enough to see an edge."""
+    return replace(
+        resnet(
+            num_images=num_images,
+            donor_epochs=donor_epochs,
+            mask_epochs=mask_epochs,
+            transfer_epochs=transfer_epochs,
+        ),
+        model=ViT(image_size=24, patch_size=4, num_layers=2, num_heads=4, d_model=64, d_mlp=128, num_classes=16),
+        precision="float32",
+        transfer_optimizer=AdamW(learning_rate=1e-3, weight_decay=0.01, schedule="constant", clip=NoClip()),
+    )
+
+
+def grid() -> tuple[ImageTransfer, ...]:
+    """Every control of both networks at five seeds."""
+    return (
+        *experiment.cells(resnet(num_images=3000, donor_epochs=8, mask_epochs=14, transfer_epochs=6), SEEDS),
+        *experiment.cells(vit(num_images=3000, donor_epochs=10, mask_epochs=14, transfer_epochs=6), SEEDS),
+    )

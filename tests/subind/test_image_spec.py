@@ -1,0 +1,105 @@
+"""Specs of runs on images: bad values are refused with field, value and remedy; what shares a pack and an id."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from subind.fingerprint import decode, encoded, run_id
+from subind.spec import SGD, DataMixture, NoClip, RandomInit, Subnetwork, lineage, pack_shape, parents
+from tests.specs import tiny_mask, tiny_model, tiny_transfer
+from tests.vision_specs import CONTROLS, MOMENTUM, RESNET, VIT, image_donor, image_mask, image_transfer, shapes_task
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": replace(RESNET, num_classes=1000)}, "num_classes is 1000: give 16"),
+        ({"model": replace(VIT, image_size=32)}, "image_size is 32: give that of the task's images, 16"),
+        ({"num_cue_conflict": 0}, "num_cue_conflict is 0: give a number above 0"),
+        ({"precision": "bf16"}, "precision is 'bf16'"),
+        ({"model": VIT, "precision": "float32_channels_last"}, "precision is 'float32_channels_last'.*ViT"),
+        ({"trained": "body"}, "trained is 'body'"),
+    ],
+)
+def test_image_donor_with_a_bad_value_says_which(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        image_donor(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beside": "class_token_and_positions"}, "beside is 'class_token_and_positions': a ResNet has no class token"),
+        ({"donor": image_donor(VIT), "statistics": "batch"}, "statistics is 'batch': a ViT has no BatchNorm"),
+        ({"penalty": -1.0}, "penalty is -1.0"),
+        ({"subtask": replace(shapes_task(), image_size=32), "donor": image_donor(VIT)}, "image_size is 16"),
+    ],
+)
+def test_image_mask_with_a_bad_value_says_which(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        image_mask(**changes)
+
+
+@pytest.mark.parametrize(
+    ("control", "changes", "message"),
+    [
+        (RandomInit(model=RESNET), {"held": "norms"}, "held is 'norms': a network that inherits nothing"),
+        ("new_head", {"held": "nothing"}, "held is 'nothing': a new head trains on a frozen base"),
+        (Subnetwork(mask=image_mask(image_donor(VIT))), {"held": "norms_and_head"}, "the mask covers a ViT's head"),
+        ("subnetwork", {"evaluations_per_epoch": 5}, "evaluations_per_epoch is 5: an epoch has 4 steps"),
+        (Subnetwork(mask=tiny_mask()), {}, "subnetwork of a Mask: give one of an ImageDonor or an ImageMask"),
+        (RandomInit(model=tiny_model()), {}, "random_init of a GPT2"),
+    ],
+)
+def test_image_transfer_with_a_bad_value_says_which(control: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        image_transfer(control, **changes)
+
+
+@pytest.mark.parametrize("control", [Subnetwork(mask=image_mask()), RandomInit(model=RESNET)])
+def test_transfer_of_arithmetic_refuses_a_start_for_images(control: Any) -> None:
+    with pytest.raises(ValueError, match=r"Transfer.control is .*ImageTransfer"):
+        replace(tiny_transfer(), control=control)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_data_mixture_with_a_share_that_is_none_says_so(share: float) -> None:
+    with pytest.raises(ValueError, match=f"mean_pooled_share is {share}: give a share from 0 to 1"):
+        DataMixture(donor=image_donor(), num_mean_pooled=5, mean_pooled_share=share)
+
+
+def test_sgd_with_a_momentum_of_one_says_so() -> None:
+    with pytest.raises(ValueError, match=r"momentum is 1.0: give 0 to below 1"):
+        SGD(learning_rate=0.1, momentum=1.0, weight_decay=0.0, schedule="constant", clip=NoClip())
+
+
+@pytest.mark.parametrize("name", sorted(CONTROLS))
+def test_image_transfer_comes_back_from_json_with_its_id(name: str) -> None:
+    spec = image_transfer(name)
+    assert decode(encoded(spec)) == spec
+    assert run_id(decode(encoded(spec))) == run_id(spec)
+
+
+def test_image_runs_have_ids_that_stay() -> None:
+    found = [run_id(each) for each in (image_donor(), image_mask(), image_transfer())]
+    assert found == ["b3e6a57a7a796468", "f54c73d1f7781f7a", "16d0dd220e3fad65"]
+
+
+def test_lineage_of_an_image_transfer_is_its_mask_and_its_donor() -> None:
+    assert [type(each).__name__ for each in lineage(image_transfer())] == ["ImageTransfer", "ImageMask", "ImageDonor"]
+    assert parents(image_transfer("random_init")) == ()
+
+
+def test_pack_shape_joins_seeds_tasks_and_controls() -> None:
+    first = image_transfer("subnetwork")
+    second = image_transfer("full_transfer", seed=3, task=shapes_task(data_seed=3, shape_predictivity=0.5))
+    assert pack_shape(first) == pack_shape(second)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"held": "norms"}, {"optimizer": replace(MOMENTUM, momentum=0.5)}, {"precision": "float32_channels_last"}],
+)
+def test_pack_shape_parts_what_trains_otherwise(changes: dict[str, Any]) -> None:
+    assert pack_shape(image_transfer()) != pack_shape(image_transfer(**changes))
