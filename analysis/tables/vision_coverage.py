@@ -14,7 +14,19 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     key = ["stage", *vision.varying(rows), "model", "start"]
     marks = pd.DataFrame({status: (rows["status"] == status).astype("int64") for status in STATUSES})
     counted = pd.concat([rows[key], marks], axis=1).groupby(key, dropna=False, as_index=False)
-    return counted.agg(planned=("finished", "size"), **{status: (status, "sum") for status in STATUSES})
+    counts = counted.agg(planned=("finished", "size"), **{status: (status, "sum") for status in STATUSES})
+    return counts.sort_values(key, key=_rank, kind="stable", ignore_index=True)
+
+
+def _rank(column: pd.Series) -> pd.Series:
+    match column.name:
+        case "stage":
+            return column.map(coverage.STAGES.index)
+        case "start":
+            order = vision.in_order(column.dropna().to_list())
+            return pd.Series([-1 if pd.isna(name) else order.index(name) for name in column], index=column.index)
+        case _:
+            return column
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:

@@ -21,7 +21,15 @@ def table(curves: pd.DataFrame, *, settings: list[str]) -> pd.DataFrame:
     if means.empty:
         return means
     whole = means["num_runs"] == means.groupby(cell, dropna=False)["num_runs"].transform("max")
-    return means[whole].astype({"model": pd.StringDtype(), "start": pd.StringDtype()}).reset_index(drop=True)
+    order = vision.in_order(means["start"].to_list())
+    found = means[whole].astype({"model": pd.StringDtype(), "start": pd.StringDtype()})
+    by_start = found["start"].map(order.index)
+    return (
+        found.assign(order=by_start)
+        .sort_values([*settings, "model", "order"], kind="stable")
+        .drop(columns="order")
+        .reset_index(drop=True)
+    )
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
