@@ -57,7 +57,7 @@ def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
             "subnetwork", "subnetwork_trainable", "unmasked_only",
         ]  # fmt: skip
         shares = [each.control.mean_pooled_share for each in several if isinstance(each.control, DataMixture)]
-        assert shares == [0.1, 0.5, 1.0]
+        assert shares == [300 / 3300, 0.5, 1.0]
         masks = [each.control.mask for each in several if isinstance(each.control, Subnetwork)]
         assert [mask.donor.num_epochs == 0 for mask in masks] == [False, True]
 
