@@ -99,10 +99,10 @@ class PackedOptimizer:
         return _Group(
             pace=self._paces[start],
             place=None if whole else slice(start, stop),
-            parameters=parameters,
-            moments=moments if whole else {each: [one[start:stop] for one in of] for each, of in moments.items()},
+            parameters=_pieces(parameters),
+            moments={each: _pieces(of if whole else [one[start:stop] for one in of]) for each, of in moments.items()},
             # one count per tensor, as the fused operation wants them
-            counts=[torch.tensor(float(self._done), device=device) for _ in parameters],
+            counts=[torch.tensor(float(self._done), device=device) for _ in _pieces(parameters)],
             # on a CPU the operation reads the rate as a Python float
             rate=torch.zeros((), device=device, dtype=torch.float64 if device.type == "cpu" else torch.float32),
         )
@@ -126,7 +126,7 @@ class PackedOptimizer:
             case _:
                 assert_never(self._shared.clip)
         for group in self._groups:
-            self._step_of(group, own if group.place is None else [each[group.place] for each in own])
+            self._step_of(group, _pieces(own if group.place is None else [each[group.place] for each in own]))
 
     def _step_of(self, group: _Group, gradients: list[Tensor]) -> None:
         match self._shared:
@@ -149,6 +149,22 @@ class PackedOptimizer:
     def restore(self, state: Mapping[str, Tensor], *, num_steps_done: int) -> None:
         """Go on from the moments that `state()` gave after so many steps."""
         self._begin(self._parameters, state, num_steps_done)
+
+
+LANES = 16
+"""Numbers that a CPU's vector operations take at once, at most; what is left over they round differently."""
+
+
+def _pieces(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors [replica *shape], on a CPU with those apart whose replicas do not fill the vector operations.
+
+    Else a number would be rounded by where its replica stands in the pack.
+    """
+    found: list[Tensor] = []
+    for each in tensors:
+        is_odd = each.device.type == "cpu" and each[0].numel() % LANES
+        found += each.unbind() if is_odd else [each]
+    return found
 
 
 def _adamw_step(group: _Group, gradients: list[Tensor], shared: AdamW) -> None:

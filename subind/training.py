@@ -377,3 +377,4 @@ def _set_products(precision: specs.Precision | specs.ImagePrecision, device: str
     if precision == "tf32" and not device.startswith("cuda"):
         raise ValueError(f"precision is 'tf32', and {device} has none: run on a CUDA device or give 'float32'")
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"

@@ -57,7 +57,7 @@ def num_image_parameters(model: ImageModel) -> int:
             return convolutions + (model.widths[-1] + 1) * model.num_classes
         case ViT():
             layer = 4 * model.d_model**2 + 2 * model.d_model * model.d_mlp + 9 * model.d_model + model.d_mlp
-            patches = 3 * model.patch_size**2 * model.d_model + model.num_positions * model.d_model
+            patches = (3 * model.patch_size**2 + model.num_positions + 4) * model.d_model
             return model.num_layers * layer + patches + (model.d_model + 1) * model.num_classes
         case _:
             assert_never(model)

@@ -123,9 +123,13 @@ def untrained(of: ImageDonor) -> ImageDonor:
 
 
 def controls(setting: Setting, *, seed: int) -> tuple[ImageControl, ...]:
-    """Every start: the subnetwork with its controls, and data mixtures from few mean-pooled images to them alone."""
+    """Every start: the subnetwork with its controls, and data mixtures.
+
+    Of these one has a tenth as many mean-pooled images as originals, as they are; one has the same repeated until they
+    are as many; and one has mean-pooled images only.
+    """
     own = donor(setting, seed=seed)
-    found, number = mask(setting, own), setting.num_images
+    found, few = mask(setting, own), setting.num_images // 10
     return (
         Subnetwork(mask=found),
         SubnetworkTrainable(mask=found),
@@ -136,7 +140,9 @@ def controls(setting: Setting, *, seed: int) -> tuple[ImageControl, ...]:
         RandomInit(model=setting.model),
         NewHead(donor=own),
         Subnetwork(mask=mask(setting, untrained(own))),
-        *(DataMixture(donor=own, num_mean_pooled=number, mean_pooled_share=share) for share in (0.1, 0.5, 1.0)),
+        DataMixture(donor=own, num_mean_pooled=few, mean_pooled_share=few / (few + setting.num_images)),
+        DataMixture(donor=own, num_mean_pooled=few, mean_pooled_share=0.5),
+        DataMixture(donor=own, num_mean_pooled=setting.num_images, mean_pooled_share=1.0),
     )
 
 

@@ -30,7 +30,7 @@ def resnet(*, num_images: int, donor_epochs: int, mask_epochs: int, transfer_epo
         donor_rate=2e-3,
         mask_epochs=mask_epochs,
         mask_rate=0.03,
-        penalty=1e-5,
+        penalty=3e-6,
         transfer_epochs=transfer_epochs,
         transfer_optimizer=experiment.momentum(0.02),
     )
@@ -47,6 +47,8 @@ def vit(*, num_images: int, donor_epochs: int, mask_epochs: int, transfer_epochs
         ),
         model=ViT(image_size=24, patch_size=4, num_layers=2, num_heads=4, d_model=64, d_mlp=128, num_classes=16),
         precision="float32",
+        mask_rate=0.02,
+        penalty=1e-6,
         transfer_optimizer=AdamW(learning_rate=1e-3, weight_decay=0.01, schedule="constant", clip=NoClip()),
     )
 
@@ -54,6 +56,6 @@ def vit(*, num_images: int, donor_epochs: int, mask_epochs: int, transfer_epochs
 def grid() -> tuple[ImageTransfer, ...]:
     """Every control of both networks at five seeds."""
     return (
-        *experiment.cells(resnet(num_images=3000, donor_epochs=8, mask_epochs=14, transfer_epochs=6), SEEDS),
-        *experiment.cells(vit(num_images=3000, donor_epochs=10, mask_epochs=14, transfer_epochs=6), SEEDS),
+        *experiment.cells(resnet(num_images=3000, donor_epochs=8, mask_epochs=10, transfer_epochs=4), SEEDS),
+        *experiment.cells(vit(num_images=3000, donor_epochs=12, mask_epochs=8, transfer_epochs=4), SEEDS),
     )

@@ -1,0 +1,151 @@
+"""The grids of images: what their recipients share, and what a plan says of them."""
+
+from collections import defaultdict
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from subind.models import vision
+from subind.spec import DataMixture, ImageSpec, ImageTransfer, RandomInit, Subnetwork, control_name, lineage, parents
+from sweeps import grids
+from sweeps.cells import chosen, condition, planned_columns
+from sweeps.commands import Request, import_weights
+from sweeps.cost import cpu_model, operations, unknown_gpu_model
+from sweeps.image_work import num_image_parameters
+from sweeps.memory import bytes_per_replica
+from sweeps.preparation import prepared
+from sweeps.workers import Workers
+from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_transfer, shapes_task
+
+NAMES = [name for name in grids.NAMES if name.startswith("vision")]
+
+
+def cells(name: str) -> dict[tuple[object, int], list[ImageTransfer]]:
+    """The recipients of one network and seed."""
+    found = defaultdict(list)
+    for cell in grids.grid(name):
+        assert isinstance(cell, ImageTransfer)
+        found[planned_columns(cell)["model"], cell.seed].append(cell)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipients_of_a_network_and_seed_differ_in_control_and_what_it_holds(name: str) -> None:
+    for several in cells(name).values():
+        alike = replace(several[0], control=RandomInit(model=RESNET), held="nothing")
+        assert {replace(each, control=alike.control, held="nothing") for each in several} == {alike}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_of_a_cell_have_its_seed_and_its_images(name: str) -> None:
+    for (_, seed), several in cells(name).items():
+        for each in several:
+            assert {spec.seed for spec in lineage(each)} == {seed}
+            assert each.task.data_seed == seed
+
+
+def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
+    found = cells("vision-shapes")
+    assert sorted(seed for _, seed in found) == sorted([*range(5), *range(5)])
+    for several in found.values():
+        names = sorted({control_name(each.control) for each in several})
+        assert names == [
+            "complement_subnetwork", "data_mixture", "full_transfer", "new_head", "random_init", "random_subnetwork",
+            "subnetwork", "subnetwork_trainable", "unmasked_only",
+        ]  # fmt: skip
+        shares = [each.control.mean_pooled_share for each in several if isinstance(each.control, DataMixture)]
+        assert shares == [300 / 3300, 0.5, 1.0]
+        masks = [each.control.mask for each in several if isinstance(each.control, Subnetwork)]
+        assert [mask.donor.num_epochs == 0 for mask in masks] == [False, True]
+
+
+# ---- columns and conditions
+
+
+def test_columns_of_a_mixture_say_its_share_and_its_images() -> None:
+    found = planned_columns(image_transfer("data_mixture"))
+    assert (found["mixture_share"], found["num_training_images"], found["model"]) == (0.4, 50, "resnet6_4")
+    assert "mixture_share" not in planned_columns(image_transfer())
+
+
+def test_columns_of_a_recipient_say_what_it_descends_from() -> None:
+    found = planned_columns(image_transfer(mask=image_mask(image_donor(seed=4), seed=5), seed=6))
+    assert (found["seed"], found["mask_seed"], found["donor_seed"]) == (6, 5, 4)
+    assert (found["subtask"], found["donor_kind"], found["shape_contrast"]) == ("mean_pooled", "trained", 0.5)
+
+
+def test_cells_are_chosen_by_columns_of_images() -> None:
+    several = [image_transfer(name, seed=seed) for name, seed in product(("subnetwork", "full_transfer"), (0, 1))]
+    found = chosen(several, [condition("control=subnetwork"), condition("seed=1"), condition("model=resnet6_4")])
+    assert found == (several[1],)
+    assert chosen(several, [condition("subtask=mean_pooled")]) == (several[0], several[1])
+
+
+# ---- cost and memory
+
+
+@pytest.mark.parametrize("model", [RESNET, VIT], ids=["resnet", "vit"])
+def test_parameters_are_counted_as_the_network_has_them(model: object) -> None:
+    shapes = vision.shapes(model)  # type: ignore[arg-type]
+    expected = sum(torch.Size(shape).numel() for shape in shapes.values())
+    assert num_image_parameters(model) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "spec", [image_donor(), image_mask(), image_transfer(), image_donor(VIT)], ids=["donor", "mask", "transfer", "vit"]
+)
+def test_more_images_and_epochs_cost_more_on_every_device(spec: ImageSpec) -> None:
+    longer, larger = replace(spec, num_epochs=2 * spec.num_epochs), replace(spec, num_samples=2 * spec.num_samples)
+    for model in (cpu_model(), unknown_gpu_model()):
+        assert model.price(longer).each > model.price(spec).each
+        assert model.price(larger).each > model.price(spec).each
+    assert bytes_per_replica(larger) > bytes_per_replica(spec)
+
+
+def test_operations_are_six_a_weight_and_image_of_a_linear_map() -> None:
+    spec = image_donor(VIT, num_evaluation_samples=1, num_cue_conflict=1, num_samples=10**6, num_epochs=1)
+    tokens, d_model, d_mlp = 17, 8, 12
+    layer = (4 * d_model**2 + 2 * d_model * d_mlp) * tokens + 2 * d_model * tokens**2
+    products = layer + 48 * d_model * tokens + 16 * d_model
+    assert operations(spec) == pytest.approx(6e6 * products, rel=1e-4)
+
+
+def test_plan_of_a_grid_of_images_has_packs_and_a_forecast(tmp_path: Path) -> None:
+    request = Request(grid="vision-quickstart", where=(), store=str(tmp_path / "store"))
+    found = prepared(request, request.opened(), Workers(device="cpu", num_workers=2, free_bytes=8e9))
+    assert sum(len(pack.specs) for pack in found.plan.packs) == len(found.plan.missing) == 14
+    assert found.forecast is not None
+    assert found.forecast.seconds > 0
+
+
+def test_plan_refuses_imported_weights_of_images_that_the_store_has_not(tmp_path: Path) -> None:
+    (tmp_path / "imported.py").write_text(
+        "from dataclasses import replace\n"
+        "from subind.spec import *\n"
+        "from sweeps.grids import vision_quickstart as own, shapes_experiment as experiment\n"
+        "def grid():\n"
+        "    donor = experiment.donor(own.setting(), seed=0)\n"
+        "    donor = replace(donor, weights=ImportedWeights(sha256='0' * 64))\n"
+        "    return [experiment.transfer(own.setting(), FullTransfer(donor=donor), seed=0)]\n"
+    )
+    request = Request(grid=str(tmp_path / "imported.py"), where=(), store=str(tmp_path / "store"))
+    with pytest.raises(ValueError, match="put it there with `subind import FILE`"):
+        prepared(request, request.opened(), Workers(device="cpu", num_workers=1))
+
+
+def test_import_takes_a_state_dict_of_torchvision(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from subind.store import Store
+
+    save_file(vision.initial(RESNET, torch.Generator()), tmp_path / "resnet.safetensors")
+    digest = import_weights(Store(str(tmp_path / "store")), tmp_path / "resnet.safetensors")
+    assert len(digest) == 64
+
+
+def test_task_of_other_images_makes_another_run() -> None:
+    donors = {image_donor(), image_donor(task=shapes_task(data_seed=1))}
+    assert len({parents(image_mask(each)) for each in donors}) == 2
