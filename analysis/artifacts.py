@@ -85,7 +85,9 @@ class FigureFiles:
 
     def write(self, draw: Callable[[], Figure], *, stem: Path, title: str, fingerprint: str) -> None:
         """As `write_figure` of the figure that `draw` makes, some time before the end of the `with` block."""
-        self._written.append(self._executor.submit(_drawn, draw, stem=stem, title=title, fingerprint=fingerprint))
+        self._written.append(
+            self._executor.submit(_drawn, draw, stem=stem.resolve(), title=title, fingerprint=fingerprint)
+        )
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402  Ray reads its settings when it is imported
+
+SECONDS_TO_CONNECT = 10.0
 
 
 @contextmanager
@@ -53,19 +56,35 @@ def cluster_ray(address: str) -> Iterator[None]:
             f"--address is {address!r}: a sweep's driver runs inside the cluster; "
             "send it there with `subind submit`, or give auto or HOST:PORT on a machine of the cluster"
         )
+    _check_answers(address)
     _be_quiet()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         told = str(error).strip().splitlines()
-        raise ValueError(
-            f"--address is {address!r}: no Ray cluster answers there ({told[0] if told else type(error).__name__}); "
-            "start one with `ray up` or `ray start --head`, or leave --address out to run on this machine"
-        ) from None
+        raise _no_cluster(address, told[0] if told else type(error).__name__) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise ValueError if nothing listens at HOST:PORT: Ray itself would try for minutes, and print what it tries."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, told: str) -> ValueError:
+    return ValueError(
+        f"--address is {address!r}: no Ray cluster answers there ({told}); "
+        "start one with `ray up` or `ray start --head`, or leave --address out to run on this machine"
+    )
 
 
 def _be_quiet() -> None:
