@@ -18,6 +18,7 @@ from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when 
 import ray
 from ray import cloudpickle, tune
 from ray.tune import Callback, Stopper
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
 from subind import provenance
@@ -35,6 +36,10 @@ from sweeps.sources import sources_digest
 from sweeps.tracking import Label, Mirror, as_it_is
 from sweeps.trainable import Job, train_pack
 from sweeps.workers import Workers, num_cores
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+class_cache.ENV_VARS_TO_PROPAGATE = class_cache.ENV_VARS_TO_PROPAGATE - CREDENTIALS
+"""Tune would hand them to its workers in a runtime environment, which Ray logs in full; nodes have their own."""
 
 SECONDS_BETWEEN_TURNS = 10.0
 SECONDS_OF_A_TURN = 2.0
