@@ -200,7 +200,7 @@ def test_worker_that_dies_twice_quarantines_its_pack_and_the_rest_goes_on(
         assert here.results() == same.results()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pack_killed_after_a_checkpoint_resumes_from_it_with_the_same_bits(
     here: Folder, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
