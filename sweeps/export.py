@@ -1,7 +1,6 @@
 """Rows of a grid: one per planned cell, the missing and failed ones included."""
 
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from sweeps.measured import RECORD_COLUMNS
 from sweeps.pictures import write_pictures
 from sweeps.plan import Plan
 from sweeps.record_index import RecordIndex, Rows
-from sweeps.row_files import row_writer
+from sweeps.row_files import row_writer, written_whole
 from sweeps.status import status
 
 ROWS_AT_ONCE = 4096
@@ -47,17 +46,12 @@ def export(
     if one is not its run's record, and FileNotFoundError if one is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
-            index = RecordIndex(store, stamps=(listing or store.listing()).finished, scratch=Path(scratch))
-            _write(plan, store, index, temporary, schema=expected.written_into(ROW_SCHEMA))
-            index.tidy()
-        temporary.replace(path)
-        write_mask_counts(plan, store, path)
-        write_pictures(plan, store, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary, tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
+        index = RecordIndex(store, stamps=(listing or store.listing()).finished, scratch=Path(scratch))
+        _write(plan, store, index, temporary, schema=expected.written_into(ROW_SCHEMA))
+        index.tidy()
+    write_mask_counts(plan, store, path)
+    write_pictures(plan, store, path)
     return path
 
 

@@ -6,7 +6,6 @@ and the recipient's seed, as its training drew it. What an earlier export has co
 stands for its numbers.
 """
 
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -24,6 +23,7 @@ from subind.spec import Mask, Transfer
 from subind.store import Store
 from sweeps.heatmap import place
 from sweeps.plan import Plan
+from sweeps.row_files import write_side_table
 
 if TYPE_CHECKING:
     from subind.masks import HardMask
@@ -210,15 +210,7 @@ def _write(rows: Path, name: Literal["recipients", "parts", "overlaps"], *, key:
     path = Path(side_table(str(rows), name))
     known = _known(path, SCHEMAS[name], key)
     found = [row for ids, count in jobs.items() for row in (known[ids] if ids in known else count())]
-    if not found:
-        path.unlink(missing_ok=True)
-        return
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        pq.write_table(pa.Table.from_pylist(found, schema=SCHEMAS[name]), temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_side_table(path, found, SCHEMAS[name])
 
 
 def _known(path: Path, schema: pa.Schema, key: Iterable[str]) -> dict[tuple[str, ...], list[Row]]:

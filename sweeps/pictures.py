@@ -4,15 +4,12 @@ Contact sheets of the tasks that it draws its images from, and the first layers 
 classifiers has neither.
 """
 
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from subind.fingerprint import run_id
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
@@ -24,6 +21,7 @@ from subind.tasks.textures import TEXTURES
 from subind.vision_spec import ResNet, ShapesTask, ViT
 from sweeps.mask_counts import MASK_FILE
 from sweeps.plan import Plan
+from sweeps.row_files import write_side_table
 
 if TYPE_CHECKING:
     from subind.masks import HardMask
@@ -159,12 +157,4 @@ def _model_worded(model: ResNet | ViT) -> str:
 def _write(rows: Path, name: Literal["images", "first_layers"], found: list[Row]) -> None:
     """Write one of the files, whole or not at all; none for no rows."""
     path = Path(picture_table(str(rows), name))
-    if not found:
-        path.unlink(missing_ok=True)
-        return
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        pq.write_table(pa.Table.from_pylist(found, schema=SCHEMAS[name]), temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_side_table(path, found, SCHEMAS[name])

@@ -1,7 +1,10 @@
 """How result rows, and the parts of the index that they come from, are written as Parquet."""
 
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +24,26 @@ def row_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         use_dictionary=[leaf for leaf, is_loss in leaves.items() if not is_loss],
         column_encoding={leaf: "BYTE_STREAM_SPLIT" for leaf, is_loss in leaves.items() if is_loss},
     )
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write in the block, which takes its place at the end, or vanishes if the block raises."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_side_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write a file that stands beside the rows, whole or not at all; there is none for no rows."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with written_whole(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
 
 
 def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
