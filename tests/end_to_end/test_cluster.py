@@ -193,14 +193,14 @@ def _hours_off(record: Path) -> float:
 # ---- what is refused, and what is waited for
 
 
-def test_cluster_without_nodes_is_waited_for(here: Folder, shared_cluster: RunningCluster) -> None:
+def test_cluster_without_nodes_is_waited_for(here: Folder) -> None:
     here.write_grid()
-    shared_cluster.with_nodes(0)
-    driver = _run(here, shared_cluster, "--num-workers", "1")
-    assert driver.stdout is not None
-    assert any("waiting for a first node with a CPU" in line for line in driver.stdout)
-    shared_cluster.add()
-    assert ended(driver).status == 0
+    with cluster(num_nodes=0) as empty:
+        driver = _run(here, empty, "--num-workers", "1")
+        assert driver.stdout is not None
+        assert "waiting for a first node with a CPU" in driver.stdout.readline()
+        empty.add()
+        assert ended(driver).status == 0
 
 
 def test_node_with_other_sources_is_refused(here: Folder, two_nodes: RunningCluster, tmp_path: Path) -> None:

@@ -232,10 +232,10 @@ def test_service_that_is_busy_is_asked_again(connect: Connect, port: int, status
 def test_service_that_stays_busy_is_told_after_the_patience(connect: Connect) -> None:
     with answering(503, "SlowDown") as (busy, asked):
         store = connect(busy)
-        store._files._patience = 4.0  # type: ignore[attr-defined]
+        store._files._patience = 2.5  # type: ignore[attr-defined]
         with pytest.raises(StoreError, match=r"does not answer \(.*SlowDown.*\): see to the network"):
             store.listing()
-        assert 2 <= len(asked) <= 6
+        assert 2 <= len(asked) <= 4
 
 
 def test_service_that_is_not_there_is_told_without_the_query_of_its_address(connect: Connect) -> None:
