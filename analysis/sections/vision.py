@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from analysis import published, vision
-from analysis.figures import pictures
+from analysis.figures import differences, pictures
 from analysis.figures import vision as vision_picture
 from analysis.figures.vision import Panel
 from analysis.sections.parts import Picture, Section, Sheet
@@ -111,11 +111,20 @@ def _differences(rows: pd.DataFrame) -> list[Section]:
     found = shape_bias.table(rows)
     if found.empty:
         return []
+    several = [(_titled("", values).removeprefix(", "), part) for values, part in vision.experiments(found)]
+    title = "Shape bias of the subnetwork's recipients minus that of other starts"
+    picture = Picture(
+        name="shape_bias",
+        draw=partial(differences.draw, several, title=title),
+        title=title,
+        description="Mean paired difference and its 95% t interval; right of zero the subnetwork's is higher.",
+    )
     return [
         Section(
             name="shape_bias",
             title="Shape bias of the subnetwork's recipients against every other start",
             sentences=tuple(shape_bias.sentences(found)),
+            pictures=(picture,),
             sheet=Sheet(
                 numbers=found, shown=shape_bias.shown(found), caption="Differences of shape bias, paired by seed."
             ),

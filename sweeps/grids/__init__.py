@@ -18,12 +18,21 @@ from sweeps.grids import (
     paper_arithmetic,
     quickstart,
     tuned_depth_2,
+    vision_map,
     vision_quickstart,
     vision_shapes,
 )
 from sweeps.tuning.definition import Study, default_studies
 
-NAMES = ("quickstart", "figure-3-depth-2", "paper-arithmetic", "tuned-depth-2", "vision-quickstart", "vision-shapes")
+NAMES = (
+    "quickstart",
+    "figure-3-depth-2",
+    "paper-arithmetic",
+    "tuned-depth-2",
+    "vision-quickstart",
+    "vision-shapes",
+    "vision-map",
+)
 
 
 def grid(name: str) -> tuple[Cell, ...]:
@@ -41,6 +50,8 @@ def grid(name: str) -> tuple[Cell, ...]:
             return vision_quickstart.grid()
         case "vision-shapes":
             return vision_shapes.grid()
+        case "vision-map":
+            return vision_map.grid()
         case _ if name.endswith(".py"):
             return _from_file(Path(name))
         case _:

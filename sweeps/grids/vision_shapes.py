@@ -53,9 +53,10 @@ def vit(*, num_images: int, donor_epochs: int, mask_epochs: int, transfer_epochs
     )
 
 
+RESNET = resnet(num_images=3000, donor_epochs=8, mask_epochs=10, transfer_epochs=4)
+VIT = vit(num_images=3000, donor_epochs=12, mask_epochs=8, transfer_epochs=4)
+
+
 def grid() -> tuple[ImageTransfer, ...]:
     """Every control of both networks at five seeds."""
-    return (
-        *experiment.cells(resnet(num_images=3000, donor_epochs=8, mask_epochs=10, transfer_epochs=4), SEEDS),
-        *experiment.cells(vit(num_images=3000, donor_epochs=12, mask_epochs=8, transfer_epochs=4), SEEDS),
-    )
+    return (*experiment.cells(RESNET, SEEDS), *experiment.cells(VIT, SEEDS))

@@ -16,8 +16,8 @@ from tests.end_to_end.sweeps import REPOSITORY, Folder, Process, ended, family, 
 
 pytestmark = pytest.mark.long
 
-LONG = 1500
-"""Epochs of a mask: some ten seconds, so that a pack can be hit in its midst."""
+LONG = 4500
+"""Epochs of a mask: longer than heartbeats are apart, so that a pack can be hit in its midst."""
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 

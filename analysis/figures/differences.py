@@ -1,0 +1,58 @@
+"""Paired differences of shape bias as a forest: a line per other start, a point with its interval per experiment."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import vision
+from analysis.figures.style import Style, headline, look, nothing, series, swatch
+
+SPREAD = 0.56
+"""Of the points of a line, in lines."""
+
+Cells = list[dict[Any, Any]]
+
+
+def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
+    """A panel per model; of each experiment its name and its rows of the table of `analysis.tables.shape_bias`."""
+    whole = pd.concat([part for _, part in experiments]) if experiments else pd.DataFrame(columns=["model", "other"])
+    models, others = sorted(set(whole["model"])), vision.in_order(whole["other"].to_list())
+    height = 0.3 + 0.09 * len(experiments)
+    with look():
+        figure = Figure(figsize=(max(6.4, 4.0 * len(models) + 1.8), height * len(others) + 2.0), layout="constrained")
+        headline(figure, title)
+        if not others:
+            nothing(figure, "no subnetwork has another start beside it")
+            return figure
+        panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for axes, model in zip(panels, models, strict=True):
+            for place, (_, part) in enumerate(experiments):
+                shift = SPREAD * ((place + 0.5) / len(experiments) - 0.5)
+                _points(axes, part[part["model"] == model].to_dict("records"), others, series(place), shift=shift)
+            _frame(axes, model)
+        panels[0].set_yticks(range(len(others)), others)
+        panels[0].set_ylim(len(others) - 0.5, -0.5)
+        if len(experiments) > 1:
+            handles = [swatch(series(place)) for place in range(len(experiments))]
+            figure.legend(handles, [name for name, _ in experiments], loc="outside lower center", ncols=2)
+    return figure
+
+
+def _points(axes: Axes, cells: Cells, others: list[str], style: Style, *, shift: float) -> None:
+    for cell in cells:
+        if pd.isna(cell["difference"]):
+            continue
+        place = others.index(cell["other"]) + shift
+        if not pd.isna(cell["difference_low"]):
+            axes.plot((cell["difference_low"], cell["difference_high"]), (place, place), color=style.color, linewidth=1)
+        axes.plot(cell["difference"], place, style.marker, color=style.color, markersize=4.5)
+
+
+def _frame(axes: Axes, model: str) -> None:
+    axes.axvline(0, color="#555555", linewidth=0.8)
+    axes.set_title(model, fontsize=9, fontweight="normal")
+    axes.set_xlabel("shape bias, subnetwork − other")
+    axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)
+    axes.set_axisbelow(True)
