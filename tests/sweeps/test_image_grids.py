@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from subind.models import vision
-from subind.spec import DataMixture, ImageSpec, ImageTransfer, RandomInit, Subnetwork, control_name, lineage, parents
+from subind.spec import (
+    DataMixture,
+    ImageSpec,
+    ImageTask,
+    ImageTransfer,
+    RandomInit,
+    Subnetwork,
+    control_name,
+    lineage,
+    parents,
+)
 from sweeps import grids
 from sweeps.cells import chosen, condition, planned_columns
 from sweeps.commands import Request, import_weights
@@ -23,17 +33,17 @@ from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_trans
 NAMES = [name for name in grids.NAMES if name.startswith("vision")]
 
 
-def cells(name: str) -> dict[tuple[object, int], list[ImageTransfer]]:
-    """The recipients of one network and seed."""
+def cells(name: str) -> dict[tuple[object, ImageTask, int], list[ImageTransfer]]:
+    """The recipients of one network, task and seed."""
     found = defaultdict(list)
     for cell in grids.grid(name):
         assert isinstance(cell, ImageTransfer)
-        found[planned_columns(cell)["model"], cell.seed].append(cell)
+        found[planned_columns(cell)["model"], cell.task, cell.seed].append(cell)
     return found
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recipients_of_a_network_and_seed_differ_in_control_and_what_it_holds(name: str) -> None:
+def test_recipients_of_a_network_task_and_seed_differ_in_control_and_what_it_holds(name: str) -> None:
     for several in cells(name).values():
         alike = replace(several[0], control=RandomInit(model=RESNET), held="nothing")
         assert {replace(each, control=alike.control, held="nothing") for each in several} == {alike}
@@ -41,7 +51,7 @@ def test_recipients_of_a_network_and_seed_differ_in_control_and_what_it_holds(na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_of_a_cell_have_its_seed_and_its_images(name: str) -> None:
-    for (_, seed), several in cells(name).items():
+    for (*_, seed), several in cells(name).items():
         for each in several:
             assert {spec.seed for spec in lineage(each)} == {seed}
             assert each.task.data_seed == seed
@@ -49,7 +59,7 @@ def test_runs_of_a_cell_have_its_seed_and_its_images(name: str) -> None:
 
 def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
     found = cells("vision-shapes")
-    assert sorted(seed for _, seed in found) == sorted([*range(5), *range(5)])
+    assert sorted(seed for *_, seed in found) == sorted([*range(5), *range(5)])
     for several in found.values():
         names = sorted({control_name(each.control) for each in several})
         assert names == [
@@ -60,6 +70,17 @@ def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
         assert shares == [300 / 3300, 0.5, 1.0]
         masks = [each.control.mask for each in several if isinstance(each.control, Subnetwork)]
         assert [mask.donor.num_epochs == 0 for mask in masks] == [False, True]
+
+
+def test_vision_map_has_the_setting_of_vision_shapes_and_six_that_differ_from_it_in_one_parameter() -> None:
+    common = set(grids.grid("vision-map")) & set(grids.grid("vision-shapes"))
+    assert {(control_name(cell.control), cell.seed) for cell in common} == {
+        (name, seed) for name in ("subnetwork", "random_subnetwork", "full_transfer") for seed in range(5)
+    }
+    (base,) = {replace(cell.task, data_seed=0) for cell in common if isinstance(cell, ImageTransfer)}
+    tasks = {replace(task, data_seed=0) for _, task, _ in cells("vision-map")}
+    differing = [[name for name in base.__slots__ if getattr(task, name) != getattr(base, name)] for task in tasks]
+    assert sorted(map(len, differing)) == [0, *[1] * 6]
 
 
 # ---- columns and conditions
