@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from analysis import load, published, row_fingerprint, vision, write_report
+from analysis.figures import differences
 from analysis.figures.pictures import tiles
 from analysis.sections.vision import _published
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_masks, vision_training
@@ -122,6 +123,22 @@ def test_start_without_a_varying_setting_stands_beside_each_of_its_values(tmp_pa
     found = shape_bias.table(vision.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3)])))
     assert found["penalty"].to_list() == [1e-8, 1e-7]
     assert found["num_pairs"].to_list() == [1, 1]
+
+
+def test_forest_has_a_point_and_an_interval_per_experiment_on_the_line_of_the_other_start():
+    cells = [("0.8", "donor", 0.3), ("0.8", "random init", 0.1), ("0.9", "donor", -0.1)]
+    parts = {name: [] for name, *_ in cells}
+    for name, other, mean in cells:
+        ends = {"difference_low": mean - 0.05, "difference_high": mean + 0.05}
+        parts[name].append({"model": "small ResNet", "other": other, "difference": mean, **ends})
+    figure = differences.draw([(name, pd.DataFrame(part)) for name, part in parts.items()], title="forest")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["donor", "random init"]
+    lines = [line.get_xydata() for line in axes.get_lines() if line.get_color() != "#555555"]
+    points = sorted((round(height), across) for [(across, height), *rest] in lines if not rest)
+    assert points == [(0, -0.1), (0, 0.3), (1, 0.1)]
+    spans = sorted((round(height), low, high) for [(low, height), *rest] in lines for high, _ in rest)
+    assert np.allclose(spans, [(place, mean - 0.05, mean + 0.05) for place, mean in points])
 
 
 def test_masks_stand_beside_the_whole_donor(tmp_path: Path):
@@ -275,7 +292,7 @@ def test_report_of_image_classifiers_alone_has_their_sections_and_no_other(tmp_p
         "first_layers",
     ]
     drawn = {file.stem for file in page.parent.glob("*.png")}
-    assert drawn == {"table_1", "vision_training", "contact_sheet", "first_layers"}
+    assert drawn == {"table_1", "shape_bias", "vision_training", "contact_sheet", "first_layers"}
     text = page.read_text()
     assert "1 missing" in text
     assert "0.717 (subnetwork) against 0.350 (their donors), difference +0.367" in text
