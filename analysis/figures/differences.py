@@ -1,7 +1,5 @@
 """Paired differences of shape bias as a forest: a line per other start, a point with its interval per experiment."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,8 +9,6 @@ from analysis.figures.style import Style, headline, look, nothing, series, swatc
 
 SPREAD = 0.56
 """Of the points of a line, in lines."""
-
-Cells = list[dict[Any, Any]]
 
 
 def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
@@ -30,7 +26,7 @@ def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
         for axes, model in zip(panels, models, strict=True):
             for place, (_, part) in enumerate(experiments):
                 shift = SPREAD * ((place + 0.5) / len(experiments) - 0.5)
-                _points(axes, part[part["model"] == model].to_dict("records"), others, series(place), shift=shift)
+                _points(axes, part[part["model"] == model], others, series(place), shift=shift)
             _frame(axes, model)
         panels[0].set_yticks(range(len(others)), others)
         panels[0].set_ylim(len(others) - 0.5, -0.5)
@@ -40,10 +36,8 @@ def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
     return figure
 
 
-def _points(axes: Axes, cells: Cells, others: list[str], style: Style, *, shift: float) -> None:
-    for cell in cells:
-        if pd.isna(cell["difference"]):
-            continue
+def _points(axes: Axes, table: pd.DataFrame, others: list[str], style: Style, *, shift: float) -> None:
+    for cell in table.dropna(subset="difference").to_dict("records"):
         place = others.index(cell["other"]) + shift
         if not pd.isna(cell["difference_low"]):
             axes.plot((cell["difference_low"], cell["difference_high"]), (place, place), color=style.color, linewidth=1)
