@@ -165,14 +165,26 @@ def test_node_with_a_full_disk_fails_no_run(
     assert here.results() == calm
 
 
+OTHER_CLOCK = f"""import os
+import sys
+
+if any(word.endswith("default_worker.py") for word in sys.orig_argv) and "LD_PRELOAD" not in os.environ:
+    os.environ["LD_PRELOAD"] = {str(FAKETIME)!r}
+    os.execv(sys.executable, sys.orig_argv)
+"""
+"""A worker that starts begins once more, under the clock that `FAKETIME` tells: Ray takes LD_PRELOAD from workers."""
+
+
 @pytest.mark.skipif(not FAKETIME.exists(), reason="Debian's package faketime is not installed")
 @pytest.mark.parametrize("offset", ["+2h", "-2h"])
 def test_node_whose_clock_is_wrong_changes_no_bit(
-    here: Folder, calm: dict[str, Any], two_nodes: RunningCluster, offset: str
+    here: Folder, calm: dict[str, Any], two_nodes: RunningCluster, tmp_path: Path, offset: str
 ) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(OTHER_CLOCK)
+    path = os.pathsep.join([str(tmp_path / "site"), str(REPOSITORY)])
     two_nodes.with_nodes(1)
-    library = {"LD_PRELOAD": str(FAKETIME), "RAY_LD_PRELOAD_ON_WORKERS": "1"}
-    wrong = two_nodes.add({**library, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    wrong = two_nodes.add({"PYTHONPATH": path, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
     driver = _run(here, two_nodes)
     _mask_under_way(here, driver)
     kill(driver.pid)
