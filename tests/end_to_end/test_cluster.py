@@ -178,11 +178,11 @@ if any(word.endswith("default_worker.py") for word in sys.orig_argv) and "LD_PRE
 @pytest.mark.skipif(not FAKETIME.exists(), reason="Debian's package faketime is not installed")
 @pytest.mark.parametrize("offset", ["+2h", "-2h"])
 def test_node_whose_clock_is_wrong_changes_no_bit(
-    here: Folder, calm: dict[str, Any], two_nodes: RunningCluster, tmp_path: Path, offset: str
+    here: Folder, calm: dict[str, Any], two_nodes: RunningCluster, offset: str
 ) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(OTHER_CLOCK)
-    path = os.pathsep.join([str(tmp_path / "site"), str(REPOSITORY)])
+    (here.path / "site").mkdir()
+    (here.path / "site" / "sitecustomize.py").write_text(OTHER_CLOCK)
+    path = os.pathsep.join([str(here.path / "site"), str(REPOSITORY)])
     two_nodes.with_nodes(1)
     wrong = two_nodes.add({"PYTHONPATH": path, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
     driver = _run(here, two_nodes)
