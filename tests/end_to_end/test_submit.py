@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.heads import Head, head
 from tests.end_to_end.sweeps import NUM_RUNS, Folder, Process, ended, folder, kill, until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PASSWORD = "an-mlflow-password-of-the-nodes"
 LONG = 3000
