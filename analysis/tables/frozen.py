@@ -9,8 +9,9 @@ import pandas as pd
 from analysis import published, settings
 from analysis.load import transfers
 from analysis.statistics import paired_difference
+from analysis.tables import paired
 from analysis.tables.figure_3 import MEAN_OVER_DEPTHS, seed_accuracies
-from analysis.tables.wording import DASH, MISSING, decimal, interval, probability, signed
+from analysis.tables.wording import DASH, MISSING, decimal, signed
 
 FROZEN, TRAINABLE = "subnetwork", "subnetwork_trainable"
 CELL = ["depths", "num_disambiguation"]
@@ -23,11 +24,7 @@ COLUMNS = {
     "num_pairs": "Int64",
     "frozen_mean": "Float64",
     "trainable_mean": "Float64",
-    "difference": "Float64",
-    "difference_low": "Float64",
-    "difference_high": "Float64",
-    "p": "Float64",
-    "smallest_p": "Float64",
+    **paired.COLUMNS,
     "published_frozen": "Float64",
     "published_trainable": "Float64",
     "published_difference": "Float64",
@@ -81,11 +78,7 @@ def _cell(cell: pd.DataFrame) -> dict[str, object]:
         "num_pairs": found.num_pairs,
         "frozen_mean": both["test_accuracy_frozen"].mean(),
         "trainable_mean": both["test_accuracy_trainable"].mean(),
-        "difference": found.mean,
-        "difference_low": found.interval and found.interval.low,
-        "difference_high": found.interval and found.interval.high,
-        "p": found.p,
-        "smallest_p": found.smallest_p,
+        **paired.cells(found),
     }
 
 
@@ -122,9 +115,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "pairs / planned": found["num_pairs"].astype("string") + " / " + found["num_planned"].astype("string"),
             **means,
             "trainable − frozen": list(map(signed, found["difference"])),
-            "95% interval (t)": list(map(interval, found["difference_low"], found["difference_high"])),
-            "p": list(map(probability, found["p"])),
-            "smallest possible p": list(map(probability, found["smallest_p"])),
+            **paired.certainty(found),
             "published frozen": list(map(decimal, found["published_frozen"])),
             "published trainable": list(map(decimal, found["published_trainable"])),
             "published difference": list(map(signed, found["published_difference"])),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import vision
 from analysis.statistics import paired_difference
+from analysis.tables import paired
 from analysis.tables.table_1 import settings_shown
 from analysis.tables.wording import DASH, MISSING, decimal, interval, probability, signed
 
@@ -21,11 +22,7 @@ COLUMNS = {
     "num_pairs": "Int64",
     "subnetwork_mean": "Float64",
     "other_mean": "Float64",
-    "difference": "Float64",
-    "difference_low": "Float64",
-    "difference_high": "Float64",
-    "p": "Float64",
-    "smallest_p": "Float64",
+    **paired.COLUMNS,
 }
 
 
@@ -65,11 +62,7 @@ def _cell(subnetworks: pd.DataFrame, others: pd.DataFrame, *, other: str) -> dic
         "num_pairs": found.num_pairs,
         "subnetwork_mean": both["ours"].mean(),
         "other_mean": both["theirs"].mean(),
-        "difference": found.mean,
-        "difference_low": found.interval and found.interval.low,
-        "difference_high": found.interval and found.interval.high,
-        "p": found.p,
-        "smallest_p": found.smallest_p,
+        **paired.cells(found),
     }
 
 
@@ -110,8 +103,6 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "pairs / planned": found["num_pairs"].astype("string") + " / " + found["num_planned"].astype("string"),
             **means,
             "difference": list(map(signed, found["difference"])),
-            "95% interval (t)": list(map(interval, found["difference_low"], found["difference_high"])),
-            "p": list(map(probability, found["p"])),
-            "smallest possible p": list(map(probability, found["smallest_p"])),
+            **paired.certainty(found),
         }
     )
