@@ -131,6 +131,7 @@ def test_grid_that_takes_the_choice_reuses_the_trials_run(tuned_folder: tuple[Fo
 @pytest.mark.long
 def test_dashboard_serves_the_study_on_loopback_and_ends_with_its_command(tuned_folder: tuple[Folder, str]) -> None:
     where, _ = tuned_folder
+    write_grid(where)
     process = where.start("tune", "--ui", "--port", "18421")
     until(lambda: _answers("http://127.0.0.1:18421/api/studies"), process=process)
     with urllib.request.urlopen("http://127.0.0.1:18421/api/studies", timeout=30) as answer:
