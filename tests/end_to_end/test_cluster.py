@@ -14,8 +14,6 @@ import pytest
 from tests.end_to_end.clusters import RunningCluster, cluster
 from tests.end_to_end.sweeps import REPOSITORY, Folder, Process, ended, family, folder, is_gone, kill, until
 
-pytestmark = pytest.mark.long
-
 LONG = 4500
 """Epochs of a mask: longer than heartbeats are apart, so that a pack can be hit in its midst."""
 
@@ -63,6 +61,7 @@ def _run(here: Folder, on: RunningCluster, *arguments: str) -> Process:
 # ---- nodes are lost
 
 
+@pytest.mark.slow
 def test_sweep_on_a_cluster_gives_the_bits_of_one_on_this_machine(
     here: Folder, calm: dict[str, Any], two_nodes: RunningCluster
 ) -> None:
@@ -72,6 +71,7 @@ def test_sweep_on_a_cluster_gives_the_bits_of_one_on_this_machine(
     assert here.mirrored() == sorted(here.records())
 
 
+@pytest.mark.slow
 def test_node_killed_in_mid_pack_costs_no_attempt_and_no_bit(
     here: Folder, calm: dict[str, Any], two_nodes: RunningCluster
 ) -> None:
@@ -87,6 +87,7 @@ def test_node_killed_in_mid_pack_costs_no_attempt_and_no_bit(
     assert here.results() == calm
 
 
+@pytest.mark.long
 def test_preempted_node_costs_no_attempt_and_no_bit(
     here: Folder, calm: dict[str, Any], two_nodes: RunningCluster
 ) -> None:
@@ -101,6 +102,7 @@ def test_preempted_node_costs_no_attempt_and_no_bit(
     assert here.results() == calm
 
 
+@pytest.mark.long
 def test_node_behind_a_partition_that_comes_back_changes_no_bit(
     here: Folder, calm: dict[str, Any], two_nodes: RunningCluster
 ) -> None:
@@ -125,6 +127,7 @@ def _is_next(each: dict[str, Any], beat: dict[str, Any]) -> bool:
     return each["pack"] == beat["pack"] and each["process"] != beat["process"]
 
 
+@pytest.mark.long
 def test_head_that_dies_with_its_driver_is_replaced_and_nothing_is_lost(here: Folder, calm: dict[str, Any]) -> None:
     with cluster(num_nodes=2) as first:
         driver = _run(here, first)
@@ -151,6 +154,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.getrlimit(resource.RLI
 less than a donor's weights."""
 
 
+@pytest.mark.long
 def test_node_with_a_full_disk_fails_no_run(
     here: Folder, calm: dict[str, Any], two_nodes: RunningCluster, tmp_path: Path
 ) -> None:
@@ -175,6 +179,7 @@ if any(word.endswith("default_worker.py") for word in sys.orig_argv) and "LD_PRE
 """A worker that starts begins once more, under the clock that `FAKETIME` tells: Ray takes LD_PRELOAD from workers."""
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not FAKETIME.exists(), reason="Debian's package faketime is not installed")
 @pytest.mark.parametrize("offset", ["+2h", "-2h"])
 def test_node_whose_clock_is_wrong_changes_no_bit(
@@ -205,6 +210,7 @@ def _hours_off(record: Path) -> float:
 # ---- what is refused, and what is waited for
 
 
+@pytest.mark.slow
 def test_cluster_without_nodes_is_waited_for(here: Folder) -> None:
     here.write_grid()
     with cluster(num_nodes=0) as empty:
@@ -215,6 +221,7 @@ def test_cluster_without_nodes_is_waited_for(here: Folder) -> None:
         assert ended(driver).status == 0
 
 
+@pytest.mark.long
 def test_node_with_other_sources_is_refused(here: Folder, two_nodes: RunningCluster, tmp_path: Path) -> None:
     for package in ("subind", "sweeps", "analysis"):
         shutil.copytree(REPOSITORY / package, tmp_path / "other" / package)
@@ -227,6 +234,7 @@ def test_node_with_other_sources_is_refused(here: Folder, two_nodes: RunningClus
     assert not here.records()
 
 
+@pytest.mark.slow
 def test_more_workers_than_a_cluster_has_need_a_store_that_new_nodes_share(
     here: Folder, two_nodes: RunningCluster
 ) -> None:
@@ -235,6 +243,7 @@ def test_more_workers_than_a_cluster_has_need_a_store_that_new_nodes_share(
     assert "give one on s3://, gs:// or a network file system" in end.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "told"),
     [

@@ -75,7 +75,7 @@ def tuned_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fol
         yield found, end.out
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_study_has_its_trials_and_each_is_a_run_of_the_store(tuned_folder: tuple[Folder, str]) -> None:
     where, _ = tuned_folder
     found = trials(where)
@@ -85,14 +85,14 @@ def test_study_has_its_trials_and_each_is_a_run_of_the_store(tuned_folder: tuple
     assert finished <= where.records().keys()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_mlflow_shows_the_finished_trials_under_optunas_numbers(tuned_folder: tuple[Folder, str]) -> None:
     where, _ = tuned_folder
     finished = [each for each in trials(where) if each.state == TrialState.COMPLETE]
     assert numbers_in_mlflow(where) == {each.user_attrs["run_id"]: str(each.number) for each in finished}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_study_leaves_its_pictures_on_the_report_and_in_mlflow(tuned_folder: tuple[Folder, str]) -> None:
     where, _ = tuned_folder
     names = {f"tuning_{name}.png" for name in ("front", "parallel", "importance", "epochs")}
@@ -102,14 +102,14 @@ def test_study_leaves_its_pictures_on_the_report_and_in_mlflow(tuned_folder: tup
     assert names <= {path.name for path in (where.store / "mlartifacts").rglob("tuning_*.png")}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_table_of_trials_has_all_of_them_and_the_published_setting(tuned_folder: tuple[Folder, str]) -> None:
     rows = pq.read_table(tuned_folder[0].path / "results" / "tiny.tuning.parquet").to_pylist()
     assert len(rows) == NUM_TRIALS + 1
     assert [row["state"] for row in rows][-1] == "published"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_grid_that_takes_the_choice_reuses_the_trials_run(tuned_folder: tuple[Folder, str]) -> None:
     where, out = tuned_folder
     (choice,) = tuned.read(where.path / "chosen.json")
@@ -128,7 +128,7 @@ def test_grid_that_takes_the_choice_reuses_the_trials_run(tuned_folder: tuple[Fo
     assert len(after) == len(before) + 1
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_dashboard_serves_the_study_on_loopback_and_ends_with_its_command(tuned_folder: tuple[Folder, str]) -> None:
     where, _ = tuned_folder
     write_grid(where)
@@ -150,7 +150,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_worker_and_then_the_whole_machine_down_in_mid_study_lose_and_double_no_trial(tmp_path: Path) -> None:
     with folder(tmp_path) as here:
         # all trials are drawn uniformly, so that what is asked does not hang on when the others were told
