@@ -93,7 +93,13 @@ def label(name: str) -> str:
 
 
 def _of_arithmetic(cells: Iterable[Cell]) -> tuple[Transfer, ...]:
-    return tuple(cell for cell in cells if isinstance(cell, Transfer))
+    """The transfers whose masks a study can search. Raises ValueError if there are none."""
+    found = tuple(cell for cell in cells if isinstance(cell, Transfer))
+    if not found:
+        raise ValueError(
+            "the grid has recipients on images alone, whose masks no study searches: give several ImageMasks in the grid"
+        )
+    return found
 
 
 def _from_file(path: Path) -> tuple[Cell, ...]:

@@ -74,6 +74,11 @@ def test_default_studies_of_a_grid_avoid_the_seeds_that_it_has() -> None:
         default_studies(cells)
 
 
+def test_grid_of_images_alone_has_no_study_and_says_so() -> None:
+    with pytest.raises(ValueError, match="recipients on images alone, whose masks no study searches"):
+        grids.studies("vision-shapes")
+
+
 def test_studies_of_a_file_without_any_are_those_around_its_masks(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from sweeps.grids import figure_3_depth_2\n\n\ndef grid():\n    return figure_3_depth_2.grid()\n"
