@@ -97,7 +97,7 @@ def _of_arithmetic(cells: Iterable[Cell]) -> tuple[Transfer, ...]:
     found = tuple(cell for cell in cells if isinstance(cell, Transfer))
     if not found:
         raise ValueError(
-            "the grid has recipients on images alone, whose masks no study searches: give several ImageMasks in the grid"
+            "the grid has recipients on images alone, whose masks no study searches: give several ImageMasks instead"
         )
     return found
 
