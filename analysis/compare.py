@@ -9,48 +9,75 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import controls
+from analysis import controls, vision
 from analysis.artifacts import write_figure, write_table
 from analysis.figures.style import grid, look, nothing, styles, swatch
-from analysis.load import row_fingerprint
+from analysis.load import load, row_fingerprint
 from analysis.settings import SETTINGS
 from analysis.statistics import paired_difference
 from analysis.tables.wording import DASH, decimal, interval, probability, signed
 
-MEASURES = {"transfer": "test_accuracy", "mask": "subtask_accuracy", "donor": "validation_accuracy"}
-"""What is contrasted of each stage."""
+STAGES = ("transfer", "mask", "donor")
+"""As a summary lists them."""
 
-KEY = [
-    "stage",
-    "control",
-    "num_layers",
-    "num_disambiguation",
-    "seed",
-    "mask_seed",
-    "donor_seed",
-    "donor_kind",
-    *SETTINGS,
-]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of rows: what is contrasted of each stage, the name of a transfer's, and what tells cells apart."""
+
+    name: str
+    measures: dict[str, str]
+    words: str
+    key: tuple[str, ...]
+
+
+ARITHMETIC = Kind(
+    name="arithmetic",
+    measures={"transfer": "test_accuracy", "mask": "subtask_accuracy", "donor": "validation_accuracy"},
+    words="test accuracy",
+    key=(
+        *("stage", "control", "num_layers", "num_disambiguation", "seed", "mask_seed", "donor_seed", "donor_kind"),
+        *SETTINGS,
+    ),
+)
+IMAGES = Kind(
+    name="images",
+    measures={"transfer": "shape_bias", "mask": "subtask_accuracy", "donor": "shape_bias"},
+    words="shape bias",
+    key=(
+        *("stage", "control", "model", "held", "mixture_share", "seed", "mask_seed", "donor_seed", "donor_kind"),
+        *vision.SETTINGS,
+    ),
+)
 
 LONGEST_NAME = 36
 """Letters of a side's name that fit an axis; its end tells most."""
 
-COLUMNS = [*KEY, "first_status", "second_status", "first", "second", "difference", "is_same_run"]
-"""`first` and `second` are the measured accuracies, `difference` is second minus first, `is_same_run` says that both
-have the same run id, so that a difference must not be."""
+COLUMNS = ("first_status", "second_status", "first", "second", "difference", "is_same_run")
+"""Of cells, after their key: `first` and `second` are what is contrasted, `difference` is second minus first,
+`is_same_run` says that both have the same run id, so that a difference must not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """The cells side by side, and a summary by stage and control."""
 
+    kind: Kind
     cells: pd.DataFrame
     summary: pd.DataFrame
     fingerprint: str
 
 
-def compared(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
-    """The cells of two frames of loaded rows, those that only one of them plans included.
+def of_files(first: Path, second: Path) -> list[Comparison]:
+    """The comparison of each kind of rows that the files have. Raises ValueError as `analysis.load` does."""
+    arithmetic = [load(path) for path in (first, second)]
+    images = [vision.rows(path).drop(columns="start") for path in (first, second)]
+    found = [(ARITHMETIC, arithmetic), (IMAGES, images)]
+    return [compared(one, two, kind) for kind, (one, two) in found if len(one) or len(two)]
+
+
+def compared(first: pd.DataFrame, second: pd.DataFrame, kind: Kind = ARITHMETIC) -> Comparison:
+    """The cells of two frames of loaded rows of a kind, those that only one of them plans included.
 
     A column that one side lacks altogether, for it was written before there was such a column, tells no cells apart.
 
@@ -59,32 +86,34 @@ def compared(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
     >>> int(compared(rows, rows).summary["num_equal"].sum())
     47
     """
-    kept = [name for name in KEY if first[name].isna().all() == second[name].isna().all()]
-    sides = [_side(rows, kept) for rows in (first, second)]
+    both_have = [set(rows.columns[rows.notna().any()]) for rows in (first, second)]
+    kept = [name for name in kind.key if (name in both_have[0]) == (name in both_have[1])]
+    sides = [_side(rows, kept, kind) for rows in (first, second)]
     both = sides[0].merge(sides[1], on=[*kept, "twin"], how="outer", suffixes=("_first", "_second"))
     cells = pd.DataFrame(
         {
-            **{name: both.get(name, pd.Series(pd.NA, index=both.index)) for name in KEY},
+            **{name: both.get(name, pd.Series(pd.NA, index=both.index)) for name in kind.key},
             "first_status": both["status_first"].fillna("not planned"),
             "second_status": both["status_second"].fillna("not planned"),
-            "first": both["accuracy_first"],
-            "second": both["accuracy_second"],
-            "difference": both["accuracy_second"] - both["accuracy_first"],
+            "first": both["measured_first"],
+            "second": both["measured_second"],
+            "difference": both["measured_second"] - both["measured_first"],
             "is_same_run": both["run_id_first"] == both["run_id_second"],
         }
     )
     joined = f"{row_fingerprint(first)}-{row_fingerprint(second)}"
-    return Comparison(cells=cells[COLUMNS], summary=_summary(cells), fingerprint=joined)
+    columns = [*kind.key, *COLUMNS]
+    return Comparison(kind=kind, cells=cells[columns], summary=_summary(cells), fingerprint=joined)
 
 
-def _side(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """The keys and measured accuracies; `twin` numbers cells that no column tells apart."""
-    side = rows[[*key, "run_id", "status"]].copy()
+def _side(rows: pd.DataFrame, key: list[str], kind: Kind) -> pd.DataFrame:
+    """The keys and what is contrasted; `twin` numbers cells that no column tells apart."""
+    side = rows.reindex(columns=[*key, "run_id", "status"])
     measured = pd.Series(pd.NA, index=rows.index, dtype="Float64")
-    for stage, column in MEASURES.items():
+    for stage, column in kind.measures.items():
         of_stage = (rows["stage"] == stage) & (rows["status"] == "finished")
         measured[of_stage] = rows.loc[of_stage, column]
-    side["accuracy"] = measured
+    side["measured"] = measured
     side["twin"] = side.groupby(key, dropna=False).cumcount()
     return side
 
@@ -118,7 +147,7 @@ def _summary(cells: pd.DataFrame) -> pd.DataFrame:
     order = controls.ordered(cells["control"].dropna())
     made = pd.DataFrame(rows)
     places = [order.index(name) if name in order else -1 for name in made["control"].fillna("")]
-    stages = made["stage"].map(list(reversed(MEASURES)).index)
+    stages = made["stage"].map(list(reversed(STAGES)).index)
     ranks = pd.DataFrame({"stage": stages, "control": places}).sort_values(["stage", "control"])
     numbers = dict.fromkeys(("mean_difference", "low", "high", "largest_difference", "p"), "Float64")
     return made.loc[ranks.index].astype(numbers).reset_index(drop=True)
@@ -149,7 +178,8 @@ def shown_summary(summary: pd.DataFrame) -> pd.DataFrame:
 
 def shown_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells in words: the columns that vary, and both numbers."""
-    varied = [name for name in KEY if cells[name].nunique(dropna=False) > 1]
+    key = [name for name in cells.columns if name not in COLUMNS]
+    varied = [name for name in key if cells[name].nunique(dropna=False) > 1]
     return pd.DataFrame(
         {
             **{name.replace("_", " "): cells[name].astype("string").fillna(DASH) for name in varied},
@@ -161,12 +191,13 @@ def shown_cells(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _value(accuracy: object, status: str) -> str:
-    return status if pd.isna(accuracy) else decimal(accuracy)  # type: ignore[call-overload]
+def _value(measured: object, status: str) -> str:
+    return status if pd.isna(measured) else decimal(measured)  # type: ignore[call-overload]
 
 
-def draw(cells: pd.DataFrame, *, names: tuple[str, str]) -> Figure:
+def draw(found: Comparison, *, names: tuple[str, str]) -> Figure:
     """Every transfer that finished on both sides, A against B; on the diagonal nothing has changed."""
+    cells = found.cells
     both = cells[(cells["stage"] == "transfer") & cells["difference"].notna()]
     looks = styles(controls.ordered(both["control"]))
     with look():
@@ -182,8 +213,8 @@ def draw(cells: pd.DataFrame, *, names: tuple[str, str]) -> Figure:
         axes.set_xlim(0, 1.03)
         axes.set_ylim(0, 1.03)
         axes.set_aspect("equal")
-        axes.set_xlabel(f"test accuracy, A: {names[0][-LONGEST_NAME:]}")
-        axes.set_ylabel(f"test accuracy, B: {names[1][-LONGEST_NAME:]}")
+        axes.set_xlabel(f"{found.kind.words}, A: {names[0][-LONGEST_NAME:]}")
+        axes.set_ylabel(f"{found.kind.words}, B: {names[1][-LONGEST_NAME:]}")
         grid(axes)
         counts = both.groupby("control").size()
         labels = [f"{controls.label(name)} (n = {counts[name]})" for name in looks]
@@ -201,4 +232,4 @@ def write(found: Comparison, folder: Path, *, names: tuple[str, str]) -> None:
     for name, (numbers, shown) in tables.items():
         write_table(numbers, shown, stem=folder / name, fingerprint=found.fingerprint)
     title = f"{names[1]} against {names[0]}"
-    write_figure(draw(found.cells, names=names), stem=folder / "compare", title=title, fingerprint=found.fingerprint)
+    write_figure(draw(found, names=names), stem=folder / "compare", title=title, fingerprint=found.fingerprint)

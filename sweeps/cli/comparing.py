@@ -28,21 +28,22 @@ def compare_command(
     the repository: its content at that commit is read).
     """
     from analysis import compare
-    from analysis.load import load
 
     with tempfile.TemporaryDirectory(prefix="subind-compare-") as scratch:
-        sides = [
-            load(_rows(side, grid, tuple(where or ()), kept=rows, scratch=Path(scratch, name)))
+        paths = [
+            _rows(side, grid, tuple(where or ()), kept=rows, scratch=Path(scratch, name))
             for name, side in (("a.parquet", first), ("b.parquet", second))
         ]
-    found = compare.compared(*sides)
-    out.print(compare.shown_summary(found.summary).to_string(index=False))
-    differing = int(found.summary["num_same_run_differing"].sum())
-    if differing:
-        out.print(f"{differing} cells have the same run id on both sides and other numbers")
-    if output is not None:
-        compare.write(found, output, names=(first, second))
-        out.print(f"tables and picture: {output}")
+        several = compare.of_files(*paths)
+    for found in several:
+        out.print(compare.shown_summary(found.summary).to_string(index=False))
+        differing = int(found.summary["num_same_run_differing"].sum())
+        if differing:
+            out.print(f"{differing} cells have the same run id on both sides and other numbers")
+        if output is not None:
+            folder = output / found.kind.name if len(several) > 1 else output
+            compare.write(found, folder, names=(first, second))
+            out.print(f"tables and picture: {folder}")
 
 
 def _rows(side: str, grid: str | None, where: tuple[str, ...], *, kept: Path | None, scratch: Path) -> Path:
