@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.compare import compared, shown_cells, shown_summary, write
-from tests.analysis.rows import Row, donor, transfer
+from analysis.compare import IMAGES, compared, of_files, shown_cells, shown_summary, write
+from tests.analysis import vision_rows
+from tests.analysis.rows import Row, donor, sweep, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]
 
@@ -56,3 +57,27 @@ def test_compare_writes_its_tables_and_picture(rows_frame: RowsFrame, tmp_path: 
     assert {"cells.csv", "summary.md", "compare.png", "compare.svg"} <= names
     assert found.fingerprint in (tmp_path / "out" / "summary.md").read_text()
     assert shown_summary(found.summary)["control"].to_list() == ["subnetwork", "random init"]
+
+
+def test_compare_of_image_classifiers_is_about_their_shape_bias(tmp_path: Path):
+    first = vision_rows.write(
+        tmp_path / "a.parquet", [vision_rows.run("subnetwork", 0.5), vision_rows.run("donor", 0.2)]
+    )
+    mixtures = [vision_rows.run("data_mixture", 0.3, mixture_share=share) for share in (0.0, 0.5)]
+    second = vision_rows.write(
+        tmp_path / "b.parquet", [vision_rows.run("subnetwork", 0.6), vision_rows.run("donor", 0.2), *mixtures]
+    )
+    (found,) = of_files(first, second)
+    assert found.kind == IMAGES
+    told = found.summary.set_index("control")
+    assert told.loc["subnetwork", "mean_difference"] == pytest.approx(0.1)
+    assert told.loc["data_mixture", ["num_cells", "num_only_second"]].to_list() == [2, 2]
+    assert found.summary.loc[found.summary["stage"] == "donor", "num_equal"].to_list() == [1]
+    write(found, tmp_path / "out", names=("first", "second"))
+    assert (tmp_path / "out" / "compare.png").is_file()
+
+
+def test_compare_of_files_with_both_kinds_of_rows_has_a_comparison_of_each(tmp_path: Path):
+    rows = [vision_rows.run("subnetwork", 0.5), *sweep(["subnetwork"], [10], range(2), [2])]
+    path = vision_rows.write(tmp_path / "rows.parquet", rows)
+    assert [found.kind.name for found in of_files(path, path)] == ["arithmetic", "images"]
