@@ -10,6 +10,9 @@ from analysis.figures.style import Style, headline, look, nothing, series, swatc
 SPREAD = 0.56
 """Of the points of a line, in lines."""
 
+WIDTH_OF_NAMES = 7.2
+"""Inches that the name of an experiment with four settings takes."""
+
 
 def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
     """A panel per model; of each experiment its name and its rows of the table of `analysis.tables.shape_bias`."""
@@ -17,7 +20,8 @@ def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
     models, others = sorted(set(whole["model"])), vision.in_order(whole["other"].to_list())
     height = 0.3 + 0.09 * len(experiments)
     with look():
-        figure = Figure(figsize=(max(6.4, 4.0 * len(models) + 1.8), height * len(others) + 2.0), layout="constrained")
+        width, below = max(WIDTH_OF_NAMES, 4.0 * len(models) + 1.8), 0.2 * len(experiments)
+        figure = Figure(figsize=(width, height * len(others) + below + 1.3), layout="constrained")
         headline(figure, title)
         if not others:
             nothing(figure, "no subnetwork has another start beside it")
@@ -32,7 +36,7 @@ def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
         panels[0].set_ylim(len(others) - 0.5, -0.5)
         if len(experiments) > 1:
             handles = [swatch(series(place)) for place in range(len(experiments))]
-            figure.legend(handles, [name for name, _ in experiments], loc="outside lower center", ncols=2)
+            figure.legend(handles, [name for name, _ in experiments], loc="outside lower center")
     return figure
 
 

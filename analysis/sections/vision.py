@@ -142,35 +142,38 @@ def _masks(rows: pd.DataFrame) -> list[Section]:
 
 
 def _training(path: Path, rows: pd.DataFrame) -> Section:
-    names = vision.varying(rows)
-    found = vision_training.table(vision.curves(path, rows), settings=names)
-    panels = [
-        Panel(heading=_titled(str(model), values), means=part, published=_published(str(model)))
-        for values, each in vision.experiments(found)
-        for model, part in each.groupby("model")
+    found = vision_training.table(vision.curves(path, rows), settings=vision.varying(rows))
+    several = vision.experiments(found)
+    figures = [
+        _curves(part, values, ending=f"-{place}" if len(several) > 1 else "")
+        for place, (values, part) in enumerate(several, start=1)
     ]
-    known = {name for each in panels for name in each.published["model"]}
-    curves = published.vision_curves()
-    nobody = found.iloc[:0]
-    panels += [
-        Panel(heading=f"published: {NAMES[str(name)]}, ImageNet", means=nobody, published=part)
-        for name, part in curves.groupby("model")
-        if name not in known
-    ]
-    picture = Picture(
-        name="vision_training",
-        draw=partial(vision_picture.draw_training, panels, title="Training of image classifiers, mean over runs"),
-        title="Training of image classifiers",
-        description=f"Accuracy over epochs; published curves ({published.SOURCE}) are dashed, beside ours where the "
-        "model is theirs, else in panels of their own.",
-    )
     sheet = Sheet(
         numbers=found,
         shown=vision_training.shown(found),
         caption="Mean accuracy over runs at a few epochs; the files hold every epoch.",
     )
-    return Section(
-        name="vision_training", title="Training dynamics of image classifiers", pictures=(picture,), sheet=sheet
+    title = "Training dynamics of image classifiers"
+    return Section(name="vision_training", title=title, pictures=tuple(figures), sheet=sheet)
+
+
+def _curves(found: pd.DataFrame, values: dict[str, Any], *, ending: str) -> Picture:
+    """The picture of a part of the curves that has one value of every setting, beside the published ones."""
+    own = found.groupby("model")
+    panels = [Panel(heading=str(model), means=part, published=_published(str(model))) for model, part in own]
+    known = {name for each in panels for name in each.published["model"]}
+    panels += [
+        Panel(heading=f"published: {NAMES[str(name)]}, ImageNet", means=found.iloc[:0], published=part)
+        for name, part in published.vision_curves().groupby("model")
+        if name not in known
+    ]
+    title = _titled("Training of image classifiers, mean over runs", values)
+    return Picture(
+        name=f"vision_training{ending}",
+        draw=partial(vision_picture.draw_training, panels, title=title),
+        title=title,
+        description=f"Accuracy over epochs; published curves ({published.SOURCE}) are dashed, beside ours where the "
+        "model is theirs, else in panels of their own.",
     )
 
 
