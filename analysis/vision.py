@@ -43,6 +43,9 @@ SETTINGS = {
 }
 """Columns that tell experiments apart where they vary, each with its name in words."""
 
+OF_MASKS = ("penalty", "final_temperature")
+"""Those of the SETTINGS that are fitted to a model: that two models have two values is no comparison of these."""
+
 DONOR = "donor"
 REFERENCE = "subnetwork"
 ORDER = (*controls.ORDER, "new_head", "data_mixture")
@@ -99,8 +102,12 @@ def measured(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def varying(found: pd.DataFrame) -> list[str]:
-    """The SETTINGS of which the rows have several values."""
-    return [name for name in SETTINGS if name in found.columns and found[name].nunique() > 1]
+    """The SETTINGS of which the rows have several values; those of masks, of which the rows of one model have."""
+    present = [name for name in SETTINGS if name in found.columns]
+    of_models = found.groupby("model")[present].nunique()
+    return [
+        name for name in present if found[name].nunique() > 1 and (name not in OF_MASKS or max(of_models[name]) > 1)
+    ]
 
 
 def agrees(given: pd.DataFrame, values: Mapping[str, Any]) -> "pd.Series[bool]":

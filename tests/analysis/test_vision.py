@@ -213,6 +213,14 @@ def test_experiments_of_two_penalties_share_the_starts_without_one(tmp_path: Pat
     assert [set(part["start"]) for _, part in parts] == [{"donor", "subnetwork"}] * 2
 
 
+def test_penalties_that_only_tell_models_apart_are_no_experiments(tmp_path: Path):
+    made = [run("subnetwork", 0.8, model=model, penalty=penalty) for model, penalty in (("a", 1e-8), ("b", 1e-7))]
+    rows = vision.rows(write(tmp_path / "rows.parquet", made))
+    assert vision.varying(rows) == []
+    both = [*made, run("subnetwork", 0.8, model="a", penalty=1e-7, run_id="other")]
+    assert vision.varying(vision.rows(write(tmp_path / "both.parquet", both))) == ["penalty"]
+
+
 def test_curve_with_fewer_values_than_epochs_is_refused(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", [run("subnetwork", 0.5, curve_accuracy_original=[0.1])])
     with pytest.raises(ValueError, match="curve_accuracy_original with more or fewer values than evaluations"):
