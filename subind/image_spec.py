@@ -10,17 +10,17 @@ from subind.arithmetic_spec import FreshWeights, ImportedWeights
 from subind.declared import Identified, not_negative, positive, require
 from subind.optimizer_spec import SGD, AdamW, ImagePrecision
 from subind.temperature import TemperatureSchedule
-from subind.vision_spec import ResNet, ShapesTask, ViT
+from subind.vision_spec import ImageNet16Task, ResNet, ShapesTask, ViT
 
-ImageTask = ShapesTask
+ImageTask = ShapesTask | ImageNet16Task
 """What images there are; another kind is added here, in `tasks/images.py` and in `sweeps/image_cells.py`."""
 ImageModel = ResNet | ViT
 
 NUM_CLASSES = 16
 
 Augmentation = Literal["none", "crop_and_flip"]
-"""Of training images: as they are, or a random crop, every second one mirrored. Drawn images have no margin to cut off:
-they are moved by up to an eighth of their side, and the edge is repeated."""
+"""Of training images: as they are, or a random crop, every second one mirrored. A photograph as it is is its middle.
+Drawn images have no margin to cut off: they are moved by up to an eighth of their side, and the edge is repeated."""
 
 ClassWeights = Literal["equal", "inverse_frequency"]
 """Of the classes in the cross-entropy: one each, or inversely as often as the class is in the training set."""

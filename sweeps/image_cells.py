@@ -6,6 +6,7 @@ from subind.spec import (
     DataMixture,
     ImageDonor,
     ImageMask,
+    ImageNet16Task,
     ImageSpec,
     ImageTask,
     ImageTransfer,
@@ -41,5 +42,7 @@ def _task_columns(task: ImageTask) -> dict[str, Any]:
                 "shape_contrast": task.shape_contrast,
                 "texture_contrast": task.texture_contrast,
             }
+        case ImageNet16Task():
+            return {"image_size": task.image_size}
         case _:
             assert_never(task)

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from subind import spec as specs
-from subind.spec import ImageDonor, ImageMask, ImageModel, ImageSpec, ImageTransfer, ResNet, ViT
+from subind.spec import (
+    ImageDonor,
+    ImageMask,
+    ImageModel,
+    ImageNet16Task,
+    ImageSpec,
+    ImageTransfer,
+    ResNet,
+    ShapesTask,
+    ViT,
+)
 from sweeps.work import ROWS_OF_AN_EVALUATION, Work
 
 FLOAT = 4
@@ -70,8 +80,20 @@ def image_bytes_per_replica(spec: ImageSpec) -> int:
     state = (6 + MASKED_MATRICES) * whole
     activations = sum(each for _, each in _layers(model, size))
     step = TENSORS_OF_AN_ACTIVATION * activations * max(spec.batch_size, ROWS_OF_AN_EVALUATION // 4)
-    pictures = 3 * size**2 * (spec.num_training_samples + 2 * spec.num_evaluation_samples)
-    return FLOAT * (state + step) + pictures
+    return FLOAT * (state + step) + 3 * size**2 * _num_pictures(spec)
+
+
+def _num_pictures(spec: ImageSpec) -> int:
+    """Images on the device at once: of photographs a step's and an evaluation's, for the others stay on disk."""
+    evaluated = 2 * spec.num_evaluation_samples
+    match specs.image_task(spec):
+        case ShapesTask():
+            return spec.num_training_samples + evaluated
+        case ImageNet16Task():
+            conflicts = 0 if isinstance(spec, ImageMask) else spec.num_cue_conflict
+            return spec.batch_size + evaluated + spec.num_evaluation_samples + conflicts
+        case task:
+            assert_never(task)
 
 
 def _layers(model: ImageModel, image_size: int) -> Iterator[tuple[int, int]]:
