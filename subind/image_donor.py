@@ -110,7 +110,7 @@ def _initial(donor: ImageDonor, read: ReadFile) -> tuple[Parameters, Parameters]
         case specs.FreshWeights():
             own = vision.initial(donor.model, generator("donor/initial", donor.seed))
             return own, vision.initial_statistics(donor.model)
-        case specs.ImportedWeights():
+        case specs.ImportedWeights() | specs.PublishedWeights():
             return _imported(donor, loaded(read(donor, IMPORTED_FILE)))
         case _:
             assert_never(donor.weights)

@@ -35,12 +35,19 @@ _PARTS: dict[Literal["validation", "test"], slice] = {"validation": slice(0, Non
 
 def training_images(task: ImageNet16Task, kind: Kind, num_images: int, *, folder: str) -> StoredImages:
     """So many training images, drawn by name and seed. Raises ValueError if there are fewer, or no caches for them."""
+    cache, places = training_places(task, kind, num_images, folder=folder)
+    return stored(cache, places, size=task.image_size)
+
+
+def training_places(task: ImageNet16Task, kind: Kind, num_images: int, *, folder: str) -> tuple[ImageCache, Indices]:
+    """Where the training images are. Raises what `training_images` raises."""
     found = _opened(task, folder)
     cache, places = (found.photographs, found.train) if kind == "original" else (found.pooled, found.pooled_train)
     names = [cache.names[place] for place in places]
     order = drawn_order(names, seed=task.data_seed, purpose="train")
-    _check_number("num_samples" if kind == "original" else "the number of mean-pooled images", num_images, order, cache)
-    return stored(cache, np.sort(places[order[:num_images]]), size=task.image_size)
+    field = "num_samples" if kind == "original" else "num_samples of a mask, or num_mean_pooled of a mixture,"
+    _check_number(field, num_images, order, cache)
+    return cache, np.sort(places[order[:num_images]])
 
 
 def evaluation_images(
@@ -50,15 +57,22 @@ def evaluation_images(
 
     Those of both kinds are the same photographs. Raises ValueError if there are fewer, or no caches for them.
     """
+    cache, places = evaluation_places(task, use, kind, num_images, folder=folder)
+    return cut(cache, central_crops(cache, places, size=task.image_size)), torch.from_numpy(cache.labels[places])
+
+
+def evaluation_places(
+    task: ImageNet16Task, use: Literal["validation", "test"], kind: Kind, num_images: int, *, folder: str
+) -> tuple[ImageCache, Indices]:
+    """Where the evaluation images are. Raises what `evaluation_images` raises."""
     found = _opened(task, folder)
     names = [found.photographs.names[place] for place in found.evaluation]
     order = drawn_order(names, seed=task.data_seed, purpose="evaluation")[_PARTS[use]]
     _check_number("num_evaluation_samples", num_images, order, found.photographs)
     chosen = order[:num_images]
-    is_original = kind == "original"
-    cache = found.photographs if is_original else found.pooled
-    places = (found.evaluation if is_original else found.pooled_evaluation)[chosen]
-    return cut(cache, central_crops(cache, places, size=task.image_size)), torch.from_numpy(cache.labels[places])
+    if kind == "original":
+        return found.photographs, found.evaluation[chosen]
+    return found.pooled, found.pooled_evaluation[chosen]
 
 
 def _check_number(name: str, wanted: int, order: Indices, cache: ImageCache) -> None:
