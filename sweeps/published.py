@@ -42,10 +42,10 @@ def imported_weights(store: Store, weights: FreshWeights | ImportedWeights | Pub
         case ImportedWeights(sha256=sha256):
             return store.weights(sha256)
         case PublishedWeights(file=file):
-            sha256 = store.named_weights(file)
-            if sha256 is None:
+            named = store.named_weights(file)
+            if named is None:
                 raise ValueError(told_absent(file, store))
-            return store.weights(sha256)
+            return store.weights(named)
         case FreshWeights():
             raise AssertionError("fresh weights are in no file")
         case _:

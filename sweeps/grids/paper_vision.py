@@ -10,6 +10,7 @@ Protocol of "Instilling Inductive Biases with Subnetworks" (arXiv 2310.10899), w
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from subind.image_transfer_spec import Held
 from subind.spec import (
@@ -205,8 +206,7 @@ def controls(of: Setting, *, seed: int) -> tuple[ImageControl, ...]:
     )
 
 
-def _adam(learning_rate: float, *, schedule: str) -> AdamW:
-    assert schedule in ("constant", "linear_decay")
+def _adam(learning_rate: float, *, schedule: Literal["constant", "linear_decay"]) -> AdamW:
     return AdamW(learning_rate=learning_rate, weight_decay=0.01, schedule=schedule, clip=NoClip())
 
 

@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import Tensor
 from torchvision.transforms import v2
 
 from subind.image_training import ImageMethod
 from subind.models import vision
-from subind.spec import DataMixture, ImageSpec, NewHead
+from subind.run_files import IMPORTED_FILE
+from subind.spec import DataMixture, ImageSpec, ImportedWeights, NewHead
 from subind.stages import method_of
 from subind.tasks import images
+from subind.tasks.cue_conflict import sixteen_way
+from subind.tasks.imagenet16 import logits_of_classes
 from subind.tasks.stored_images import StoredImages
 from subind.training import Finished, Runtime, Saved, Trainer
 from tests.photograph_specs import (
@@ -129,6 +133,42 @@ def test_mixture_of_photographs_has_its_counts(share: float, expected: tuple[int
     is_pooled = torch.tensor([given.caches[number].settings.pooling is not None for number in given.cache_of])
     assert (int((~is_pooled).sum()), int(is_pooled.sum())) == expected == (spec.num_original, spec.num_pooled)
     assert method.num_samples == sum(expected)
+
+
+# ---- classifiers of 1,000 classes
+
+THOUSAND = replace(RESNET, num_classes=1000)
+
+
+def test_network_as_published_decides_by_the_mean_probability_of_its_classes(runtime: Runtime) -> None:
+    spec = photograph_donor(
+        THOUSAND, num_epochs=0, weights=ImportedWeights(sha256="0" * 64), precision="float32", num_cue_conflict=32
+    )
+    draws = torch.Generator().manual_seed(5)
+    state = vision.initial(THOUSAND, draws) | vision.initial_statistics(THOUSAND)
+    state["fc.weight"] = 3 * torch.randn(state["fc.weight"].shape, generator=draws)
+
+    def read(parent: object, file: str) -> bytes:
+        assert file == IMPORTED_FILE
+        return save(state)
+
+    found = finished([spec], read=read, runtime=runtime)[spec]  # type: ignore[arg-type]
+    network = _reference_resnet(THOUSAND).eval()
+    network.load_state_dict(state, strict=False)
+
+    def decided(pixels: Tensor) -> np.ndarray:
+        with torch.no_grad():
+            return sixteen_way(network(NORMALISE(pixels)).softmax(1).numpy(), logits_of_classes())
+
+    for kind in ("original", "mean_pooled"):
+        given = images.images(TASK, "test", kind, NUM_EVALUATION, folder=runtime.images)  # type: ignore[arg-type]
+        right = int((decided(given.pixels) == given.labels.numpy()).sum())
+        assert found.measurements[f"accuracy_{kind}"] == right / NUM_EVALUATION
+    conflict = images.conflict_images(TASK, 32, folder=runtime.images)
+    answers = decided(conflict.pixels)
+    assert len(set(answers.tolist())) > 1
+    assert found.measurements["shape_rate"] == (answers == conflict.shapes).mean()
+    assert found.measurements["texture_rate"] == (answers == conflict.textures).mean()
 
 
 # ---- a result depends on its own spec alone
