@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
@@ -53,7 +52,7 @@ class Feed:
     """The batches of one pack. A step's rows are loaded before it, outside of what a CUDA graph captures."""
 
     def __init__(self, device: str) -> None:
-        self._device = device
+        self._device, self._is_gpu = device, device.startswith("cuda")
         self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="photographs")
         self._of: list[tuple[StoredImages, Draws | None]] = []
         self._coming: Iterator[Tensor] = iter(())
@@ -97,21 +96,22 @@ class Feed:
         return found.squares.movedim(-1, -3), found.labels
 
     def _made(self, rows: Int[Tensor, "replica batch"]) -> Batch:
+        """In memory from which a GPU copies while it computes, if there is one."""
         size = self._of[0][0].size
-        squares = np.empty((*rows.shape, size, size, 3), np.uint8)
-        for out, own, (images, draws) in zip(squares, rows, self._of, strict=True):
-            write_squares(out, images, own.numpy(), draws)
-        labels = torch.stack([images.labels[own] for own, (images, _) in zip(rows, self._of, strict=True)])
-        made = torch.from_numpy(squares)
-        return Batch(rows=rows, squares=made.pin_memory() if self._device.startswith("cuda") else made, labels=labels)
+        squares = torch.empty((*rows.shape, size, size, 3), dtype=torch.uint8, pin_memory=self._is_gpu)
+        labels = torch.empty(rows.shape, dtype=torch.int64, pin_memory=self._is_gpu)
+        for replica, (images, draws) in enumerate(self._of):
+            write_squares(squares[replica].numpy(), images, rows[replica].numpy(), draws)
+            labels[replica] = images.labels[rows[replica]]
+        return Batch(rows=rows, squares=squares, labels=labels)
 
     def _place(self, made: Batch) -> None:
         there = self._placed.get(made.rows.shape)
-        if not self._device.startswith("cuda"):
+        if not self._is_gpu:
             self._placed[made.rows.shape] = made
         elif there is None:
             squares, labels = made.squares.to(self._device), made.labels.to(self._device)
             self._placed[made.rows.shape] = Batch(rows=made.rows, squares=squares, labels=labels)
         else:
             there.squares.copy_(made.squares, non_blocking=True)
-            there.labels.copy_(made.labels)
+            there.labels.copy_(made.labels, non_blocking=True)

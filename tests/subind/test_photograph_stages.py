@@ -135,6 +135,20 @@ def test_mixture_of_photographs_has_its_counts(share: float, expected: tuple[int
     assert method.num_samples == sum(expected)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_steps_on_a_gpu_have_the_losses_of_steps_on_a_cpu(runtime: Runtime) -> None:
+    """With as many steps of two sizes that most of them are replayed from CUDA graphs."""
+    pack = [photograph_transfer("full_transfer", seed=seed) for seed in range(2)]
+    found = []
+    for device in ("cpu", "cuda"):
+        trainer, method = method_in(pack, replace(runtime, device=device))
+        order = torch.stack([torch.randperm(NUM_TRANSFER, generator=each) for each in trainer.order])
+        batches = [rows for part in order.split(30, dim=1) for rows in part.split([20, 10], dim=1)]
+        method.expect(1, batches)
+        found.append(torch.stack([trainer.advance(rows.to(device)).clone().cpu() for rows in batches]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
 # ---- classifiers of 1,000 classes
 
 THOUSAND = replace(RESNET, num_classes=1000)
