@@ -1,5 +1,6 @@
 """A folder of tiny photographs as runs on images want it, and tiny specs of such runs."""
 
+import colorsys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from subind.spec import ImageDonor, ImageMask, ImageTransfer
-from subind.tasks.cue_conflict import IMAGENET16
+from subind.tasks.cue_conflict import IMAGENET16, cues
 from subind.tasks.image_cache import CacheSettings, finish, planned, write_shard
-from subind.tasks.imagenet16 import photographs, pooled_photographs
+from subind.tasks.imagenet16 import members, photographs, pooled_photographs
 from subind.tasks.imagenet16_images import SEGMENTERS
 from subind.vision_spec import ImageNet16Task
 from sweeps.image_caching import link_balanced
@@ -38,10 +39,35 @@ NUM_BALANCED, NUM_EVALUATION = 50, 12
 NUM_TRANSFER = 300
 
 
+def coloured(label: int, seed: int) -> Image.Image:
+    """Noise about the colour of a class: nothing else of the picture tells the class."""
+    red, green, blue = colorsys.hsv_to_rgb(label / 16, 0.4 + 0.6 * (label % 2), 1.0)
+    noise = np.asarray(photograph(seed, height=20, width=22)).astype(np.float64)
+    pixels = 0.8 * 255 * np.array([red, green, blue]) + 0.2 * noise
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def write_coloured_folder(folder: Path) -> Path:
+    """As `write_folder`, but of pictures in the colours of their classes; of two cues the colour is the texture's."""
+    write_tree(folder / "tree", num_of_each=NUM_OF_EACH)
+    label_of = {each.wordnet_id: each.label for each in members()}
+    for seed, path in enumerate(sorted((folder / "tree").rglob("*.JPEG"))):
+        coloured(label_of[path.parent.name], seed).save(path)
+    images = _write_parts(folder)
+    for seed, path in enumerate(sorted((images / "cue-conflict").rglob("*.png"))):
+        _, texture = cues(path.name)
+        coloured(texture, 9000 + seed).resize((16, 16)).save(path)
+    return images
+
+
 def write_folder(folder: Path) -> Path:
     """Write both caches, of photographs and of the balanced subset in few colours, and the images of two cues."""
+    write_tree(folder / "tree", num_of_each=NUM_OF_EACH)
+    return _write_parts(folder)
+
+
+def _write_parts(folder: Path) -> Path:
     tree = folder / "tree"
-    write_tree(tree, num_of_each=NUM_OF_EACH)
     link_balanced(tree, folder / "subset", num_per_class=TASK.num_per_class, seed=TASK.data_seed)
     _write_few_colours(folder / "subset", folder / "pooled")
     images = folder / "images"

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from subind.image_training import ImageMethod
 from subind.models import vision
 from subind.run_files import IMPORTED_FILE
-from subind.spec import DataMixture, ImageSpec, ImportedWeights, NewHead
+from subind.spec import DataMixture, ImageSpec, ImportedWeights, NewHead, ResNet
 from subind.stages import method_of
 from subind.tasks import images
 from subind.tasks.cue_conflict import sixteen_way
@@ -29,6 +29,7 @@ from tests.photograph_specs import (
     photograph_donor,
     photograph_mask,
     photograph_transfer,
+    write_coloured_folder,
     write_folder,
 )
 from tests.subind.image_packs import hand_donor, parents
@@ -147,6 +148,19 @@ def test_steps_on_a_gpu_have_the_losses_of_steps_on_a_cpu(runtime: Runtime) -> N
         method.expect(1, batches)
         found.append(torch.stack([trainer.advance(rows.to(device)).clone().cpu() for rows in batches]))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
+def test_donor_of_coloured_classes_knows_their_photographs_and_prefers_the_cue_of_colour(tmp_path: Path) -> None:
+    """Photographs, labels, parts and both cues would all have to be mixed up for this to come out by chance."""
+    spec = photograph_donor(
+        ResNet(widths=(16, 16), num_blocks=(1, 1), stem="small", num_classes=16), task=TASK, num_samples=300,
+        num_epochs=12, batch_size=32, class_weights="inverse_frequency",
+    )  # fmt: skip
+    found = run_of([spec], replace(ONE_THREAD, images=str(write_coloured_folder(tmp_path))))[spec].measurements
+    assert found["accuracy_original"] > 0.9
+    assert found["accuracy_mean_pooled"] > 0.9
+    assert found["texture_rate"] > 0.9
+    assert found["shape_bias"] < 0.1
 
 
 # ---- classifiers of 1,000 classes
