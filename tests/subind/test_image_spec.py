@@ -137,6 +137,13 @@ def test_lineage_of_an_image_transfer_is_its_mask_and_its_donor() -> None:
     assert parents(image_transfer("random_init")) == ()
 
 
+def test_pack_shape_parts_drawn_images_from_photographs_and_joins_their_seeds() -> None:
+    photographs = photograph_donor()
+    like_them = replace(photographs, task=shapes_task())
+    assert pack_shape(photographs) != pack_shape(like_them)
+    assert pack_shape(photographs) == pack_shape(replace(photographs, seed=1))
+
+
 def test_pack_shape_joins_seeds_tasks_and_controls() -> None:
     first = image_transfer("subnetwork")
     second = image_transfer("full_transfer", seed=3, task=shapes_task(data_seed=3, shape_predictivity=0.5))
