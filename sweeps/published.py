@@ -4,7 +4,6 @@ Such a file is a pickle. It is read once, here, with tensors as all that it may 
 """
 
 import hashlib
-import pickle
 import re
 import tempfile
 from pathlib import Path
@@ -16,15 +15,14 @@ from subind.store import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
-SERVER = "https://download.pytorch.org/models"
 ENDING = ".pth"
 
 
-def import_published(store: Store, path: Path, *, server: str = SERVER) -> str:
+def import_published(store: Store, path: Path, *, server: str = "") -> str:
     """Put a file of torchvision's into the store; its name, which specs say. One that is absent is downloaded.
 
-    Raises ValueError if the file is not the one that its name says, holds anything but the tensors of a ResNet or a
-    VisionTransformer, or cannot be had.
+    The server, if one is given, stands in place of torchvision's own. Raises ValueError if the file is not the one that
+    its name says, holds anything but the tensors of a ResNet or a VisionTransformer, or cannot be had.
     """
     name = PublishedWeights(file=path.stem).file
     if path.is_file():
@@ -63,13 +61,26 @@ def told_absent(file: str, store: Store) -> str:
 def _downloaded(path: Path, folder: Path, server: str) -> Path:
     import torch
 
-    url, target = f"{server}/{path.stem}{ENDING}", folder / f"{path.stem}{ENDING}"
+    url = f"{server}/{path.stem}{ENDING}" if server else _url(path)
+    target = folder / f"{path.stem}{ENDING}"
     try:
         torch.hub.download_url_to_file(url, str(target), progress=False)
     except OSError as error:
         remedy = "fetch the file where there is network, and give its path"
         raise ValueError(f"{path} is no file, and {url} cannot be had ({error}): {remedy}") from None
     return target
+
+
+def _url(path: Path) -> str:
+    """Where torchvision has the file. Raises ValueError if it publishes none of that name."""
+    from torchvision import models
+
+    several = [each.url for name in models.list_models(module=models) for each in models.get_model_weights(name)]
+    known = {url.rpartition("/")[2]: url for url in several}
+    if path.name not in known:
+        raise ValueError(f"{path} is no file, and torchvision publishes none of that name: give the path of a file")
+    found: str = known[path.name]
+    return found
 
 
 def _converted(path: Path, name: str) -> bytes:
@@ -80,12 +91,12 @@ def _converted(path: Path, name: str) -> bytes:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(name.rpartition("-")[2]):
-        remedy = f"fetch {SERVER}/{name}{ENDING} once more"
+        remedy = f"fetch torchvision's {name}{ENDING} once more"
         raise ValueError(f"{path} has the SHA-256 {found[:8]}…, which its name does not end in: {remedy}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is no file of tensors ({str(error).splitlines()[0]}): {_REMEDY}") from None
+    except Exception as error:  # whatever a file raises that is none of tensors
+        raise ValueError(f"{path} is no file of tensors ({str(error).splitlines()[0]}): {_REMEDY}") from error
     if not isinstance(content, dict) or not all(isinstance(each, torch.Tensor) for each in content.values()):
         raise ValueError(f"{path} holds no state dict: {_REMEDY}")
     if not {"conv1.weight", "conv_proj.weight"} & content.keys():

@@ -138,7 +138,12 @@ def test_names_of_torchvisions_files_are_names_of_specs() -> None:
 
     urls = (ResNet18_Weights.IMAGENET1K_V1.url, ViT_B_16_Weights.IMAGENET1K_V1.url)
     for url, setting in zip(urls, (paper_vision.RESNET, paper_vision.VIT), strict=True):
-        assert url == f"{published.SERVER}/{setting.weights.file}{published.ENDING}"
+        assert published._url(Path(f"{setting.weights.file}{published.ENDING}")) == url
+
+
+def test_import_of_an_absent_file_that_torchvision_does_not_publish_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="torchvision publishes none of that name"):
+        import_published(store, Path("resnet18-00000000.pth"))
 
 
 def test_damaged_published_weights_are_refused(store: Store, tmp_path: Path) -> None:
