@@ -27,7 +27,9 @@ class ImageDonorMethod(ImageMethod):
 
     def __init__(self, pack: Sequence[ImageDonor], read: ReadFile, runtime: Runtime) -> None:
         drawn = {spec.task: None for spec in pack}
-        sets = {task: images.images(task, "train", "original", pack[0].num_samples) for task in drawn}
+        sets = {
+            task: images.training_images(task, "original", pack[0].num_samples, folder=runtime.images) for task in drawn
+        }
         train = [sets[spec.task] for spec in pack]
         super().__init__(pack, train, runtime)
         self.draw_crops("donor/augmentation", pack[0].augmentation)
@@ -41,7 +43,7 @@ class ImageDonorMethod(ImageMethod):
             self.fix(running, prefix="fixed_statistics")
         else:
             self.statistics = {name: tensor.to(self.device).clone() for name, tensor in running.items()}
-        self._evaluations = Evaluations(self.device)
+        self._evaluations = Evaluations(runtime)
 
     def begin(self, epoch: int) -> None:
         """Nothing: all epochs of a donor are alike."""
@@ -84,7 +86,7 @@ class ImageDonorMethod(ImageMethod):
         measured = tested(
             one_network(self, parameters, running),
             spec.task,
-            device=self.device,
+            runtime=self.runtime,
             num_images=spec.num_evaluation_samples,
             num_conflict=spec.num_cue_conflict,
             seed=spec.seed,
@@ -108,7 +110,7 @@ def _initial(donor: ImageDonor, read: ReadFile) -> tuple[Parameters, Parameters]
         case specs.FreshWeights():
             own = vision.initial(donor.model, generator("donor/initial", donor.seed))
             return own, vision.initial_statistics(donor.model)
-        case specs.ImportedWeights():
+        case specs.ImportedWeights() | specs.PublishedWeights():
             return _imported(donor, loaded(read(donor, IMPORTED_FILE)))
         case _:
             assert_never(donor.weights)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from math import log
 
 import numpy as np
 import torch
@@ -9,12 +10,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from subind.image_spec import NUM_CLASSES
 from subind.image_training import ImageSets
 from subind.models.vision import Network
 from subind.spec import ImageTask
 from subind.tasks import images
 from subind.tasks.cue_conflict import Classes, bootstrap_interval, shape_bias
+from subind.tasks.imagenet16 import logits_of_classes
 from subind.tasks.images import ConflictImages, Images
+from subind.training import Runtime
 
 ROWS_AT_ONCE = 250
 """Fixed, whatever the pack's size, so that a replica's products have the same shapes alone and in a pack."""
@@ -31,8 +35,9 @@ class Answers:
 class Evaluations:
     """Sets of images to evaluate the replicas of a pack on, each made once on the device."""
 
-    def __init__(self, device: str) -> None:
-        self._sets = ImageSets(device)
+    def __init__(self, runtime: Runtime) -> None:
+        self._sets = ImageSets(runtime.device)
+        self._folder = runtime.images
 
     def answers(
         self, network: Network, tasks: list[ImageTask], use: images.Use, kind: images.Kind, *, num_images: int
@@ -40,16 +45,16 @@ class Evaluations:
         """How each replica does on the images of its task."""
         found = []
         for each, task in zip(network.each(), tasks, strict=True):
-            make = partial(images.images, task, use, kind, num_images)
+            make = partial(images.images, task, use, kind, num_images, folder=self._folder)
             place = self._sets.place((task, use, kind, num_images), make)
-            found.append(answers(each, self._sets[place]))
+            found.append(answers(each, self._sets[place], task))
         return found
 
 
 @torch.no_grad()
-def answers(network: Network, given: Images) -> Answers:
-    """How one network does on the images, which are on its device."""
-    scores = _scores(network, given.pixels)
+def answers(network: Network, given: Images, task: ImageTask) -> Answers:
+    """How one network does on the images of a task, which are on its device."""
+    scores = _scores(network, given.pixels, task)
     return Answers(
         loss=float(F.cross_entropy(scores, given.labels)),
         accuracy=int((scores.argmax(1) == given.labels).sum()) / len(given.labels),
@@ -57,27 +62,40 @@ def answers(network: Network, given: Images) -> Answers:
 
 
 @torch.no_grad()
-def decisions(network: Network, pixels: UInt8[Tensor, "image 3 row column"]) -> Int[Tensor, " image"]:
+def decisions(network: Network, pixels: UInt8[Tensor, "image 3 row column"], task: ImageTask) -> Int[Tensor, " image"]:
     """The class that one network gives each image."""
-    return _scores(network, pixels).argmax(1)
+    return _scores(network, pixels, task).argmax(1)
 
 
-def _scores(network: Network, pixels: UInt8[Tensor, "image 3 row column"]) -> Float[Tensor, "image class"]:
-    parts = [images.normalised(part).unsqueeze(0) for part in pixels.split(ROWS_AT_ONCE)]
-    return torch.cat([network.scores(part, training=False)[0] for part in parts])
+def _scores(
+    network: Network, pixels: UInt8[Tensor, "image 3 row column"], task: ImageTask
+) -> Float[Tensor, "image class"]:
+    parts = [images.normalised(part, task).unsqueeze(0) for part in pixels.split(ROWS_AT_ONCE)]
+    return torch.cat([_of_sixteen(network.scores(part, training=False)[0]) for part in parts])
+
+
+def _of_sixteen(scores: Float[Tensor, "image class"]) -> Float[Tensor, "image sixteen"]:
+    """Of 1,000 classes the logarithm of the mean probability of those that make up each of the 16, but for a constant.
+
+    So decisions are those of `cue_conflict.sixteen_way`, and the cross-entropy is of the 16 means over their sum.
+    """
+    if scores.shape[1] == NUM_CLASSES:
+        return scores
+    several = [list(members) for members in logits_of_classes()]
+    return torch.stack([scores[:, members].logsumexp(1) - log(len(members)) for members in several], dim=1)
 
 
 def tested(
-    network: Network, task: ImageTask, *, device: str, num_images: int, num_conflict: int, seed: int
+    network: Network, task: ImageTask, *, runtime: Runtime, num_images: int, num_conflict: int, seed: int
 ) -> dict[str, float]:
     """The measurements of one finished network on images that neither training nor selection has met."""
     found = {}
     for kind in ("original", "mean_pooled"):
-        given = images.images(task, "test", kind, num_images)
-        placed = Images(pixels=given.pixels.to(device), labels=given.labels.to(device))
-        found[f"accuracy_{kind}"] = answers(network, placed).accuracy
-    conflict = images.conflict_images(task, num_conflict)
-    decided = decisions(network, conflict.pixels.to(device)).cpu().numpy()
+        given = images.images(task, "test", kind, num_images, folder=runtime.images)
+        placed = Images(pixels=given.pixels.to(runtime.device), labels=given.labels.to(runtime.device))
+        found[f"accuracy_{kind}"] = answers(network, placed, task).accuracy
+    conflict = images.conflict_images(task, num_conflict, folder=runtime.images)
+    decided = decisions(network, conflict.pixels.to(runtime.device), task).cpu().numpy()
     return found | cue_measurements(conflict, decided, images.class_names(task), seed=seed)
 
 

@@ -30,7 +30,10 @@ class ImageMaskMethod(ImageMethod):
     def __init__(self, pack: Sequence[ImageMask], read: ReadFile, runtime: Runtime) -> None:
         first = pack[0]
         drawn = {spec.subtask: None for spec in pack}
-        sets = {task: images.images(task, "train", "mean_pooled", first.num_samples) for task in drawn}
+        sets = {
+            task: images.training_images(task, "mean_pooled", first.num_samples, folder=runtime.images)
+            for task in drawn
+        }
         train = [sets[spec.subtask] for spec in pack]
         super().__init__(pack, train, runtime)
         self.weigh_classes(["equal" for _ in pack], train)
@@ -47,7 +50,7 @@ class ImageMaskMethod(ImageMethod):
             self.fix(running, prefix="fixed_statistics")
         self.constants["penalty"] = torch.tensor([spec.penalty for spec in pack]).to(self.device)
         self.constants["temperature"] = torch.ones_like(self.constants["penalty"])
-        self._evaluations = Evaluations(self.device)
+        self._evaluations = Evaluations(runtime)
 
     def begin(self, epoch: int) -> None:
         self.constants["temperature"].copy_(torch.tensor(self._temperatures(epoch)))
@@ -100,9 +103,11 @@ class ImageMaskMethod(ImageMethod):
         assert isinstance(spec, ImageMask)
         hard = {name: masks.binarise(best[name]) for name in self.matrices}
         beside = {name: tensor for name, tensor in best.items() if name not in self.matrices}
-        given = images.images(spec.subtask, "test", "mean_pooled", spec.num_evaluation_samples)
+        given = images.images(
+            spec.subtask, "test", "mean_pooled", spec.num_evaluation_samples, folder=self.runtime.images
+        )
         placed = Images(pixels=given.pixels.to(self.device), labels=given.labels.to(self.device))
-        measured = {"subtask_accuracy": answers(self._alone(index, hard, beside), placed).accuracy}
+        measured = {"subtask_accuracy": answers(self._alone(index, hard, beside), placed, spec.subtask).accuracy}
         files = {MASK_FILE: masks.packed_bits(hard)}
         return measured, files | ({BESIDE_FILE: save(vision.state(beside, {}))} if beside else {})
 

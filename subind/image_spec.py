@@ -10,17 +10,18 @@ from subind.arithmetic_spec import FreshWeights, ImportedWeights
 from subind.declared import Identified, not_negative, positive, require
 from subind.optimizer_spec import SGD, AdamW, ImagePrecision
 from subind.temperature import TemperatureSchedule
-from subind.vision_spec import ResNet, ShapesTask, ViT
+from subind.vision_spec import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
 
-ImageTask = ShapesTask
+ImageTask = ShapesTask | ImageNet16Task
 """What images there are; another kind is added here, in `tasks/images.py` and in `sweeps/image_cells.py`."""
 ImageModel = ResNet | ViT
 
 NUM_CLASSES = 16
+NUM_OF_IMAGENET = 1000
 
 Augmentation = Literal["none", "crop_and_flip"]
-"""Of training images: as they are, or a random crop, every second one mirrored. Drawn images have no margin to cut off:
-they are moved by up to an eighth of their side, and the edge is repeated."""
+"""Of training images: as they are, or a random crop, every second one mirrored. A photograph as it is is its middle.
+Drawn images have no margin to cut off: they are moved by up to an eighth of their side, and the edge is repeated."""
 
 ClassWeights = Literal["equal", "inverse_frequency"]
 """Of the classes in the cross-entropy: one each, or inversely as often as the class is in the training set."""
@@ -32,7 +33,8 @@ class ImageDonor(Identified):
 
     `trained` says what of the network trains: everything, or a fresh head alone on a base that is frozen, its
     BatchNorm statistics included. Imported weights are a state dict of torchvision's model of that architecture; for
-    "head" theirs may have another number of classes.
+    "head" theirs may have another number of classes. With num_epochs = 0 and everything as imported, the model may have
+    ImageNet's 1,000 classes: photographs are decided by the mean probability of those that make up each of the 16.
     """
 
     task: ImageTask
@@ -49,12 +51,17 @@ class ImageDonor(Identified):
     seed: int
     precision: ImagePrecision
     trained: Literal["everything", "head"]
-    weights: FreshWeights | ImportedWeights
+    weights: FreshWeights | ImportedWeights | PublishedWeights
 
     def _check(self) -> None:
         positive(self, "num_samples", "num_evaluation_samples", "num_cue_conflict", "batch_size", "patience")
         not_negative(self, "num_epochs", "seed")
-        check_model(self, self.model, self.task, self.precision)
+        check_model(self, self.model, self.task, self.precision, is_as_published=self._is_as_published())
+
+    def _is_as_published(self) -> bool:
+        """Whether it is a classifier of ImageNet's 1,000 classes that is not trained further, only evaluated."""
+        is_theirs = not isinstance(self.weights, FreshWeights) and isinstance(self.task, ImageNet16Task)
+        return is_theirs and self.num_epochs == 0 and self.trained == "everything"
 
     @property
     def num_training_samples(self) -> int:
@@ -102,13 +109,18 @@ class ImageMask(Identified):
         return self.num_samples
 
 
-def check_model(made: object, model: ImageModel, task: ImageTask, precision: ImagePrecision) -> None:
-    """Raise ValueError unless the model takes the task's images, has a head for its classes and can be so precise."""
+def check_model(
+    made: object, model: ImageModel, task: ImageTask, precision: ImagePrecision, *, is_as_published: bool = False
+) -> None:
+    """Raise ValueError unless the model takes the task's images, has a head for its classes and can be so precise.
+
+    One that is as it was published may have ImageNet's 1,000 classes.
+    """
     name = type(made).__name__
     if isinstance(model, ViT) and precision.endswith("channels_last"):
         plain = precision.removesuffix("_channels_last")
         raise ValueError(f"{name}.precision is {precision!r}: a ViT has no pictures within it; give {plain!r}")
-    if model.num_classes != NUM_CLASSES:
+    if model.num_classes != NUM_CLASSES and not (is_as_published and model.num_classes == NUM_OF_IMAGENET):
         raise ValueError(
             f"{name}: model.num_classes is {model.num_classes}: give {NUM_CLASSES}; a head is trained anew on imported "
             "weights with trained='head'"

@@ -1,6 +1,7 @@
 """What the methods of images share: a pack's images on its device, batches of them, and the loss."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,13 +10,15 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from subind import spec as specs
+from subind.image_feed import Feed, Source
 from subind.image_spec import NUM_CLASSES, Augmentation, ClassWeights
 from subind.models.gpt2 import Parameters
 from subind.models.vision import Network
 from subind.randomness import DrawStream, Stream, UniformStream, generator
 from subind.spec import ImageSpec
 from subind.tasks import images
-from subind.tasks.images import Images
+from subind.tasks.images import Images, TrainingImages
+from subind.tasks.stored_images import StoredImages
 from subind.training import Replica, Runtime
 
 
@@ -42,20 +45,30 @@ class ImageSets:
 class ImageMethod:
     """A pack of networks for images; `parameters` and `statistics` together are what they compute with.
 
-    Parameters that do not train are constants too, by
-    `fixed.NAME`; so are running statistics where BatchNorm takes the donor's.
+    Parameters that do not train are constants too, by `fixed.NAME`; so are running statistics where BatchNorm takes the
+    donor's. Drawn images are all on the device; photographs come from a feed.
     """
 
     evaluations_per_epoch = 1
 
-    def __init__(self, pack: Sequence[ImageSpec], train: Sequence[Images], runtime: Runtime) -> None:
+    def __init__(self, pack: Sequence[ImageSpec], train: Sequence[TrainingImages], runtime: Runtime) -> None:
+        self.runtime = runtime
         self.replicas = [Replica(spec=spec) for spec in pack]
         self.device, self.precision = runtime.device, pack[0].precision
         self.model = specs.architecture_of_images(pack[0])
+        self.task = specs.image_task(pack[0])
         self.sets = ImageSets(runtime.device)
         self._set_of: dict[specs.Spec, int] = {
-            spec: self.sets.place(id(each), partial(_as_it_is, each)) for spec, each in zip(pack, train, strict=True)
+            spec: self.sets.place(id(each), partial(_as_it_is, each))
+            for spec, each in zip(pack, train, strict=True)
+            if isinstance(each, Images)
         }
+        self._sources: dict[specs.Spec, Source] = {
+            spec: Source(images=each, seed=spec.seed, stream=None)
+            for spec, each in zip(pack, train, strict=True)
+            if isinstance(each, StoredImages)
+        }
+        self._feed = Feed(runtime.device) if self._sources else None
         self._num_samples = len(train[0].labels)
         self.trainable: Parameters = {}
         self.statistics: Parameters = {}
@@ -69,10 +82,12 @@ class ImageMethod:
     def draw_crops(self, stream: Stream, augmentation: Augmentation) -> None:
         """Have every replica draw its crops from the named stream, if its images are cropped."""
         if augmentation == "crop_and_flip":
+            self._sources = {spec: replace(each, stream=stream) for spec, each in self._sources.items()}
+        if augmentation == "crop_and_flip" and self._feed is None:
             seeds = [replica.spec.seed for replica in self.replicas]
             self.draws = [UniformStream(generator(stream, seed, self.device)) for seed in seeds]
 
-    def weigh_classes(self, weights: Sequence[ClassWeights], train: Sequence[Images]) -> None:
+    def weigh_classes(self, weights: Sequence[ClassWeights], train: Sequence[TrainingImages]) -> None:
         """Set the weights of the classes in each replica's loss."""
         found = [class_weights(each, of.labels) for each, of in zip(weights, train, strict=True)]
         self.constants["class_weights"] = torch.stack(found).to(self.device)
@@ -91,13 +106,24 @@ class ImageMethod:
         statistics = self.constants_of("fixed_statistics") | self.statistics
         return Network(model=self.model, precision=self.precision, parameters=parameters, statistics=statistics)
 
+    def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
+        """Have photographs cut ahead of the steps."""
+        if self._feed is not None:
+            self._feed.expect([self._sources[replica.spec] for replica in self.replicas], epoch, batches)
+
+    def load(self, rows: Int[Tensor, "replica batch"]) -> None:
+        """Bring the photographs of a step to the device."""
+        if self._feed is not None:
+            self._feed.load(rows)
+
     def effective(self) -> Parameters:
         """The parameters of a training step of the epoch that has begun, as a function of `trainable`."""
         return self.constants_of("fixed") | self.trainable
 
     def losses(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        pixels, labels = self._batch(rows)
-        scores = self.network(self.effective()).scores(images.normalised(pixels), training=bool(self.statistics))
+        given, labels = self._batch(rows)
+        pixels = images.normalised(given, self.task)
+        scores = self.network(self.effective()).scores(pixels, training=bool(self.statistics))
         # one after another, for a sum of one row need not be that of the row among others, bit for bit
         each = zip(scores, labels, self.constants["class_weights"], strict=True)
         return torch.stack([F.cross_entropy(own, classes, weight=weights) for own, classes, weights in each])
@@ -105,6 +131,8 @@ class ImageMethod:
     def _batch(
         self, rows: Int[Tensor, "replica batch"]
     ) -> tuple[UInt8[Tensor, "replica batch 3 row column"], Int[Tensor, "replica batch"]]:
+        if self._feed is not None:
+            return self._feed.batch(rows)
         chosen = [self.sets[self._set_of[replica.spec]] for replica in self.replicas]
         pixels = [each.pixels[own] for each, own in zip(chosen, rows, strict=True)]
         if self.draws:

@@ -19,7 +19,7 @@ from subind.randomness import Stream
 from subind.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, ReadFile, loaded
 from subind.spec import ImageDonor, ImageMask, ImageTransfer
 from subind.tasks import images
-from subind.tasks.images import Images
+from subind.tasks.images import TrainingImages
 from subind.training import Finished, Replica, Runtime, Verdict
 
 
@@ -66,14 +66,14 @@ def _recipient(spec: ImageTransfer, read: ReadFile) -> ImageRecipient:
     return image_recipient(spec.control, donor=state, mask=bits, seed=spec.seed)
 
 
-def training_images(spec: ImageTransfer) -> Images:
+def training_images(spec: ImageTransfer, folder: str) -> TrainingImages:
     """What a recipient is trained on: originals, and of a mixture mean-pooled images in turn."""
-    parts = []
+    parts: list[TrainingImages] = []
     if spec.num_original:
-        parts.append(images.images(spec.task, "train", "original", spec.num_original))
+        parts.append(images.training_images(spec.task, "original", spec.num_original, folder=folder))
     if spec.num_pooled:
         assert isinstance(spec.control, specs.DataMixture)
-        distinct = images.images(spec.task, "train", "mean_pooled", spec.control.num_mean_pooled)
+        distinct = images.training_images(spec.task, "mean_pooled", spec.control.num_mean_pooled, folder=folder)
         parts.append(images.repeated(distinct, spec.num_pooled))
     return images.joined(parts)
 
@@ -89,14 +89,17 @@ class ImageTransferMethod(ImageMethod):
     def __init__(self, starts: Sequence[Start], runtime: Runtime) -> None:
         pack = [start.spec for start in starts]
         keys = {spec: (spec.task, spec.num_original, spec.num_pooled, _num_distinct(spec)) for spec in pack}
-        sets = {key: training_images(spec) for key, spec in {key: spec for spec, key in keys.items()}.items()}
+        sets = {
+            key: training_images(spec, runtime.images)
+            for key, spec in {key: spec for spec, key in keys.items()}.items()
+        }
         super().__init__(pack, [sets[keys[spec]] for spec in pack], runtime)
         self.evaluations_per_epoch = pack[0].evaluations_per_epoch
         self.draw_crops("transfer/augmentation", pack[0].augmentation)
         self.weigh_classes([spec.class_weights for spec in pack], [sets[keys[spec]] for spec in pack])
         self.shares = {start.spec: start.shares() for start in starts}
         self._place(starts)
-        self._evaluations = Evaluations(self.device)
+        self._evaluations = Evaluations(runtime)
 
     def _place(self, starts: Sequence[Start]) -> None:
         """Put the recipients on the device: what trains, what is held, and what is frozen within a matrix."""
@@ -158,7 +161,7 @@ class ImageTransferMethod(ImageMethod):
         measured = tested(
             network,
             spec.task,
-            device=self.device,
+            runtime=self.runtime,
             num_images=spec.num_evaluation_samples,
             num_conflict=spec.num_cue_conflict,
             seed=spec.seed,

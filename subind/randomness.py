@@ -44,6 +44,12 @@ def generator(stream: Stream, seed: int, device: torch.device | str = "cpu") -> 
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+def epoch_generator(stream: Stream, seed: int, epoch: int) -> torch.Generator:
+    """The generator of one epoch of a named stream, on the CPU: what it draws hangs on nothing before that epoch."""
+    digest = hashlib.sha256(f"{stream}/{seed}/epoch {epoch}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
 @runtime_checkable
 class DrawStream(Protocol):
     """What one replica draws, step after step, by the numbers of its `generator`."""

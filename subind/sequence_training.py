@@ -1,6 +1,6 @@
 """The loss of a pack of sequence models: next-token cross-entropy with dropout, on rows that differ by replica."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,12 @@ class SequenceMethod:
     @property
     def num_samples(self) -> int:
         return self.tokens.shape[1]
+
+    def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
+        """Nothing: all training rows are on the device."""
+
+    def load(self, rows: Int[Tensor, "replica batch"]) -> None:
+        """Nothing, likewise."""
 
     def effective(self) -> Parameters:
         """The parameters of a training step of the epoch that has begun, as a function of `trainable`."""

@@ -48,18 +48,18 @@ from subind.image_transfer_spec import ImageTransfer, image_model
 from subind.optimizer_spec import SGD, AdamW, ClipNorm, ImagePrecision, NoClip, Optimizer, Precision
 from subind.temperature import TemperatureSchedule
 from subind.tuning_spec import OwnValidation, TuningValidation
-from subind.vision_spec import ResNet, ShapesTask, ViT
+from subind.vision_spec import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
 
 __all__ = [
     "GPT2", "SGD", "STAGES", "AdamW", "AnyControl", "ArithmeticSpec", "ArithmeticTask", "ClipNorm",
     "ComplementAsReleased", "ComplementSubnetwork", "Control", "DataMixture", "Donor", "FreshWeights", "FullTransfer",
-    "ImageControl", "ImageDonor", "ImageMask", "ImageModel", "ImagePrecision", "ImageSpec", "ImageTask",
-    "ImageTransfer", "ImportedWeights", "Mask", "MaskedControl", "MaskedImageControl", "NewHead", "NoClip",
-    "Optimizer", "OwnValidation", "Parent", "Precision", "RandomAsReleased", "RandomInit", "RandomSubnetwork",
-    "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable", "SubnetworkTrainedAlone",
-    "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT", "architecture",
-    "architecture_of_images", "control_model", "control_name", "image_model", "image_task", "lineage", "model",
-    "network_name", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
+    "ImageControl", "ImageDonor", "ImageMask", "ImageModel", "ImageNet16Task", "ImagePrecision", "ImageSpec",
+    "ImageTask", "ImageTransfer", "ImportedWeights", "Mask", "MaskedControl", "MaskedImageControl", "NewHead", "NoClip",
+    "Optimizer", "OwnValidation", "Parent", "Precision", "PublishedWeights", "RandomAsReleased", "RandomInit",
+    "RandomSubnetwork", "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable",
+    "SubnetworkTrainedAlone", "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT",
+    "architecture", "architecture_of_images", "control_model", "control_name", "image_model", "image_task", "lineage",
+    "model", "network_name", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
 ]  # fmt: skip
 
 Stage = Literal["donor", "mask", "transfer"]
@@ -242,7 +242,8 @@ def pack_shape(spec: Spec) -> tuple[object, ...]:
         case Donor() | Mask() | Transfer():
             return (*common, task(spec).num_integers, *_arithmetic_shape(spec))
         case ImageDonor() | ImageMask() | ImageTransfer():
-            return (*common, image_task(spec).image_size, *_image_shape(spec))
+            images = image_task(spec)
+            return (*common, type(images).__name__, images.image_size, *_image_shape(spec))
         case _:
             assert_never(spec)
 

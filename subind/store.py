@@ -3,6 +3,7 @@
     runs/<stage>/<slug>-<id>/record.json      written last and atomically: a run without it does not exist
     runs/<stage>/<slug>-<id>/failure.json     why a run has failed so far
     weights/<sha256>.safetensors              imported weights, from which donors may start
+    weights/<name>.sha256                     which of them torchvision publishes under a name
     checkpoints/<pack>.{json,safetensors}     a pack under way; removed once its runs are committed
     running/<pack>.json                       a heartbeat of the worker that computes the pack
     index/                                    what is derived from the records; may be removed at any time
@@ -233,6 +234,15 @@ class Store:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError(f"{self._weights_path(sha256)} is damaged (its checksum differs): import the file again")
         return content
+
+    def name_weights(self, name: str, sha256: str) -> None:
+        """Have a published file's name stand for weights that are there."""
+        self._files.replace(self._path("weights", f"{name}.sha256"), sha256.encode())
+
+    def named_weights(self, name: str) -> str | None:
+        """The SHA-256 of the weights that a published file's name stands for; None if it was not imported."""
+        path = self._path("weights", f"{name}.sha256")
+        return self._files.read(path).decode() if self._files.exists(path) else None
 
     def _weights_path(self, sha256: str) -> str:
         if not re.fullmatch("[0-9a-f]{64}", sha256):

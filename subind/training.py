@@ -8,7 +8,7 @@ early stopping, checkpoints, and the removal of replicas that are done.
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -47,7 +47,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Where and how a pack is computed; no part of a run's identity.
+    """Where and how a pack is computed; no part of a run's identity. `images` is the folder of photographs.
 
     A replica that a rung stops has no result: what a run leaves is that of all its epochs.
     """
@@ -56,6 +56,7 @@ class Runtime:
     num_threads: int = 1
     checkpoint_seconds: float = 300.0
     rungs: tuple[Rung, ...] = ()
+    images: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,14 @@ class Method(Protocol):
 
     def begin(self, epoch: int) -> None:
         """Set what differs between epochs; `trainable` and `constants` stay the same tensors."""
+        ...
+
+    def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
+        """Take the rows of the steps to come in the epoch, on the CPU, so that what they need may be made ahead."""
+        ...
+
+    def load(self, rows: Int[Tensor, "replica batch"]) -> None:
+        """Bring to the device what the step on these rows needs and is not there."""
         ...
 
     def losses(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
@@ -203,7 +212,9 @@ class Trainer:
         self.method.begin(self.epoch)
         self.order_states = [each.get_state() for each in self.order]
         orders = [torch.randperm(self.method.num_samples, generator=each) for each in self.order]
-        order = torch.stack(orders).to(self.runtime.device)
+        order = torch.stack(orders)
+        self.method.expect(self.epoch, order[:, self.step * self.batch_size :].split(self.batch_size, dim=1))
+        order = order.to(self.runtime.device)
         while self.step < self.steps_per_epoch:
             rows = order[:, self.step * self.batch_size : (self.step + 1) * self.batch_size]
             self.loss_sum += self.advance(rows) * rows.shape[1]
@@ -228,6 +239,7 @@ class Trainer:
         The next step may overwrite what is returned.
         """
         self.optimiser.schedule()
+        self.method.load(rows)
         return self._on_device(rows)
 
     def _device_step(self) -> Step:

@@ -130,6 +130,23 @@ class ViT(Checked):
         return (self.image_size // self.patch_size) ** 2 + 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedWeights(Checked):
+    """Training starts from a file of torchvision's, by its name without the ending, such as resnet18-f37072fd.
+
+    The name ends in the first eight hexadecimal digits of the file's SHA-256. `subind import FILE.pth` checks these and
+    puts the weights into the store.
+    """
+
+    file: str
+
+    def _check(self) -> None:
+        name, dash, digits = self.file.rpartition("-")
+        right = dash and name.replace("_", "").isalnum() and len(digits) == 8 and set(digits) <= set("0123456789abcdef")
+        remedy = "give the name of a file of torchvision without its ending, such as resnet18-f37072fd"
+        require(bool(right) and self.file.isascii(), self, "file", remedy)
+
+
 RESNET_18 = ResNet(widths=(64, 128, 256, 512), num_blocks=(2, 2, 2, 2), stem="imagenet", num_classes=1000)
 VIT_B_16 = ViT(image_size=224, patch_size=16, num_layers=12, num_heads=12, d_model=768, d_mlp=3072, num_classes=1000)
 """The paper's models, with the heads that they are pretrained with."""

@@ -13,8 +13,8 @@ from subind.spec import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec,
 from sweeps.image_cells import image_columns
 
 Columns = dict[str, Any]
-Cell = Transfer | ImageTransfer
-"""What a grid is made of."""
+Cell = Transfer | ImageTransfer | ImageDonor
+"""What a grid is made of: recipients, and donors for images that are only evaluated."""
 
 
 def planned_columns(spec: Spec) -> Columns:
@@ -93,7 +93,7 @@ def _ancestor_columns(ancestor: specs.Parent) -> Columns:
 
 def _donor_kind(donor: Donor | ImageDonor) -> str:
     match donor.weights:
-        case specs.ImportedWeights():
+        case specs.ImportedWeights() | specs.PublishedWeights():
             return "imported"
         case specs.FreshWeights():
             return "trained" if donor.num_epochs else "untrained"

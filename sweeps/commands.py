@@ -14,7 +14,7 @@ from subind.listing import Listing
 from subind.results import STATUSES, Failure
 from subind.spec import STAGES, Donor, ImageDonor, ImportedWeights, Spec
 from subind.store import Heartbeat, Store
-from sweeps import grids
+from sweeps import grids, published
 from sweeps.cells import Cell, chosen, condition
 from sweeps.forecast import Forecast
 from sweeps.memory import FLOAT, num_parameters
@@ -72,7 +72,12 @@ def _check_imports(found: Plan, store: Store) -> None:
 
 
 def import_weights(store: Store, path: Path) -> str:
-    """Put a file of weights into the store; its SHA-256. Raises ValueError if it is no safetensors file."""
+    """Put a file of weights into the store; its SHA-256, or the name of one that torchvision publishes (*.pth).
+
+    Raises ValueError if it is no safetensors file, or not the published one.
+    """
+    if path.suffix == published.ENDING:
+        return published.import_published(store, path)
     _check_is_safetensors(path)
     content = path.read_bytes()
     try:

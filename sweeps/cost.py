@@ -267,6 +267,10 @@ SPEED_OF_PRECISION: Mapping[Precision, float] = {"float32": 1.0, "tf32": 4.0, "b
 BYTES_OF_AN_ELEMENT = 600.0
 """Assumed traffic per activation element of a layer, forward and backward: what the CPU's fit is at 7 GB/s a core."""
 
+BYTES_OF_AN_ELEMENT_OF_IMAGES = 40.0
+"""Assumed of networks for images, whose layers are a few large kernels: what a step keeps of an element, several times
+written and read."""
+
 SECONDS_OF_A_PASS = 1.5e-4
 """Assumed: some sixty kernels of a layer, forward, backward and optimiser, at 2.5 µs each."""
 
@@ -297,7 +301,11 @@ def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
         )
         for precision, speed in SPEED_OF_PRECISION.items()
     }
-    several = {**found, **{IMAGES + precision: found[_plain(precision)] for precision in get_args(ImagePrecision)}}
+    element = BYTES_OF_AN_ELEMENT_OF_IMAGES / (SHARE_OF_PEAK * bytes_a_second)
+    of_images = {
+        IMAGES + precision: replace(found[_plain(precision)], element=element) for precision in get_args(ImagePrecision)
+    }
+    several = {**found, **of_images}
     return replace(cpu_model(), coefficients={(stage, name): several[name] for stage, name in product(STAGES, several)})
 
 

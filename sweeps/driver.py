@@ -59,18 +59,19 @@ def drive(
     console: Console,
     feed: Feed | None = None,
     label: Label = as_it_is,
+    images: str = "",
 ) -> None:
     """Run the packs of a plan and of the feed to the end, or until Ctrl-C. What came of it stands in the store.
 
     They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
-    mirror is about to log of a run.
+    mirror is about to log of a run. `images` is the folder of photographs.
     """
     job = Job(
         specs={run: canonical_json(plan.runs[run]) for run in plan.missing},
         store=store.url,
         code=provenance.code(),
         sources=sources_digest() if ray.is_initialized() else "",
-        runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds),
+        runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds, images=images),
     )
     stop = StopSignal()
     searcher = PackSearcher(

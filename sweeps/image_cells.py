@@ -2,10 +2,12 @@
 
 from typing import Any, assert_never
 
+from subind.image_spec import NUM_CLASSES
 from subind.spec import (
     DataMixture,
     ImageDonor,
     ImageMask,
+    ImageNet16Task,
     ImageSpec,
     ImageTask,
     ImageTransfer,
@@ -18,7 +20,8 @@ from subind.spec import (
 def image_columns(spec: ImageSpec) -> dict[str, Any]:
     """Model, task and training images; of a recipient also what it holds."""
     found = _task_columns(image_task(spec)) | {"num_training_images": spec.num_training_samples}
-    found["model"] = architecture_of_images(spec).name
+    model = architecture_of_images(spec)
+    found["model"] = model.name if model.num_classes == NUM_CLASSES else f"{model.name}_{model.num_classes}"
     match spec:
         case ImageDonor() | ImageMask():
             return found
@@ -41,5 +44,7 @@ def _task_columns(task: ImageTask) -> dict[str, Any]:
                 "shape_contrast": task.shape_contrast,
                 "texture_contrast": task.texture_contrast,
             }
+        case ImageNet16Task():
+            return {"image_size": task.image_size}
         case _:
             assert_never(task)

@@ -25,10 +25,11 @@ from subind.fingerprint import decode, encoded, run_id
 from subind.provenance import Code
 from subind.remote_files import PATIENCE_SECONDS
 from subind.results import Failure, Provenance, RunRecord
-from subind.spec import Donor, ImageDonor, ImportedWeights, Parent, Spec
+from subind.spec import Donor, ImageDonor, Parent, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
+from sweeps.published import imported_weights
 from sweeps.sources import check_sources
 
 REPORT_SECONDS = 2.0
@@ -119,13 +120,10 @@ class Worker:
                     self._store.remove_checkpoint(each.pack)
 
     def _read(self, spec: Parent, file: str) -> bytes:
-        if (
-            file == stages.IMPORTED_FILE
-            and isinstance(spec, Donor | ImageDonor)
-            and isinstance(spec.weights, ImportedWeights)
-        ):
-            return self._store.weights(spec.weights.sha256)
-        return self._store.artifact(spec, file)
+        if file != stages.IMPORTED_FILE:
+            return self._store.artifact(spec, file)
+        assert isinstance(spec, Donor | ImageDonor), "only donors start from imported weights"
+        return imported_weights(self._store, spec.weights)
 
     def progress_data(self) -> dict[str, Any]:
         """How far the pack is, as a Tune result."""

@@ -59,7 +59,7 @@ def image_donor(model: ImageModel = RESNET, **changes: Any) -> ImageDonor:
     """Two epochs of four steps."""
     made = ImageDonor(
         task=shapes_task(),
-        model=model,
+        model=RESNET,
         num_samples=30,
         num_evaluation_samples=20,
         num_cue_conflict=24,
@@ -74,7 +74,7 @@ def image_donor(model: ImageModel = RESNET, **changes: Any) -> ImageDonor:
         trained="everything",
         weights=FreshWeights(),
     )
-    return replace(made, **changes)
+    return replace(made, model=model, **changes)
 
 
 def image_mask(donor: ImageDonor | None = None, **changes: Any) -> ImageMask:

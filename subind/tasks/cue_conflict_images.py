@@ -46,6 +46,12 @@ def conflict_images(folder: Path) -> ConflictImages:
     )
 
 
+def num_conflicts(folder: Path) -> int:
+    """How many images of the folder have a texture of another class than their shape, by their names."""
+    pairs = (cues(path.name) for path in folder.glob("*/*.png"))
+    return sum(shape != texture for shape, texture in pairs)
+
+
 def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     with Image.open(path) as opened:
         return np.asarray(opened.convert("RGB"))

@@ -6,6 +6,7 @@ Random squares are those of torchvision's RandomCrop and RandomHorizontalFlip af
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache as remembered
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,18 @@ class Crops:
     size: int
 
 
-def random_crops(cache: ImageCache, places: Indices, *, size: int, generator: torch.Generator) -> Crops:
+Draws = npt.NDArray[np.float64]
+"""Numbers uniform on [0, 1), three for each image [3 image]: of a random square its top, its left, its mirroring."""
+
+
+def random_draws(num_images: int, generator: torch.Generator) -> Draws:
+    """The numbers that random squares of so many images are made of."""
+    found: Draws = torch.rand(3, num_images, generator=generator, dtype=torch.float64).numpy()
+    return found
+
+
+def random_crops(cache: ImageCache, places: Indices, *, size: int, draws: Draws) -> Crops:
     """Squares anywhere in their images, each place as likely as another, and every second one mirrored."""
-    draws = torch.rand(3, len(places), generator=generator, dtype=torch.float64).numpy()
     tops, lefts = (
         np.minimum(draw * (side[places] - size + 1), side[places] - size).astype(np.int64)
         for draw, side in zip(draws, (cache.heights, cache.widths), strict=False)
@@ -50,10 +60,16 @@ def central_crops(cache: ImageCache, places: Indices, *, size: int) -> Crops:
 
 def cut(cache: ImageCache, crops: Crops) -> UInt8[Tensor, "image 3 size size"]:
     """The squares' pixels, in the memory format channels_last. Raises ValueError if an image is smaller than that."""
+    out = np.empty((len(crops.places), crops.size, crops.size, 3), np.uint8)
+    cut_into(out, cache, crops, at=np.arange(len(crops.places)))
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def cut_into(out: npt.NDArray[np.uint8], cache: ImageCache, crops: Crops, *, at: Indices) -> None:
+    """Write the squares' pixels to the places `at` of `out` [image row column channel]. Raises what `cut` raises."""
     short = np.minimum(cache.heights[crops.places], cache.widths[crops.places]).min(initial=crops.size)
     if short < crops.size:
         raise ValueError(f"size is {crops.size} and {cache.folder} has images of {short} pixels: give at most {short}")
-    out = np.empty((len(crops.places), crops.size, crops.size, 3), np.uint8)
     for number, place in enumerate(crops.places):
         kernels.crop(
             cache.shards[cache.shard_of[place]],
@@ -62,9 +78,8 @@ def cut(cache: ImageCache, crops: Crops) -> UInt8[Tensor, "image 3 size size"]:
             crops.tops[number],
             crops.lefts[number],
             crops.is_flipped[number],
-            out[number],
+            out[at[number]],
         )
-    return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
 def normalised(images: UInt8[Tensor, "*image 3 row column"]) -> Float[Tensor, "*image 3 row column"]:
@@ -73,11 +88,18 @@ def normalised(images: UInt8[Tensor, "*image 3 row column"]) -> Float[Tensor, "*
     The result is in the memory format channels_last. Whole rows are scaled at once: a channel at a time takes a CPU
     five times as long.
     """
-    mean, std = (torch.tensor(each, device=images.device).repeat(images.shape[-1]) for each in (MEAN, STD))
+    factor, shift = _of_a_row(images.shape[-1], images.device)
     rows = images.movedim(-3, -1).flatten(-2)
-    scaled: Tensor = rows.float().mul_(1 / (255 * std)).sub_(mean / std)
+    scaled: Tensor = rows.float().mul_(factor).sub_(shift)
     pixels: Tensor = scaled.unflatten(-1, (-1, 3))
     return pixels.movedim(-1, -3)
+
+
+@remembered
+def _of_a_row(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Factor and shift of a row's numbers, kept on the device: a CUDA graph under capture admits no copy to it."""
+    mean, std = (torch.tensor(each, device=device).repeat(width) for each in (MEAN, STD))
+    return 1 / (255 * std), mean / std
 
 
 def batches(
@@ -90,7 +112,8 @@ def batches(
     with ThreadPoolExecutor(1, thread_name_prefix="images") as thread:
         waiting: list[Future[Tensor]] = []
         for places in order:
-            waiting.append(thread.submit(cut, cache, random_crops(cache, places, size=size, generator=generator)))
+            draws = random_draws(len(places), generator)
+            waiting.append(thread.submit(cut, cache, random_crops(cache, places, size=size, draws=draws)))
             if len(waiting) > ahead:
                 yield waiting.pop(0).result()
         for each in waiting:

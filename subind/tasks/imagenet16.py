@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -169,10 +170,16 @@ def balanced(names: Sequence[str], labels: Classes, *, num_per_class: int, seed:
     return tuple(part[np.argsort(ranks[part], kind="stable")][:num_per_class] for part in of_class)
 
 
-def _ranks(names: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
+def drawn_order(names: Sequence[str], *, seed: int, purpose: Literal["train", "evaluation"]) -> Indices:
+    """The places of the names in the order of a draw by name and seed, which no draw of another purpose repeats."""
+    found: Indices = np.argsort(_ranks(names, seed, purpose.encode()), kind="stable")
+    return found
+
+
+def _ranks(names: Iterable[str], seed: int, purpose: bytes = b"") -> npt.NDArray[np.uint64]:
     """A number a name, uniform on 64 bits."""
     key = seed.to_bytes(8, "big")
-    digests = (hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in names)
+    digests = (hashlib.blake2b(name.encode(), digest_size=8, key=key, person=purpose).digest() for name in names)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 

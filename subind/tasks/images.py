@@ -1,10 +1,12 @@
 """The images of a task by what they are for: training, validation, test, and those of two cues in conflict.
 
-Drawn images of different use have indices that never meet, so that nothing is evaluated on what it was trained on.
+Drawn images of different use have indices that never meet, and photographs are parted by their names, so that nothing
+is evaluated on what it was trained on. `folder` is where photographs are (see `photographs.py`); drawn images need
+none.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +14,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from subind.spec import ImageTask
-from subind.tasks import shapes
+from subind.spec import ImageNet16Task, ImageTask, ShapesTask
+from subind.tasks import image_crops, photographs, shapes
+from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.outlines import SHAPES
+from subind.tasks.stored_images import StoredImages, stored_joined
 
 Use = Literal["train", "validation", "test"]
 Kind = Literal["original", "mean_pooled"]
@@ -33,6 +37,14 @@ class Images:
     pixels: UInt8[Tensor, "image 3 row column"]
     labels: Int[Tensor, " image"]
 
+    def at(self, rows: Int[Tensor, " chosen"]) -> "Images":
+        """The images at the given places among these."""
+        return Images(pixels=self.pixels[rows], labels=self.labels[rows])
+
+
+TrainingImages = Images | StoredImages
+"""In memory, or on disk: photographs are too many to be held."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictImages:
@@ -43,39 +55,83 @@ class ConflictImages:
     textures: npt.NDArray[np.int64]
 
 
-def images(task: ImageTask, use: Use, kind: Kind, num_images: int) -> Images:
-    """The first images of a use, as they are or mean-pooled."""
+def training_images(task: ImageTask, kind: Kind, num_images: int, *, folder: str = "") -> TrainingImages:
+    """The first training images, as they are or mean-pooled. Raises ValueError if the folder has not so many."""
+    match task:
+        case ShapesTask():
+            return _drawn(task, "train", kind, num_images)
+        case ImageNet16Task():
+            return photographs.training_images(task, kind, num_images, folder=folder)
+        case _:
+            assert_never(task)
+
+
+def images(task: ImageTask, use: Use, kind: Kind, num_images: int, *, folder: str = "") -> Images:
+    """The first images of a use, as they are or mean-pooled; training photographs are never held.
+
+    Raises ValueError if the folder has not so many.
+    """
+    match task:
+        case ShapesTask():
+            return _drawn(task, use, kind, num_images)
+        case ImageNet16Task():
+            assert use != "train", "training photographs stay on disk"
+            pixels, labels = photographs.evaluation_images(task, use, kind, num_images, folder=folder)
+            return Images(pixels=pixels, labels=labels)
+        case _:
+            assert_never(task)
+
+
+def _drawn(task: ShapesTask, use: Use, kind: Kind, num_images: int) -> Images:
     drawn = shapes.drawn(task, _indices(_FIRST[use], num_images))
     pictures = drawn.images if kind == "original" else shapes.mean_pooled(drawn.images, drawn.segments)
     return Images(pixels=_channels_first(pictures), labels=torch.from_numpy(drawn.labels))
 
 
-def conflict_images(task: ImageTask, num_images: int) -> ConflictImages:
-    """Images whose shape is of one class and texture of another, the pairs of classes in turn."""
+def conflict_images(task: ImageTask, num_images: int, *, folder: str = "") -> ConflictImages:
+    """Images whose shape is of one class and texture of another; of drawn ones the pairs of classes in turn.
+
+    Raises ValueError if the folder has another number of them.
+    """
+    match task:
+        case ShapesTask():
+            return _drawn_conflicts(task, num_images)
+        case ImageNet16Task():
+            pixels, of_shape, of_texture = photographs.conflict_images(task, num_images, folder=folder)
+            return ConflictImages(pixels=pixels, shapes=of_shape, textures=of_texture)
+        case _:
+            assert_never(task)
+
+
+def _drawn_conflicts(task: ShapesTask, num_images: int) -> ConflictImages:
     drawn = shapes.cue_conflict(task, _indices(_FIRST_CONFLICT, num_images))
     return ConflictImages(pixels=_channels_first(drawn.images), shapes=drawn.shapes, textures=drawn.textures)
 
 
 def class_names(task: ImageTask) -> tuple[str, ...]:
-    """The names of the classes, in the order of their numbers: those of the shapes."""
-    return tuple(SHAPES)
+    """The names of the classes, in the order of their numbers; of drawn images those of the shapes."""
+    return IMAGENET16 if isinstance(task, ImageNet16Task) else tuple(SHAPES)
 
 
-def joined(several: list[Images]) -> Images:
-    """The images one after another."""
-    return Images(
-        pixels=torch.cat([each.pixels for each in several]), labels=torch.cat([each.labels for each in several])
-    )
+def joined(several: list[TrainingImages]) -> TrainingImages:
+    """The images of one task one after another."""
+    on_disk = [each for each in several if isinstance(each, StoredImages)]
+    held = [each for each in several if isinstance(each, Images)]
+    if on_disk:
+        assert not held, "the images of a task are all in memory or all on disk"
+        return stored_joined(on_disk)
+    return Images(pixels=torch.cat([each.pixels for each in held]), labels=torch.cat([each.labels for each in held]))
 
 
-def repeated(given: Images, num_images: int) -> Images:
+def repeated(given: TrainingImages, num_images: int) -> TrainingImages:
     """So many images, the given ones over and over in turn."""
-    places = torch.arange(num_images) % len(given.labels)
-    return Images(pixels=given.pixels[places], labels=given.labels[places])
+    return given.at(torch.arange(num_images) % len(given.labels))
 
 
-def normalised(pixels: UInt8[Tensor, "*image 3 row column"]) -> Float[Tensor, "*image 3 row column"]:
-    """Pixels about zero, in float32, on their device."""
+def normalised(pixels: UInt8[Tensor, "*image 3 row column"], task: ImageTask) -> Float[Tensor, "*image 3 row column"]:
+    """Pixels of the task's images about zero, in float32, on their device; photographs as ImageNet's are."""
+    if isinstance(task, ImageNet16Task):
+        return image_crops.normalised(pixels)
     return pixels.float().mul_(1 / (255 * _SPREAD)).sub_(_MIDDLE / _SPREAD)
 
 

@@ -55,6 +55,14 @@ Rows = Annotated[
     typer.Option("--rows", help="The Parquet file of result rows. The default is results/GRID.parquet."),
 ]
 
+Images = Annotated[
+    str,
+    typer.Option(
+        "--images",
+        help="For runs on ImageNet: the folder of photographs, mean-pooled and cue-conflict, on every node the same.",
+    ),
+]
+
 # Lines are never broken and brackets are no markup: paths and JSON are copied from them.
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from sweeps.bundle import gather
-from sweeps.cli.app import AsJson, Device, GridName, Tracking, Where, app, err, out
+from sweeps.cli.app import AsJson, Device, GridName, Images, Tracking, Where, app, err, out
 from sweeps.jobs import DASHBOARD, Cluster, Order, checked
 
 DETACHED = 75
@@ -51,11 +51,13 @@ def submit_command(
     tracking_uri: Tracking = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
+    images: Images = "",
 ) -> None:
     """Run a grid on a cluster and follow its log. The driver lives there: Ctrl-C detaches, and the sweep goes on."""
     options = [] if device == "auto" else ["--device", device]
     options += [] if num_workers is None else ["--num-workers", str(num_workers)]
     options += ["--retry-failed"] if retry_failed else []
+    options += ["--images", _on_every_node(images)] if images else []
     order = Order(grid=grid, where=tuple(where or ()), store=store, tracking_uri=tracking_uri, options=tuple(options))
     checked(order)
     cluster = Cluster(address)
@@ -113,6 +115,12 @@ def _follow(cluster: Cluster, job: str) -> None:
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def _on_every_node(images: str) -> str:
+    if not Path(images).is_absolute():
+        raise ValueError(f"--images is {images!r}: give the absolute path of a folder that every node has")
+    return images
 
 
 def _tell_how_to_go_on(job: str) -> None:

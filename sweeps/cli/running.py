@@ -16,12 +16,13 @@ from subind import spec as specs
 from subind.spec import STAGES, Stage
 from subind.store import Store
 from sweeps import commands
-from sweeps.cli.app import AsJson, Device, GridName, StorePath, Tracking, Where, app, err, out
+from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
 from sweeps.cli.reading import Outcome, print_failures, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
+from sweeps.inputs import check_inputs
 from sweeps.plan import Plan
 from sweeps.preparation import Prepared, prepared
 from sweeps.workers import Workers, available_workers
@@ -119,6 +120,7 @@ def run_command(
         bool, typer.Option("--until-decided", help="Add seeds to the cells of claims that are not decided.")
     ] = False,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell gets so.", min=1)] = 20,
+    images: Images = "",
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(grid=grid, where=tuple(where or ()), store=store)
@@ -127,7 +129,12 @@ def run_command(
         commands.retry_failed(commands.accounted(request, opened), opened)
     with crew(opened, address, device=device, num_workers=num_workers) as workers:
         computed = partial(
-            _swept, store=opened, workers=workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds
+            _swept,
+            store=opened,
+            workers=workers,
+            tracking_uri=tracking_uri,
+            checkpoint_seconds=checkpoint_seconds,
+            images=str(Path(images).absolute()) if images else "",
         )
         if until_decided:
             outcome = decided(request, opened, computed, max_seeds=max_seeds)
@@ -170,11 +177,18 @@ def _check_alone(num_workers: int) -> None:
 
 
 def _swept(
-    request: Request, *, store: Store, workers: Workers, tracking_uri: str | None, checkpoint_seconds: float
+    request: Request,
+    *,
+    store: Store,
+    workers: Workers,
+    tracking_uri: str | None,
+    checkpoint_seconds: float,
+    images: str,
 ) -> Plan:
     """Say what is to be done, do it, and account for it."""
     made = prepared(request, store, workers)
     commands.check_store(store, made.plan)
+    check_inputs(made.plan, store, images)
     _print_plan(made)
     if not made.plan.missing:
         return made.plan
@@ -187,6 +201,7 @@ def _swept(
         tracking_uri=tracking_uri,
         checkpoint_seconds=checkpoint_seconds,
         console=out,
+        images=images,
     )
     return commands.accounted(request, store)
 

@@ -80,10 +80,15 @@ def serve_command(
 
 @app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(help="A safetensors file of transformers' GPT2LMHeadModel.")],
+    file: Annotated[
+        Path, typer.Argument(help="A safetensors file of transformers' GPT2LMHeadModel, or a .pth of torchvision's.")
+    ],
     store: StorePath = "store",
 ) -> None:
-    """Put weights into the store for donors to start from, and print the checksum that names them in a spec."""
+    """Put weights into the store for donors to start from, and print what names them in a spec.
+
+    A file that torchvision publishes, such as resnet18-f37072fd.pth, is downloaded if it is not there.
+    """
     print(commands.import_weights(Request(grid="", where=(), store=store).opened(), file))
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from subind.spec import ImageTransfer, Transfer
+from subind.spec import Transfer
 from sweeps.cells import Cell
 from sweeps.grids import (
     figure_3_depth_2,
     paper_arithmetic,
+    paper_vision,
     quickstart,
     tuned_depth_2,
     vision_map,
@@ -32,6 +33,7 @@ NAMES = (
     "vision-quickstart",
     "vision-shapes",
     "vision-map",
+    "paper-vision",
 )
 
 
@@ -52,6 +54,8 @@ def grid(name: str) -> tuple[Cell, ...]:
             return vision_shapes.grid()
         case "vision-map":
             return vision_map.grid()
+        case "paper-vision":
+            return paper_vision.grid()
         case _ if name.endswith(".py"):
             return _from_file(Path(name))
         case _:
@@ -105,7 +109,7 @@ def _of_arithmetic(cells: Iterable[Cell]) -> tuple[Transfer, ...]:
 def _from_file(path: Path) -> tuple[Cell, ...]:
     made = _made_by(path, "grid")
     cells = tuple(made) if isinstance(made, Iterable) else (made,)
-    if not cells or not all(isinstance(cell, Transfer | ImageTransfer) for cell in cells):
+    if not cells or not all(isinstance(cell, Cell) for cell in cells):
         raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
     return cells
 

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional
 
 from subind.tasks import image_cache
 from subind.tasks.image_cache import CacheSettings, ImageCache, finish, is_written, planned, resized, write_shard
-from subind.tasks.image_crops import batches, central_crops, cut, normalised, random_crops
+from subind.tasks.image_crops import batches, central_crops, cut, normalised, random_crops, random_draws
 from subind.tasks.imagenet16 import Photographs, photographs, pooled_photographs, split
 from subind.tasks.imagenet16_images import opened
 from subind.vision_spec import ImageNet16Task
@@ -73,7 +73,7 @@ def test_central_square_is_torchvisions(cache: ImageCache) -> None:
 
 def test_random_square_is_the_one_that_was_drawn(cache: ImageCache) -> None:
     places = np.arange(300)
-    crops = random_crops(cache, places, size=9, generator=torch.Generator().manual_seed(0))
+    crops = random_crops(cache, places, size=9, draws=random_draws(300, torch.Generator().manual_seed(0)))
     found = cut(cache, crops)
     for number, place in enumerate(places):
         picture = torch.from_numpy(cache.image(place).copy()).permute(2, 0, 1)
@@ -86,7 +86,9 @@ def test_random_square_is_the_one_that_was_drawn(cache: ImageCache) -> None:
 def test_random_squares_take_every_place_alike(cache: ImageCache) -> None:
     place = int(np.argmax(cache.widths))
     width = int(cache.widths[place])
-    crops = random_crops(cache, np.full(20_000, place), size=10, generator=torch.Generator().manual_seed(0))
+    crops = random_crops(
+        cache, np.full(20_000, place), size=10, draws=random_draws(20_000, torch.Generator().manual_seed(0))
+    )
     assert set(crops.tops) == {0, 1, 2}
     shares = np.bincount(crops.lefts) / 20_000
     assert len(shares) == width - 9
@@ -96,7 +98,10 @@ def test_random_squares_take_every_place_alike(cache: ImageCache) -> None:
 
 def test_random_squares_of_one_generator_state_are_the_same(cache: ImageCache) -> None:
     first, second, other = (
-        cut(cache, random_crops(cache, np.arange(64), size=9, generator=torch.Generator().manual_seed(seed)))
+        cut(
+            cache,
+            random_crops(cache, np.arange(64), size=9, draws=random_draws(64, torch.Generator().manual_seed(seed))),
+        )
         for seed in (0, 0, 1)
     )
     assert torch.equal(first, second)
@@ -108,7 +113,9 @@ def test_batches_are_those_cut_one_by_one(cache: ImageCache) -> None:
     found = list(batches(cache, order, size=9, generator=torch.Generator().manual_seed(3)))
     draws = torch.Generator().manual_seed(3)
     for places, batch in zip(order, found, strict=True):
-        assert torch.equal(batch, cut(cache, random_crops(cache, places, size=9, generator=draws)))
+        assert torch.equal(
+            batch, cut(cache, random_crops(cache, places, size=9, draws=random_draws(len(places), draws)))
+        )
 
 
 def test_square_larger_than_an_image_is_refused(cache: ImageCache) -> None:

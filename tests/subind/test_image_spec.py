@@ -6,9 +6,55 @@ from typing import Any
 import pytest
 
 from subind.fingerprint import decode, encoded, run_id
-from subind.spec import SGD, DataMixture, NoClip, RandomInit, Subnetwork, lineage, pack_shape, parents
+from subind.spec import (
+    SGD,
+    DataMixture,
+    FreshWeights,
+    FullTransfer,
+    NoClip,
+    PublishedWeights,
+    RandomInit,
+    Subnetwork,
+    lineage,
+    pack_shape,
+    parents,
+)
+from tests.photograph_specs import photograph_donor, photograph_mask
 from tests.specs import tiny_mask, tiny_model, tiny_transfer
 from tests.vision_specs import CONTROLS, MOMENTUM, RESNET, VIT, image_donor, image_mask, image_transfer, shapes_task
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_epochs": 1},
+        {"trained": "head"},
+        {"weights": FreshWeights()},
+        {"task": shapes_task()},
+        {"model": replace(RESNET, num_classes=100)},
+    ],
+)
+def test_donor_of_other_classes_is_refused_unless_it_is_a_published_network_of_1000(changes: dict[str, Any]) -> None:
+    published: dict[str, Any] = {
+        "model": replace(RESNET, num_classes=1000),
+        "weights": PublishedWeights(file="resnet18-f37072fd"),
+        "num_epochs": 0,
+    }
+    donor = photograph_donor(**published)
+    with pytest.raises(ValueError, match="num_classes is 100"):
+        photograph_donor(**{**published, **changes})
+    with pytest.raises(ValueError, match="num_classes is 1000: give 16"):
+        photograph_mask(donor)
+    with pytest.raises(ValueError, match="num_classes is 1000: give 16"):
+        image_transfer(FullTransfer(donor=donor))
+
+
+@pytest.mark.parametrize(
+    "file", ["resnet18", "resnet18-F37072FD", "../resnet18-f37072fd", "-f37072fd", "résnet-f37072fd"]
+)
+def test_published_weights_that_no_file_is_named_like_say_so(file: str) -> None:
+    with pytest.raises(ValueError, match="such as resnet18-f37072fd"):
+        PublishedWeights(file=file)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +135,13 @@ def test_image_runs_have_ids_that_stay() -> None:
 def test_lineage_of_an_image_transfer_is_its_mask_and_its_donor() -> None:
     assert [type(each).__name__ for each in lineage(image_transfer())] == ["ImageTransfer", "ImageMask", "ImageDonor"]
     assert parents(image_transfer("random_init")) == ()
+
+
+def test_pack_shape_parts_drawn_images_from_photographs_and_joins_their_seeds() -> None:
+    photographs = photograph_donor()
+    like_them = replace(photographs, task=shapes_task())
+    assert pack_shape(photographs) != pack_shape(like_them)
+    assert pack_shape(photographs) == pack_shape(replace(photographs, seed=1))
 
 
 def test_pack_shape_joins_seeds_tasks_and_controls() -> None:

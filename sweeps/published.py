@@ -1,0 +1,116 @@
+"""Weights that torchvision publishes: taken from a file or its server, checked, and kept as safetensors.
+
+Such a file is a pickle. It is read once, here, with tensors as all that it may hold; the store never unpickles.
+"""
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from subind.spec import FreshWeights, ImportedWeights, PublishedWeights
+from subind.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENDING = ".pth"
+
+
+def import_published(store: Store, path: Path, *, server: str = "") -> str:
+    """Put a file of torchvision's into the store; its name, which specs say. One that is absent is downloaded.
+
+    The server, if one is given, stands in place of torchvision's own. Raises ValueError if the file is not the one that
+    its name says, holds anything but the tensors of a ResNet or a VisionTransformer, or cannot be had.
+    """
+    name = PublishedWeights(file=path.stem).file
+    if path.is_file():
+        content = _converted(path, name)
+    else:
+        with tempfile.TemporaryDirectory(prefix="subind-import-") as folder:
+            content = _converted(_downloaded(path, Path(folder), server), name)
+    store.name_weights(name, store.add_weights(content))
+    return name
+
+
+def imported_weights(store: Store, weights: FreshWeights | ImportedWeights | PublishedWeights) -> bytes:
+    """The safetensors file that a donor starts from. Raises ValueError or OSError if the store has it not."""
+    match weights:
+        case ImportedWeights(sha256=sha256):
+            return store.weights(sha256)
+        case PublishedWeights(file=file):
+            named = store.named_weights(file)
+            if named is None:
+                raise ValueError(told_absent(file, store))
+            return store.weights(named)
+        case FreshWeights():
+            raise AssertionError("fresh weights are in no file")
+        case _:
+            assert_never(weights)
+
+
+def told_absent(file: str, store: Store) -> str:
+    """What to say where the store has not the published weights of that name."""
+    return (
+        f"ImageDonor.weights.file is {file!r}, which the store {store.url} has not: put it there with "
+        f"`subind import {file}{ENDING} --store {store.url}`, which downloads it unless it is a file"
+    )
+
+
+def _downloaded(path: Path, folder: Path, server: str) -> Path:
+    import torch
+
+    url = f"{server}/{path.stem}{ENDING}" if server else _url(path)
+    target = folder / f"{path.stem}{ENDING}"
+    try:
+        torch.hub.download_url_to_file(url, str(target), progress=False)
+    except OSError as error:
+        remedy = "fetch the file where there is network, and give its path"
+        raise ValueError(f"{path} is no file, and {url} cannot be had ({error}): {remedy}") from None
+    return target
+
+
+def _url(path: Path) -> str:
+    """Where torchvision has the file. Raises ValueError if it publishes none of that name."""
+    from torchvision import models
+
+    several = [each.url for name in models.list_models(module=models) for each in models.get_model_weights(name)]
+    known = {url.rpartition("/")[2]: url for url in several}
+    if path.name not in known:
+        raise ValueError(f"{path} is no file, and torchvision publishes none of that name: give the path of a file")
+    found: str = known[path.name]
+    return found
+
+
+def _converted(path: Path, name: str) -> bytes:
+    """The file as safetensors, in the names of today's torchvision."""
+    import torch
+    from safetensors.torch import save
+
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(name.rpartition("-")[2]):
+        remedy = f"fetch torchvision's {name}{ENDING} once more"
+        raise ValueError(f"{path} has the SHA-256 {found[:8]}…, which its name does not end in: {remedy}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file raises that is none of tensors
+        raise ValueError(f"{path} is no file of tensors ({str(error).splitlines()[0]}): {_REMEDY}") from error
+    if not isinstance(content, dict) or not all(isinstance(each, torch.Tensor) for each in content.values()):
+        raise ValueError(f"{path} holds no state dict: {_REMEDY}")
+    if not {"conv1.weight", "conv_proj.weight"} & content.keys():
+        raise ValueError(f"{path} has neither conv1.weight nor conv_proj.weight: {_REMEDY}")
+    return save({_name_of_today(key): _own(each) for key, each in content.items()})
+
+
+_REMEDY = "give weights of torchvision's ResNet or VisionTransformer as it publishes them"
+
+
+def _name_of_today(key: str) -> str:
+    """Older files number a ViT's two projections of an MLP by themselves; torchvision counts what is between, too."""
+    return re.sub(r"\.mlp\.linear_([12])\.", lambda found: f".mlp.{3 * (int(found[1]) - 1)}.", key)
+
+
+def _own(tensor: "Tensor") -> "Tensor":
+    return tensor.detach().clone().contiguous()
