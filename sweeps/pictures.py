@@ -5,7 +5,7 @@ classifiers has neither.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -13,12 +13,13 @@ import numpy as np
 
 from subind.fingerprint import run_id
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.spec import Donor, ImageMask, Mask, Spec, Transfer
 from subind.store import Store
 from subind.tasks import shapes
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES
 from subind.vision_spec import ResNet, ShapesTask, ViT
+from sweeps.cells import planned_columns
 from sweeps.mask_counts import MASK_FILE
 from sweeps.plan import Plan
 from sweeps.row_files import write_side_table
@@ -26,7 +27,7 @@ from sweeps.row_files import write_side_table
 if TYPE_CHECKING:
     from subind.masks import HardMask
 
-MOST_TASKS = 4
+MOST_TASKS = 8
 MOST_MASKS = 12
 MOST_FILTERS = 64
 IMAGES_ACROSS = 10
@@ -41,21 +42,31 @@ def write_pictures(plan: Plan, store: Store, rows: Path) -> None:
     """Write both files beside the rows; there is none where there is nothing to show."""
     tasks = drawn_tasks(plan.runs.values())[:MOST_TASKS]
     _write(rows, "images", [row for task in tasks for row in contact_sheet(task)])
-    masks = [spec for run, spec in plan.runs.items() if run in plan.finished and _first_matrix(spec)][:MOST_MASKS]
-    _write(rows, "first_layers", [row for spec in masks for row in _first_layers(spec, store)])
+    finished = [spec for run, spec in plan.runs.items() if run in plan.finished]
+    _write(rows, "first_layers", [row for spec in shown_masks(finished) for row in _first_layers(spec, store)])
+
+
+def shown_masks(runs: Iterable[Spec]) -> list[ImageMask]:
+    """At most MOST_MASKS of the image classifiers' masks, of each kind of donor as many."""
+    of_kind: dict[str, list[ImageMask]] = {}
+    for run in runs:
+        if isinstance(run, ImageMask):
+            of_kind.setdefault(_donor_worded(run), []).append(run)
+    share = MOST_MASKS // max(1, len(of_kind))
+    return [mask for several in of_kind.values() for mask in several[: max(1, share)]][:MOST_MASKS]
 
 
 def drawn_tasks(runs: Iterable[object]) -> tuple[ShapesTask, ...]:
-    """The distinct tasks of drawn images among the fields of the specs, in their order."""
-    found: dict[ShapesTask, None] = {}
+    """The tasks of drawn images among the fields of the specs, in their order; of those of other seeds the first."""
+    found: dict[ShapesTask, ShapesTask] = {}
     for run in runs:
         if isinstance(run, Donor | Mask | Transfer):
             continue
         for each in fields(run):  # type: ignore[arg-type]  # every spec is a dataclass
             value = getattr(run, each.name)
             if isinstance(value, ShapesTask):
-                found[value] = None
-    return tuple(found)
+                found.setdefault(replace(value, data_seed=0), value)
+    return tuple(found.values())
 
 
 def contact_sheet(task: ShapesTask) -> list[Row]:
@@ -101,38 +112,23 @@ def _worded(task: ShapesTask) -> str:
     )
 
 
-def _first_matrix(run: object) -> tuple[str, ResNet | ViT] | None:
-    """The first convolution of a mask of an image classifier, and that classifier; None for any other run."""
-    match run:
-        case object(donor=object(model=ResNet() as model)):
-            return "conv1.weight", model
-        case object(donor=object(model=ViT() as model)):
-            return "conv_proj.weight", model
-        case _:
-            return None
-
-
-def _first_layers(spec: Spec, store: Store) -> list[Row]:
-    """The row of a mask; none for another run, and if the store has not its bits, or has damaged ones."""
-    found = _first_matrix(spec)
-    if found is None:
-        return []
+def _first_layers(spec: ImageMask, store: Store) -> list[Row]:
+    """The row of a mask; none if the store has not its bits, or has damaged ones."""
     try:
         from subind.masks import unpacked_bits
 
         bits = unpacked_bits(store.artifact(spec, MASK_FILE))
     except (ValueError, OSError):
         return []
-    name, model = found
-    return [{"mask_id": run_id(spec), "seed": spec.seed, **first_layer(bits, name, model=model)}]
+    name = "conv1.weight" if isinstance(spec.donor.model, ResNet) else "conv_proj.weight"
+    return [{"mask_id": run_id(spec), "model": _donor_worded(spec), "seed": spec.seed, **first_layer(bits, name)}]
 
 
-def first_layer(bits: "Mapping[str, Any] | HardMask", name: str, *, model: ResNet | ViT) -> Row:
-    """What FIRST_LAYER_SCHEMA says of a matrix [filter channel row column], but for the mask and its seed."""
+def first_layer(bits: "Mapping[str, Any] | HardMask", name: str) -> Row:
+    """What FIRST_LAYER_SCHEMA says of a matrix [filter channel row column], but for whose it is."""
     whole = np.asarray(bits[name]).astype(np.uint8)
     some = whole[:MOST_FILTERS]
     return {
-        "model": _model_worded(model),
         "matrix": name,
         "num_filters": len(whole),
         "num_kept": int(whole.sum()),
@@ -144,14 +140,15 @@ def first_layer(bits: "Mapping[str, Any] | HardMask", name: str, *, model: ResNe
     }
 
 
-def _model_worded(model: ResNet | ViT) -> str:
-    match model:
-        case ResNet():
-            return f"ResNet of {sum(model.num_blocks)} blocks"
-        case ViT():
-            return f"ViT of {model.num_layers} layers"
+def _donor_worded(mask: ImageMask) -> str:
+    untrained = ", untrained" if planned_columns(mask)["donor_kind"] == "untrained" else ""
+    match mask.donor.model:
+        case ResNet() as model:
+            return f"ResNet of {sum(model.num_blocks)} blocks{untrained}"
+        case ViT() as model:
+            return f"ViT of {model.num_layers} layers{untrained}"
         case _:
-            assert_never(model)
+            assert_never(mask.donor.model)
 
 
 def _write(rows: Path, name: Literal["images", "first_layers"], found: list[Row]) -> None:

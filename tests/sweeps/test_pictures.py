@@ -1,5 +1,6 @@
 """Pictures beside rows: contact sheets that are the task's own images, and first layers with all their weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from subind.tasks import shapes
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES
-from subind.vision_spec import RESNET_18, VIT_B_16, ShapesTask
-from sweeps.pictures import IMAGES_ACROSS, _write, contact_sheet, drawn_tasks, first_layer
+from subind.vision_spec import ShapesTask
+from sweeps.pictures import IMAGES_ACROSS, MOST_MASKS, _write, contact_sheet, drawn_tasks, first_layer, shown_masks
 from tests.specs import tiny_donor
+from tests.vision_specs import image_donor, image_mask
 
 TASK = ShapesTask(
     image_size=16,
@@ -65,9 +67,24 @@ def test_arithmetic_runs_draw_no_images() -> None:
     assert drawn_tasks([tiny_donor()]) == ()
 
 
+def test_tasks_that_differ_in_their_seed_alone_have_one_sheet() -> None:
+    drawn = [image_donor(task=replace(TASK, data_seed=seed, shape_contrast=contrast)) for seed, contrast in _SETTINGS]
+    assert [(task.data_seed, task.shape_contrast) for task in drawn_tasks(drawn)] == [(3, 0.5), (4, 0.7)]
+
+
+_SETTINGS = ((3, 0.5), (4, 0.5), (4, 0.7), (5, 0.7))
+
+
+def test_masks_that_are_shown_are_of_every_kind_of_donor_alike() -> None:
+    trained = [image_mask(image_donor(seed=seed)) for seed in range(MOST_MASKS)]
+    untrained = [image_mask(image_donor(seed=seed, num_epochs=0)) for seed in range(MOST_MASKS)]
+    shown = shown_masks([tiny_donor(), *trained, *untrained])
+    assert shown == [*trained[: MOST_MASKS // 2], *untrained[: MOST_MASKS // 2]]
+
+
 def test_first_layer_of_a_resnet_has_every_weight() -> None:
     bits = np.random.default_rng(0).random((64, 3, 7, 7)) < 0.2
-    row = first_layer({"conv1.weight": bits}, "conv1.weight", model=RESNET_18)
+    row = first_layer({"conv1.weight": bits}, "conv1.weight")
     assert (row["num_filters"], row["num_shown"], row["num_weights"]) == (64, 64, 64 * 3 * 49)
     assert row["num_kept"] == bits.sum()
     assert np.array_equal(np.frombuffer(row["bits"], np.uint8).reshape(64, 3, 7, 7), bits)
@@ -75,9 +92,9 @@ def test_first_layer_of_a_resnet_has_every_weight() -> None:
 
 def test_first_layer_of_many_filters_shows_the_first_and_counts_all() -> None:
     bits = np.ones((768, 3, 16, 16), np.bool_)
-    row = first_layer({"conv_proj.weight": bits}, "conv_proj.weight", model=VIT_B_16)
+    row = first_layer({"conv_proj.weight": bits}, "conv_proj.weight")
     assert (row["num_filters"], row["num_shown"], row["num_kept"]) == (768, 64, 768 * 768)
-    assert set(row) | {"mask_id", "seed"} == set(FIRST_LAYER_SCHEMA.names)
+    assert set(row) | {"mask_id", "model", "seed"} == set(FIRST_LAYER_SCHEMA.names)
 
 
 def test_pictures_of_an_earlier_export_are_removed_where_there_are_none(tmp_path: Path) -> None:
