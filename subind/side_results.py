@@ -37,6 +37,6 @@ FIRST_LAYER_SCHEMA = pa.schema(
 """One row per mask of an image classifier: which weights of its first convolution it keeps."""
 
 
-def picture_table(rows: str, name: Literal["images", "first_layers"]) -> str:
+def picture_table(rows: str, name: Literal["images", "photographs", "first_layers"]) -> str:
     """The path of a table of pictures that stands beside a file of result rows."""
     return f"{rows.removesuffix('.parquet')}.{name}.parquet"

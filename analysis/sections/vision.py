@@ -202,7 +202,7 @@ def _cue_conflict(path: Path, rows: pd.DataFrame) -> list[Section]:
 
 
 def _contact_sheets(path: Path) -> list[Section]:
-    images = _beside(path, "images")
+    images = pd.concat([_beside(path, "images"), _beside(path, "photographs")], ignore_index=True)
     if images.empty:
         return []
     several = list(images.groupby("task", sort=False))
@@ -231,11 +231,11 @@ def _first_layers(path: Path) -> list[Section]:
     return [Section(name="first_layers", title="First layers of the masks", pictures=(picture,))]
 
 
-def _beside(path: Path, name: Literal["images", "first_layers"]) -> pd.DataFrame:
+def _beside(path: Path, name: Literal["images", "photographs", "first_layers"]) -> pd.DataFrame:
     """The pictures of one kind that an export wrote beside the rows; none where there is no file."""
     schema, file = _SCHEMAS[name], Path(picture_table(str(path), name))
     found: pd.DataFrame = (pq.read_table(file, schema=schema) if file.is_file() else schema.empty_table()).to_pandas()
     return found
 
 
-_SCHEMAS = {"images": IMAGE_SCHEMA, "first_layers": FIRST_LAYER_SCHEMA}
+_SCHEMAS = {"images": IMAGE_SCHEMA, "photographs": IMAGE_SCHEMA, "first_layers": FIRST_LAYER_SCHEMA}

@@ -72,16 +72,17 @@ def exported(
     from sweeps.export import export
 
     expected = Expected(claims=grids.claims(request.grid), num_looks=num_looks)
-    return export(found, store, path or _rows_path(request), listing, expected=expected)
+    return export(found, store, path or rows_path(request), listing, expected=expected)
 
 
-def _rows_path(request: Request) -> Path:
+def rows_path(request: Request) -> Path:
+    """Where the rows of a part of a grid are written, unless told otherwise."""
     return Path("results") / f"{request.name}.parquet"
 
 
 def trials_path(request: Request) -> Path:
     """Where the trials of a grid's studies are written: beside its rows, where its report finds them."""
-    return _rows_path(request).with_suffix(".tuning.parquet")
+    return rows_path(request).with_suffix(".tuning.parquet")
 
 
 def _report(rows: Path, output: Path) -> None:

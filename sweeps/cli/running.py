@@ -19,7 +19,7 @@ from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
-from sweeps.cli.reading import Outcome, print_failures, write_rows_and_report
+from sweeps.cli.reading import Outcome, print_failures, rows_path, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.inputs import check_inputs
@@ -192,6 +192,10 @@ def _swept(
     _print_plan(made)
     if not made.plan.missing:
         return made.plan
+    if images:
+        from sweeps.photograph_sheet import write_photograph_sheet
+
+        write_photograph_sheet(made.plan, images, rows_path(request))
     from sweeps.driver import drive
 
     drive(

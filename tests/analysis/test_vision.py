@@ -15,7 +15,7 @@ from scipy import stats
 from analysis import load, published, row_fingerprint, vision, write_report
 from analysis.figures import differences
 from analysis.figures.pictures import tiles
-from analysis.sections.vision import _published
+from analysis.sections.vision import _contact_sheets, _published
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_masks, vision_training
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from tests.analysis.rows import Row, donor, mask, sweep
@@ -283,6 +283,16 @@ def _pictures_beside(path: Path) -> None:
     layer |= {"num_weights": 12, "num_shown": 1, "height": 2, "width": 2, "bits": bytes([1, 0, 0, 1] + [0] * 7 + [1])}
     for name, schema, several in (("images", IMAGE_SCHEMA, images), ("first_layers", FIRST_LAYER_SCHEMA, [layer])):
         pq.write_table(pa.Table.from_pylist(several, schema=schema), picture_table(str(path), name))
+
+
+def test_sheet_of_photographs_is_shown_as_one_of_drawn_images_is(tmp_path: Path):
+    path = write(tmp_path / "rows.parquet", ROWS)
+    _pictures_beside(path)
+    drawn = Path(picture_table(str(path), "images"))
+    drawn.rename(picture_table(str(path), "photographs"))
+    (section,) = _contact_sheets(path)
+    assert [picture.name for picture in section.pictures] == ["contact_sheet"]
+    assert len(section.pictures[0].draw().axes) >= 3
 
 
 def test_report_of_image_classifiers_alone_has_their_sections_and_no_other(tmp_path: Path):
