@@ -1,9 +1,9 @@
 """A contact sheet of the photographs that a grid is about, beside its rows: made when a sweep on them begins."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -11,14 +11,12 @@ from subind.side_results import IMAGE_SCHEMA, picture_table
 from subind.spec import ImageDonor, ImageNet16Task, ImageTransfer
 from subind.tasks import photographs
 from subind.tasks.cue_conflict import IMAGENET16, cues
-from sweeps.pictures import IMAGES_ACROSS
+from sweeps.pictures import IMAGES_ACROSS, Picture, Row, sheet
 from sweeps.plan import Plan
 from sweeps.row_files import write_side_table
 
 SIDE = 112
 """Of a picture on the sheet, in pixels."""
-
-Row = dict[str, Any]
 
 
 def write_photograph_sheet(found: Plan, images: str, rows: Path) -> None:
@@ -28,9 +26,9 @@ def write_photograph_sheet(found: Plan, images: str, rows: Path) -> None:
     """
     for spec in found.runs.values():
         if isinstance(spec, ImageDonor | ImageTransfer) and isinstance(spec.task, ImageNet16Task):
-            sheet = photograph_sheet(spec.task, spec.num_evaluation_samples, images)
+            made = photograph_sheet(spec.task, spec.num_evaluation_samples, images)
             rows.parent.mkdir(parents=True, exist_ok=True)
-            write_side_table(Path(picture_table(str(rows), "photographs")), sheet, IMAGE_SCHEMA)
+            write_side_table(Path(picture_table(str(rows), "photographs")), made, IMAGE_SCHEMA)
             return
 
 
@@ -47,19 +45,7 @@ def photograph_sheet(task: ImageNet16Task, num_images: int, images: str) -> list
         ("cue_conflict", [_small(Image.open(path)) for path, _ in conflicts], [words for _, words in conflicts]),
     )
     worded = f"16-class ImageNet; {task.image_size}×{task.image_size} pixels; segments by {task.segmenter}"
-    return [
-        {
-            "task": worded,
-            "kind": kind,
-            "caption": caption,
-            "place": place,
-            "height": SIDE,
-            "width": SIDE,
-            "pixels": picture.tobytes(),
-        }
-        for kind, pictures, words in several
-        for place, (picture, caption) in enumerate(zip(pictures, words, strict=True))
-    ]
+    return sheet(worded, several)
 
 
 def _conflicts(folder: Path) -> list[tuple[Path, str]]:
@@ -72,10 +58,10 @@ def _conflicts(folder: Path) -> list[tuple[Path, str]]:
     return list(found.values())[:IMAGES_ACROSS]
 
 
-def _shown(pixels: torch.Tensor, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> list[np.ndarray[Any, Any]]:
+def _shown(pixels: torch.Tensor, chosen: npt.NDArray[np.int64]) -> list[Picture]:
     return [_small(Image.fromarray(pixels[place].permute(1, 2, 0).numpy())) for place in chosen]
 
 
-def _small(picture: Image.Image) -> np.ndarray[Any, Any]:
+def _small(picture: Image.Image) -> Picture:
     with picture:
         return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import numpy as np
+import numpy.typing as npt
 
 from subind.fingerprint import run_id
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
@@ -35,6 +36,7 @@ NUM_DRAWN = 256
 """Images of which the sheet shows the first of every label."""
 
 Row = dict[str, Any]
+Picture = npt.NDArray[np.uint8]
 SCHEMAS = {"images": IMAGE_SCHEMA, "first_layers": FIRST_LAYER_SCHEMA}
 
 
@@ -83,18 +85,23 @@ def contact_sheet(task: ShapesTask) -> list[Row]:
         ("mean_pooled", pooled, captions),
         ("cue_conflict", conflicts.images, _captions(conflicts.shapes, conflicts.textures)),
     )
+    return sheet(_worded(task), several)
+
+
+def sheet(task: str, several: Iterable[tuple[str, Iterable[Picture], Iterable[str]]]) -> list[Row]:
+    """Rows of IMAGE_SCHEMA: of each kind its pictures, uint8 [row column channel], and their captions."""
     return [
         {
-            "task": _worded(task),
+            "task": task,
             "kind": kind,
             "caption": caption,
             "place": place,
-            "height": image.shape[0],
-            "width": image.shape[1],
-            "pixels": image.tobytes(),
+            "height": picture.shape[0],
+            "width": picture.shape[1],
+            "pixels": picture.tobytes(),
         }
-        for kind, images, words in several
-        for place, (image, caption) in enumerate(zip(images, words, strict=True))
+        for kind, pictures, captions in several
+        for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True))
     ]
 
 
