@@ -1,6 +1,7 @@
 """What all tests share: tensor axes checked in subind, a deterministic torch on two threads, the reference folder."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,13 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def pytest_configure() -> None:
-    """Set torch up before any test module is imported."""
+    """Set torch up before any test module is imported, and let Ctrl-C reach the commands that tests start.
+
+    What a shell starts in the background ignores SIGINT, and so does all that it starts in its turn.
+    """
     import torch
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
 
