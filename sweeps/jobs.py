@@ -10,13 +10,11 @@ import os
 import shlex
 import shutil
 import tempfile
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -144,37 +142,14 @@ class Cluster:
         self._details(job)
         log = _Log(write)
         while True:
-            log.begin()
-            for piece in self._pieces(job):
-                log.take(piece)
+            # The connection may break, and the log may not be there yet: the next question tells.
+            with contextlib.suppress(OSError, RuntimeError):
+                asyncio.run(log.follow(self._client, job))
             details = self._details(job)
             if str(details.status) in OVER:
                 log.catch_up(self._client.get_job_logs(job))
                 return _exit_status(details)
-            threading.Event().wait(SECONDS_BETWEEN_ATTEMPTS)
-
-    def _pieces(self, job: str) -> Iterator[str]:
-        """The log as it grows, until the connection ends or breaks, or the log is not there yet.
-
-        It is read in a thread. Ctrl-C meets this one waiting, and not the reader, some of whose errors are no matter:
-        an error in the midst of a cancellation would hide that there was one.
-        """
-        pieces: SimpleQueue[str | None] = SimpleQueue()
-
-        async def read() -> None:
-            async for piece in self._client.tail_job_logs(job):
-                pieces.put(piece)
-
-        def run() -> None:
-            try:
-                with contextlib.suppress(Exception):  # whatever ended it: the next question tells
-                    asyncio.run(read())
-            finally:
-                pieces.put(None)
-
-        threading.Thread(target=run, name="log", daemon=True).start()
-        while (piece := pieces.get()) is not None:
-            yield piece
+            asyncio.run(asyncio.sleep(SECONDS_BETWEEN_ATTEMPTS))
 
     def stop(self, job: str) -> bool:
         """Ask the job's driver to end in order; whether it was running. Raises ValueError for an unknown job."""
@@ -205,16 +180,12 @@ class _Log:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._num_written = 0
-        self._num_seen = 0
 
-    def begin(self) -> None:
-        """Say that what comes is from the start of the log."""
-        self._num_seen = 0
-
-    def take(self, piece: str) -> None:
-        """Write what is new of the next piece."""
-        self._take(piece, start=self._num_seen)
-        self._num_seen += len(piece)
+    async def follow(self, client: "JobSubmissionClient", job: str) -> None:
+        seen = 0
+        async for lines in client.tail_job_logs(job):
+            self._take(lines, start=seen)
+            seen += len(lines)
 
     def catch_up(self, whole: str) -> None:
         """Write what is missing of the whole log."""
