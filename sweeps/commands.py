@@ -131,7 +131,8 @@ def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
 def status_data(found: Plan, store: Store, snapshot: Snapshot | None = None) -> dict[str, Any]:
     """The state of every run of a plan as JSON data, with the packs under way, the nodes and why runs have failed.
 
-    A snapshot that the caller has taken tells it; `unattributed` are the finished runs whose nodes it does not know.
+    A snapshot that the caller has taken tells it; `unattributed` are the finished runs whose nodes it does not know,
+    and `unreadable` says by run why its record cannot be read.
     """
     taken = snapshot or Watch(found, store, seconds_of_records=0).look()
     counts = taken.counts
@@ -142,6 +143,7 @@ def status_data(found: Plan, store: Store, snapshot: Snapshot | None = None) -> 
         "packs": [_pack_data(beat) for beat in taken.beats],
         "nodes": [node.data() for node in taken.nodes],
         "unattributed": taken.num_unattributed,
+        "unreadable": dict(taken.unreadable),
         "failures": [_failure_data(found.runs[failure.run_id], store, failure) for failure in taken.failures],
         "failure_classes": [each.data() for each in taken.failure_classes],
     }

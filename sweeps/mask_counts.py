@@ -7,7 +7,7 @@ stands for its numbers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -103,23 +103,28 @@ def _recipients(plan: Plan) -> list[tuple[Transfer, Mask]]:
         parents = specs.parents(spec)
         start = (run_id(parents[0]) if parents else None, spec.seed)
         known = starts[type(spec.control), specs.model(spec)]
-        mask = of_parent.get(run_id(parents[0])) if parents else of_model.get(specs.model(spec))
+        mask = of_parent.get(run_id(parents[0])) if parents else _of_seed(of_model[specs.model(spec)], spec.seed)
         if len(known) < MOST_RECIPIENTS and start not in known and mask is not None:
             known.add(start)
             found.append((spec, mask))
     return found
 
 
-def _masks_by_kin(plan: Plan) -> tuple[dict[str, Mask], dict[specs.GPT2, Mask]]:
-    """The finished mask that stands for each mask or donor, by its id, and for each architecture."""
+def _masks_by_kin(plan: Plan) -> tuple[dict[str, Mask], dict[specs.GPT2, list[Mask]]]:
+    """The finished mask that stands for each mask or donor, by its id, and the finished ones of each architecture."""
     of_parent: dict[str, Mask] = {}
-    of_model: dict[specs.GPT2, Mask] = {}
+    of_model: dict[specs.GPT2, list[Mask]] = defaultdict(list)
     for run, spec in plan.runs.items():
         if isinstance(spec, Mask) and run in plan.finished:
             of_parent[run] = spec
             of_parent.setdefault(run_id(spec.donor), spec)
-            of_model.setdefault(specs.model(spec), spec)
+            of_model[specs.model(spec)].append(spec)
     return of_parent, of_model
+
+
+def _of_seed(masks: Sequence[Mask], seed: int) -> Mask | None:
+    """The mask that a recipient of that seed without parents is paired with: of its seed, or else the first."""
+    return next((mask for mask in masks if mask.seed == seed), masks[0] if masks else None)
 
 
 def _inheritance(spec: Transfer, mask: Mask, stored: StoredMasks) -> list[Row]:

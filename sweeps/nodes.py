@@ -46,33 +46,41 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a finished run was computed; both are empty if its record cannot be read."""
+    """Where a finished run was computed; both are empty if its record cannot be fetched."""
 
     host: str
     device: str
 
 
 class Origins:
-    """Where the finished runs of a store were computed, read from one record after the other and kept."""
+    """Where the finished runs of a store were computed, read from one record after the other and kept.
+
+    `unreadable` says by run what is wrong with a record that is damaged, and what to do; such a one is read every time.
+    """
 
     def __init__(self, store: Store) -> None:
         self.known: dict[str, Origin] = {}
+        self.unreadable: dict[str, str] = {}
         self._store = store
 
     def learn(self, finished: Mapping[str, Spec], *, within_seconds: float) -> int:
         """Read records that are not yet read, until the time is over; how many of the finished runs remain unread."""
         unread = [run for run in finished if run not in self.known]
+        self.unreadable = {}
         end = time.monotonic() + within_seconds
         for place, run in enumerate(unread):
             if time.monotonic() >= end:
                 return len(unread) - place
-            self.known[run] = self._origin(finished[run])
+            try:
+                self.known[run] = self._origin(finished[run])
+            except ValueError as error:
+                self.unreadable[run] = str(error)
         return 0
 
     def _origin(self, spec: Spec) -> Origin:
         try:
             made = self._store.record(spec).provenance
-        except (OSError, ValueError):
+        except OSError:
             return Origin(host="", device="")
         return Origin(host=made.host, device=made.device)
 

@@ -6,8 +6,8 @@ is read anew only so often that it takes at most a tenth of the time. Records an
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from subind.listing import Listing
 from subind.results import STATUSES, Failure
@@ -36,7 +36,8 @@ LEAST_SECONDS_OF_SPEED = 20.0
 class Snapshot:
     """What a look at a grid found: its runs by state, the packs under way, the failures of its runs.
 
-    `num_unattributed` runs are finished on hosts that are not known yet. The speed and the seconds left are None while
+    `num_unattributed` runs are finished on hosts that are not known yet. `unreadable` says by run what is wrong with a
+    damaged record of one that counts as finished, and what to do. The speed and the seconds left are None while
     too little has been seen; they hold as if nothing stopped early. `trouble` says why the store could not be read.
     """
 
@@ -46,6 +47,7 @@ class Snapshot:
     nodes: tuple[Node, ...] = ()
     failures: tuple[Failure, ...] = ()
     num_unattributed: int = 0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     runs_per_hour: float | None = None
     seconds_left: float | None = None
     trouble: str = ""
@@ -133,6 +135,7 @@ class Watch:
             nodes=nodes(beats, origins=self._origins.known, finished=finished, rates=self._pace.rates, now=time.time()),
             failures=tuple(self._failures.values()),
             num_unattributed=unread,
+            unreadable=self._origins.unreadable,
             runs_per_hour=runs_per_hour,
             seconds_left=seconds_left,
         )
@@ -215,13 +218,20 @@ def line(snapshot: Snapshot) -> str:
     where = f"packs {len(snapshot.beats)} · nodes {sum(node.num_packs > 0 for node in snapshot.nodes)}"
     parts = [*stages, *others, where, speed_told(snapshot)]
     parts += [f"{each.error} {each.num_runs}" for each in snapshot.failure_classes]
+    parts += [unreadable_told(snapshot)] if snapshot.unreadable else []
     return " · ".join([*parts, snapshot.trouble] if snapshot.trouble else parts)
 
 
 def change_key(snapshot: Snapshot) -> tuple[object, ...]:
     """What differs when something has happened: runs have begun, are finished or failed, or the store has trouble."""
     counts = tuple(snapshot.counts[stage][state] for stage in STAGES for state in STATUSES)
-    return counts, len(snapshot.beats), bool(snapshot.trouble)
+    return counts, len(snapshot.beats), len(snapshot.unreadable), bool(snapshot.trouble)
+
+
+def unreadable_told(snapshot: Snapshot) -> str:
+    """How many damaged records there are, and the first of them with its remedy."""
+    first = next(iter(snapshot.unreadable.values()))
+    return f"records that cannot be read: {len(snapshot.unreadable)}, such as {first}"
 
 
 def speed_told(snapshot: Snapshot) -> str:

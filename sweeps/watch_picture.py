@@ -10,7 +10,7 @@ from sweeps.display import duration
 from sweeps.nodes import Node
 from sweeps.status import FailureClass, total
 from sweeps.terminal import columns, shortened
-from sweeps.watch import Snapshot, speed_told
+from sweeps.watch import Snapshot, speed_told, unreadable_told
 
 STYLES: dict[Status, str] = {
     "finished": "green",
@@ -33,7 +33,7 @@ SECONDS_OF_SILENCE = 25.0
 def picture(snapshot: Snapshot, *, width: int, height: int, seconds_watched: float | None = None) -> RenderableType:
     """The snapshot for a terminal of that size; on a narrow one, texts are shortened and numbers are not."""
     classes = snapshot.failure_classes
-    rooms = height - (len(STAGES) + 2) - (min(MOST_CLASSES, len(classes)) + 3) - 5
+    rooms = height - (len(STAGES) + 2) - (min(MOST_CLASSES, len(classes)) + 3) - 5 - 4 * bool(snapshot.unreadable)
     parts: list[RenderableType] = [stage_table(snapshot)]
     if snapshot.nodes:
         parts += [Text(), *_node_parts(snapshot, width=width, most=max(FEWEST_NODES, rooms))]
@@ -41,6 +41,8 @@ def picture(snapshot: Snapshot, *, width: int, height: int, seconds_watched: flo
         parts += [Text(), *_failure_parts(classes)]
     footer = [snapshot.grid, *([] if seconds_watched is None else [f"watched {duration(seconds_watched)}"])]
     parts += [Text(), shortened(" · ".join([*footer, speed_told(snapshot)]))]
+    if snapshot.unreadable:
+        parts += [Text(), Text(unreadable_told(snapshot), style="red")]
     if snapshot.trouble:
         parts.append(shortened(snapshot.trouble, "red"))
     return Group(*parts)

@@ -38,6 +38,8 @@ def draw(table: pd.DataFrame) -> Figure:
         panels[0].set_ylim(0, max(0.11, panels[0].get_ylim()[1]))
         panels[0].axhline(0.1, color="#555555", linewidth=0.9, linestyle=(0, (3, 2)))
         panels[0].set_title("dashed: published, below 10%", fontsize=9, fontweight="normal")
+        low = min(panels[1].get_ylim()[0], 0.98)
+        panels[1].set_ylim(low, max(1 + 0.05 * (1 - low), panels[1].dataLim.ymax))
         panels[1].axhline(FOUND, color="#555555", linewidth=0.9, linestyle=(0, (3, 2)))
         panels[1].set_title(f"dashed: {FOUND}, counted as found", fontsize=9, fontweight="normal")
         handles = [swatch(series(place)) for place in range(len(kinds))]

@@ -54,6 +54,18 @@ def test_status_as_json_tells_nodes_and_failure_classes(subind: Call, grid: str,
     assert data["unattributed"] == 0
 
 
+def test_status_names_a_damaged_record_and_the_remedy(subind: Call, grid: str, tmp_path: Path) -> None:
+    store = store_with(tmp_path, *runs(0), *runs(1))
+    record = Path(store.folder(donor(1)), "record.json")
+    record.write_bytes(record.read_bytes()[:100])
+    out = subind("status", grid)[1]
+    assert "records that cannot be read: 1" in out
+    assert str(record) in out
+    assert "remove it and run the sweep again" in " ".join(out.split())
+    assert list(json.loads(subind("status", grid, "--json")[1])["unreadable"]) == [run_id(donor(1))]
+    assert "remove it and run the sweep again" in subind("status", grid, "--watch")[1]
+
+
 def test_status_in_a_file_shortens_no_host(subind: Call, grid: str, tmp_path: Path) -> None:
     store = store_with(tmp_path)
     store.fail(donor(1), small_failure(donor(1), message="it went wrong " * 8))

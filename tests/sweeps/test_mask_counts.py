@@ -63,6 +63,19 @@ def test_recipients_are_counted_as_their_controls_promise(tmp_path: Path):
     assert found["complement_as_released"] == (total - size, total - size, size)
 
 
+def test_recipient_without_parents_is_held_against_the_mask_of_its_seed(tmp_path: Path):
+    masks = {seed: tiny_mask(seed=seed) for seed in (0, 1)}
+    cells = [
+        tiny_transfer(name, mask=masks[seed], seed=seed) for seed in (0, 1) for name in ("subnetwork", "random_init")
+    ]
+    cells.append(tiny_transfer("random_init", mask=masks[0], seed=2))
+    rows = exported(tmp_path, cells, {0: bits(0), 1: bits(1)})
+    found = {(row["control"], row["seed"]): row["mask_id"] for row in counted(rows, "recipients")}
+    one, two = run_id(masks[0]), run_id(masks[1])
+    assert [found["subnetwork", seed] for seed in (0, 1)] == [one, two]
+    assert [found["random_init", seed] for seed in (0, 1, 2)] == [one, two, one]
+
+
 def test_overlaps_count_the_ones_that_both_masks_have(tmp_path: Path):
     donor = tiny_donor(seed=0)
     cells = [tiny_transfer("subnetwork", mask=tiny_mask(donor=donor, seed=seed)) for seed in (0, 1)]

@@ -111,9 +111,16 @@ def test_origins_that_there_is_no_time_for_remain_unread(tmp_path: Path) -> None
     assert Origins(store).learn({run_id(spec): spec for spec in transfers(0)}, within_seconds=0) == 4
 
 
-def test_origin_of_a_record_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
+def test_origin_of_a_record_that_cannot_be_read_is_unknown_until_it_can(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0))
-    Path(store.folder(donor(0)), "record.json").write_text("{")
+    record = Path(store.folder(donor(0)), "record.json")
+    whole = record.read_bytes()
+    record.write_text("{")
     origins = Origins(store)
     assert origins.learn({run_id(donor(0)): donor(0)}, within_seconds=60) == 0
+    assert list(origins.unreadable) == [run_id(donor(0))]
+    assert f"{record} is no JSON" in origins.unreadable[run_id(donor(0))]
     assert nodes([], origins=origins.known, finished=origins.known, rates={}, now=0.0) == ()
+    record.write_bytes(whole)
+    assert origins.learn({run_id(donor(0)): donor(0)}, within_seconds=60) == 0
+    assert (list(origins.known), origins.unreadable) == ([run_id(donor(0))], {})
