@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import vision
-from analysis.figures.style import Style, headline, look, nothing, series, swatch
+from analysis.figures.style import Style, count, headline, look, nothing, series, swatch
 
 SPREAD = 0.56
 """Of the points of a line, in lines."""
@@ -31,7 +31,7 @@ def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
             for place, (_, part) in enumerate(experiments):
                 shift = SPREAD * ((place + 0.5) / len(experiments) - 0.5)
                 _points(axes, part[part["model"] == model], others, series(place), shift=shift)
-            _frame(axes, model)
+            _frame(axes, model, whole.loc[whole["model"] == model, "num_pairs"])
         panels[0].set_yticks(range(len(others)), others)
         panels[0].set_ylim(len(others) - 0.5, -0.5)
         if len(experiments) > 1:
@@ -48,9 +48,10 @@ def _points(axes: Axes, table: pd.DataFrame, others: list[str], style: Style, *,
         axes.plot(cell["difference"], place, style.marker, color=style.color, markersize=4.5)
 
 
-def _frame(axes: Axes, model: str) -> None:
+def _frame(axes: Axes, model: str, num_pairs: pd.Series) -> None:
     axes.axvline(0, color="#555555", linewidth=0.8)
-    axes.set_title(model, fontsize=9, fontweight="normal")
+    pairs = count(int(num_pairs.min()), int(num_pairs.max()))
+    axes.set_title(f"{model} ({pairs} pairs)", fontsize=9, fontweight="normal")
     axes.set_xlabel("shape bias, subnetwork − other")
     axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)

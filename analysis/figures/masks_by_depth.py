@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import grid, look, nothing, series, swatch
+from analysis.figures.style import count, grid, look, nothing, series, swatch
 from analysis.tables.masks_by_depth import FOUND, KEY
 
 MEASURES = {
@@ -49,7 +49,6 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _kind(line: pd.DataFrame) -> str:
     first = line.iloc[0]
-    fewest, most = int(line["num_finished"].min()), int(line["num_finished"].max())
-    count = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+    num = count(int(line["num_finished"].min()), int(line["num_finished"].max()))
     donor = "" if pd.isna(first["donor_kind"]) else f"{first['donor_kind']} donor, "
-    return f"{donor}{first['subtask']}, penalty {first['penalty']:g} ({count})"
+    return f"{donor}{first['subtask']}, penalty {first['penalty']:g} ({num})"

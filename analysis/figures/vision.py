@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from analysis import vision
 from analysis.figures.style import OTHERS, STYLES, Style, grid, headline, look, nothing
@@ -100,6 +101,7 @@ def draw_training(panels: list[Panel], *, title: str) -> Figure:
                 _curves(axes[row][column], panel, evaluation_set, looks)
             axes[0][column].set_title(panel.heading, fontsize=9, fontweight="normal")
             axes[1][column].set_xlabel("epoch")
+            axes[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
         for row, words in enumerate(vision.SETS.values()):
             axes[row][0].set_ylabel(f"accuracy on\n{words}")
         headline(figure, title)

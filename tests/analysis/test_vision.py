@@ -130,9 +130,11 @@ def test_forest_has_a_point_and_an_interval_per_experiment_on_the_line_of_the_ot
     parts = {name: [] for name, *_ in cells}
     for name, other, mean in cells:
         ends = {"difference_low": mean - 0.05, "difference_high": mean + 0.05}
-        parts[name].append({"model": "small ResNet", "other": other, "difference": mean, **ends})
+        num = {"num_pairs": 3 if other == "donor" else 5}
+        parts[name].append({"model": "small ResNet", "other": other, "difference": mean, **ends, **num})
     figure = differences.draw([(name, pd.DataFrame(part)) for name, part in parts.items()], title="forest")
     (axes,) = figure.axes
+    assert axes.get_title() == "small ResNet (n = 3 to 5 pairs)"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["donor", "random init"]
     lines = [line.get_xydata() for line in axes.get_lines() if line.get_color() != "#555555"]
     points = sorted((round(height), across) for [(across, height), *rest] in lines if not rest)
