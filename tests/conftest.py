@@ -1,4 +1,4 @@
-"""What all tests share: tensor axes checked in subind, a deterministic torch on two threads, the reference folder."""
+"""What all tests share: tensor axes checked in subind, a deterministic torch, the reference folder."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def pytest_configure() -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
     torch.use_deterministic_algorithms(True)
 
 

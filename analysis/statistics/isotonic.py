@@ -51,7 +51,8 @@ def crossings(fitted: Array, counts: Array, *, threshold: float) -> Array:
     position = np.log10(1 + counts)
     rise = np.where(high > low, high - low, 1.0)
     share = np.where(place > 0, (threshold - low) / rise, 1.0)
-    samples = 10 ** (position[before] + share * (position[place] - position[before])) - 1
+    between = 10 ** (position[before] + share * (position[place] - position[before])) - 1
+    samples = np.where(share < 1, between, counts[place])  # powers and logarithms round differently by CPU
     return np.where(reached.any(axis=1), samples, np.inf)
 
 

@@ -144,6 +144,14 @@ def test_crossing_of_a_curve_that_stays_below_is_infinite():
     assert crossings(RISING[None], COUNTS, threshold=0.81).tolist() == [np.inf]
 
 
+@pytest.mark.parametrize("count", [10, 16, 100, 250, 1000, 6400])
+def test_crossing_at_a_measured_count_is_that_count_on_every_cpu(count: int):
+    counts = np.array([float(count), 10_000.0])
+
+    assert crossings(np.array([[0.9, 1.0]]), counts, threshold=0.7).tolist() == [float(count)]
+    assert crossings(np.array([[0.1, 0.7]]), counts[::-1] / 7, threshold=0.7).tolist() == [count / 7]
+
+
 def test_samples_to_reach_of_one_seed_has_no_interval():
     (found,) = samples_to_reach(RISING[None], COUNTS, thresholds=[0.5], generator=np.random.default_rng(0))
     assert (found.samples, found.low, found.high, found.num_seeds) == (pytest.approx(10**1.5 - 1), None, None, 1)
