@@ -18,9 +18,9 @@ from subind.declared import Checked, check_types
 from subind.spec import STAGES, AnyControl, Spec, Stage
 
 STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
-    "donor": ("first version",),
+    "donor": ("first version", "textures of drawn images are centred and have the declared contrast"),
     "mask": ("first version",),
-    "transfer": ("first version",),
+    "transfer": ("first version", "textures of drawn images are centred and have the declared contrast"),
 }
 """Why each version of a stage came to be; a change that moves numbers appends a reason and so changes the ids."""
 

@@ -13,7 +13,9 @@ class ShapesTask(Checked):
     The shape is that of the label with the probability `shape_predictivity`, else one of the other 15; the texture
     likewise, independently. `shape_contrast` is the distance between the mean colours of object and background,
     `texture_contrast` that between the darkest and the brightest of the texture; each in 0 … 1, where 1 is the distance
-    of black and white. The images of an index and a `data_seed` are the same for ever.
+    of black and white. The texture's mean over the visible object is the object's colour, whatever the texture; where
+    that colour is too dark or too bright for the whole contrast, the contrast is lower. The images of an index and a
+    `data_seed` never change.
     """
 
     image_size: int

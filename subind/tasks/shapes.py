@@ -1,8 +1,9 @@
 """Drawn images: one of 16 shapes filled with one of 16 textures, on a background, partly behind an occluder.
 
-An image hangs on its task and its index alone. Position, size and rotation of the shape, period, phase and rotation of
+An image depends only on its task and its index. Position, size and rotation of the shape, period, phase and rotation of
 the texture, all colours, the background and the occluder are drawn independently of the label. Segments are exact:
-there is no smoothing at edges.
+there is no smoothing at edges. Every texture is centred: its mean over the visible object is the object's colour, so a
+mean-pooled image is the same whatever the texture.
 """
 
 from collections.abc import Iterator
@@ -122,14 +123,40 @@ def _painted(
     segments = np.where(occluded, np.uint8(OCCLUDER), np.where(inside, np.uint8(OBJECT), np.uint8(BACKGROUND)))
     images = np.empty((*segments.shape, 3), np.uint8)
     colours, white = _colours(task, keys), np.float32(255)
-    shift = white * (frame.texture(textures, keys) - np.float32(0.5))
+    deviation = _deviation(frame.texture(textures, keys), segments == OBJECT)
     unevenness = white * _unevenness(keys, task.image_size)
     for channel in range(3):
         of_object, behind, shade, of_bar = (white * each[:, channel, None, None] for each in colours)
-        found = np.where(inside, of_object + shade * shift, behind + unevenness)
+        found = np.where(inside, _textured(of_object, shade, deviation), behind + unevenness)
         np.copyto(found, of_bar, where=occluded)
         images[..., channel] = np.rint(np.clip(found, 0, white, out=found), out=found)
     return images, segments
+
+
+def _deviation(brightness: Field, visible: npt.NDArray[np.bool_]) -> Field:
+    """The brightness less its mean over the visible pixels, and 0 elsewhere.
+
+    Sums in float64 of brightnesses in float32 are exact here, so the mean is the same in any order of summation.
+    """
+    total = np.einsum("irc,irc->i", brightness, visible, dtype=np.float64)
+    mean = (total / np.maximum(visible.sum((1, 2)), 1)).astype(np.float32)
+    return np.where(visible, brightness - mean[:, None, None], np.float32(0))
+
+
+def _textured(colour: Field, shade: Field, deviation: Field) -> Field:
+    """One channel of the object, 0 … 255, of which the mean is the colour rounded to a whole number.
+
+    Clipping would move the mean, by more for a texture of few bright spots than for one of many. So where the texture
+    would leave 0 … 255, its contrast is lowered until it does not. Rounding a pixel moves the mean by less than a half,
+    which the rounding of the pooled colour undoes.
+    """
+    white, smallest = np.float32(255), np.float32(1e-6)
+    middle = np.rint(np.clip(colour, 0, white))
+    ends = shade * deviation.min((1, 2), keepdims=True), shade * deviation.max((1, 2), keepdims=True)
+    above, below = np.maximum(*ends), -np.minimum(*ends)
+    room = np.minimum((white - middle) / np.maximum(above, smallest), middle / np.maximum(below, smallest))
+    textured: Field = middle + np.minimum(room, 1) * shade * deviation
+    return textured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

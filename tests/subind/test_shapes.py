@@ -4,8 +4,10 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import stats
+from sklearn.ensemble import RandomForestClassifier
 
 from subind.tasks import shapes
 from subind.tasks.hashing import uniform
@@ -111,6 +113,51 @@ def test_pooled_shape_contrast_is_the_declared_distance() -> None:
             inside, outside = (image[segments == each].mean() for each in (shapes.OBJECT, shapes.BACKGROUND))
             distances.append(abs(inside - outside) / 255)
         assert np.median(distances) == pytest.approx(contrast, abs=0.05)
+
+
+@pytest.mark.parametrize("size", [24, 64])
+def test_pooled_image_is_the_same_whatever_the_texture(size: int) -> None:
+    # With predictivities of 1 the texture is the label's, and with 1/16 it is another one in 15 of 16 images.
+    for contrast in (0.3, 1.0):
+        task = replace(TASK, image_size=size, texture_predictivity=1.0, texture_contrast=contrast)
+        one, other = (shapes.drawn(each, np.arange(300)) for each in (task, replace(task, texture_predictivity=1 / 16)))
+        assert (one.textures != other.textures).mean() > 0.9
+        first, second = (shapes.mean_pooled(each.images, each.segments) for each in (one, other))
+        assert (first == second).all()
+
+
+def test_pooled_colours_tell_nothing_of_the_texture_and_pooled_pixels_tell_the_shape() -> None:
+    task = replace(TASK, image_size=24, shape_predictivity=1 / 16, texture_predictivity=1 / 16, texture_contrast=0.6)
+    num, chance = 4000, 1 / 16
+    images = shapes.drawn(task, np.arange(2 * num))
+    pooled = shapes.mean_pooled(images.images, images.segments)
+    colours = np.concatenate([(pooled * (images.segments == each)[..., None]).max((1, 2)) for each in range(3)], axis=1)
+    assert abs(_forest_accuracy(colours, images.textures) - chance) < 3 * (chance * (1 - chance) / num) ** 0.5
+    assert _forest_accuracy(pooled[:, ::2, ::2].reshape(2 * num, -1), images.shapes) > 0.4
+
+
+def _forest_accuracy(features: npt.NDArray[np.uint8], classes: npt.NDArray[np.int64]) -> float:
+    """Of a random forest that is fitted to the first half, on the second."""
+    half = len(classes) // 2
+    forest = RandomForestClassifier(50, max_features="sqrt", random_state=0).fit(features[:half], classes[:half])
+    return float((forest.predict(features[half:]) == classes[half:]).mean())
+
+
+def test_texture_contrast_is_the_declared_distance_of_dark_and_bright() -> None:
+    found = shapes.drawn(replace(TASK, shape_contrast=0.0, texture_contrast=0.2), np.arange(100))
+    distances = [
+        np.ptp(each[part == shapes.OBJECT], axis=0).mean() / 255
+        for each, part in zip(found.images, found.segments, strict=True)
+    ]
+    assert np.median(distances) == pytest.approx(0.2, abs=0.01)
+
+
+def test_texture_keeps_its_contrast_about_a_dark_or_bright_colour_as_far_as_there_is_room() -> None:
+    found = shapes.drawn(replace(TASK, shape_contrast=1.0, texture_contrast=1.0), np.arange(200))
+    pixels = [each[part == shapes.OBJECT] for each, part in zip(found.images, found.segments, strict=True)]
+    # Where the mean of a channel is neither black nor white, its texture touches one end or has the whole contrast.
+    touches = [((each.min(0) == 0) | (each.max(0) == 255) | (np.ptp(each, axis=0) > 160)).all() for each in pixels]
+    assert all(touches)
 
 
 def test_object_fills_a_fair_part_of_every_image() -> None:
