@@ -1,12 +1,22 @@
 """The specs of arithmetic: the task, GPT-2, and the runs that train a donor and discover a mask."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from subind import rules
-from subind.declared import Checked, Identified, not_negative, positive, require
+from subind.declared import LARGEST_COUNT, Checked, Identified, at_most, not_negative, positive, require
 from subind.optimizer_spec import AdamW, Precision
 from subind.temperature import TemperatureSchedule
 from subind.tuning_spec import OwnValidation, TuningValidation, Validation
+
+MOST_LAYERS, WIDEST = 1000, 65_536
+"""Of one network: larger ones have more weights than one device holds."""
+
+MOST_EPOCHS = 100_000
+"""A record has curves with a value for each epoch, and a limit to its size."""
+
+STRONGEST = 1e6
+"""Of penalties and logits; the paper's are 1e-7 and -0.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +48,8 @@ class GPT2(Checked):
 
     def _check(self) -> None:
         positive(self, "num_layers", "d_model", "num_heads")
+        at_most(self, MOST_LAYERS, "num_layers")
+        at_most(self, WIDEST, "d_model")
         require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
         require(0 <= self.dropout < 1, self, "dropout", "give a probability from 0 to below 1")
 
@@ -84,6 +96,7 @@ class Donor(Identified):
     def _check(self) -> None:
         positive(self, "batch_size", "patience")
         not_negative(self, "num_epochs", "seed")
+        check_size(self)
         at_least_every_integer(self, self.task, "num_samples", "num_evaluation_samples")
 
     @property
@@ -117,6 +130,8 @@ class Mask(Identified):
     def _check(self) -> None:
         positive(self, "batch_size", "num_epochs")
         not_negative(self, "penalty", "seed")
+        check_size(self)
+        check_discovery(self)
         at_least_every_integer(self, self.subtask, "num_samples", "num_evaluation_samples")
         same_vocabulary(self, "subtask", self.donor)
         _check_tuning(self)
@@ -125,6 +140,21 @@ class Mask(Identified):
     def num_training_samples(self) -> int:
         """Rows of one epoch."""
         return self.num_samples
+
+
+def check_size(made: object) -> None:
+    """Raise ValueError for more rows or epochs than a run can have: the spec's fields and what follows from them."""
+    for name in ("num_samples", "num_disambiguation", "num_training_samples", "num_evaluation_samples", "batch_size"):
+        if hasattr(made, name):
+            at_most(made, LARGEST_COUNT, name)
+    at_most(made, MOST_EPOCHS, "num_epochs")
+
+
+def check_discovery(made: object) -> None:
+    """Raise ValueError for a penalty or a logit of a mask with which no gradient is left."""
+    at_most(made, STRONGEST, "penalty", "initial_logit")
+    logit: float = attrgetter("initial_logit")(made)
+    require(logit >= -STRONGEST, made, "initial_logit", f"give at least {-STRONGEST:,}")
 
 
 def at_least_every_integer(made: object, task: ArithmeticTask, *names: str) -> None:

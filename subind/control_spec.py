@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from subind.arithmetic_spec import GPT2, Donor, Mask
-from subind.declared import Checked, positive, require
+from subind.declared import LARGEST_COUNT, Checked, at_most, positive, require
 from subind.image_spec import ImageDonor, ImageMask
 from subind.vision_spec import ResNet, ViT
 
@@ -103,6 +103,7 @@ class DataMixture(Checked):
 
     def _check(self) -> None:
         positive(self, "num_mean_pooled")
+        at_most(self, LARGEST_COUNT, "num_mean_pooled")
         require(0 <= self.mean_pooled_share <= 1, self, "mean_pooled_share", "give a share from 0 to 1")
 
     def num_rows(self, num_original: int) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Checks of a dataclass's values: each is exactly of the type that its field declares, and in its range."""
 
-import math
 import types
 import typing
 from collections.abc import Callable, Hashable
@@ -9,10 +8,18 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+from subind.quoting import quoted
+
 Test = Callable[[Any], bool]
 
 LARGEST_INTEGER = 2**63 - 1
 """A result row holds integers of 64 bits."""
+
+LARGEST_FLOAT = 1e30
+"""float32 ends at 3.4e38, and training multiplies what is given by gradients, weights and each other."""
+
+LARGEST_COUNT = 2**31 - 1
+"""Of rows and steps: far more than any memory holds."""
 
 
 class Checked:
@@ -47,7 +54,7 @@ class Identified(Checked):
 
 
 def check_types(made: Any) -> None:
-    """Raise ValueError, naming class, field and value, if one is of another type than declared, NaN or an infinity.
+    """Raise ValueError, naming class, field and value, if one is of another type than declared, NaN or too large.
 
     An int is no float and a bool is no int: equal specs then have one spelling.
     """
@@ -56,13 +63,13 @@ def check_types(made: Any) -> None:
         value = getattr(made, name)
         if not holds(value):
             wanted = _in_words(_hints(cls)[name])
-            raise ValueError(f"{cls.__name__}.{name} is {value!r} of type {type(value).__name__}: give {wanted}")
+            raise ValueError(f"{cls.__name__}.{name} is {quoted(value)} of type {type(value).__name__}: give {wanted}")
 
 
 def require(holds: bool, made: object, field: str, remedy: str) -> None:
     """Raise ValueError, naming class, field and value, unless the condition on the field (or field.subfield) holds."""
     if not holds:
-        raise ValueError(f"{type(made).__name__}.{field} is {attrgetter(field)(made)!r}: {remedy}")
+        raise ValueError(f"{type(made).__name__}.{field} is {quoted(attrgetter(field)(made))}: {remedy}")
 
 
 def positive(made: object, *names: str) -> None:
@@ -76,6 +83,12 @@ def not_negative(made: object, *names: str) -> None:
     """Raise ValueError unless each of the fields is 0 or above."""
     for name in names:
         require(getattr(made, name) >= 0, made, name, "give 0 or more")
+
+
+def at_most(made: object, most: float, *names: str) -> None:
+    """Raise ValueError if one of the fields is above `most`."""
+    for name in names:
+        require(getattr(made, name) <= most, made, name, f"give at most {most:,}")
 
 
 @cache
@@ -100,7 +113,7 @@ def _test(declared: Any) -> Test:
             item = _test(arguments[0])
             return lambda value: type(value) is tuple and all(map(item, value))
         case _ if declared is float:
-            return lambda value: type(value) is float and math.isfinite(value)
+            return lambda value: type(value) is float and abs(value) <= LARGEST_FLOAT
         case _ if declared is int:
             return lambda value: type(value) is int and abs(value) <= LARGEST_INTEGER
         case _ if declared in (str, bool) or is_dataclass(declared):
@@ -121,7 +134,7 @@ def _in_words(declared: Any) -> str:
         case builtin if builtin is tuple:
             return f"a tuple, each item {_in_words(arguments[0])}"
         case _ if declared is float:
-            return "a finite float"
+            return f"a finite float, at most {LARGEST_FLOAT:g} either way"
         case _ if declared is int:
             return "an int of 64 bits"
         case _:

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from subind import spec as specs
 from subind.declared import Checked, check_types
+from subind.quoting import quoted
 from subind.spec import STAGES, AnyControl, Spec, Stage
 
 STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
@@ -166,10 +167,10 @@ def _decode(data: Any, path: str) -> Any:
 def _decode_fields(data: Mapping[str, Any], path: str) -> Any:
     cls = _CLASSES.get(str(data.get("class")))
     if cls is None:
-        raise ValueError(f"{path} has the class {data.get('class')!r}: known are {', '.join(sorted(_CLASSES))}")
+        raise ValueError(f"{path} has the class {quoted(data.get('class'))}: known are {', '.join(sorted(_CLASSES))}")
     declared = {field.name: field for field in fields(cls)}
     if unknown := set(data) - set(declared) - {"class"}:
-        raise ValueError(f"{path} has unknown fields {sorted(unknown)}: {cls.__name__} has {sorted(declared)}")
+        raise ValueError(f"{path} has unknown fields {quoted(sorted(unknown))}: {cls.__name__} has {sorted(declared)}")
     given = {name: _decode(data[name], f"{path}.{name}") for name in declared if name in data}
     for name, field in declared.items():
         if name not in given and NEUTRAL in field.metadata:

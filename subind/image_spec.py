@@ -6,9 +6,10 @@ Original images and mean-pooled ones are of one task; the recipients' spec stand
 from dataclasses import dataclass
 from typing import Literal
 
-from subind.arithmetic_spec import FreshWeights, ImportedWeights
-from subind.declared import Identified, not_negative, positive, require
+from subind.arithmetic_spec import FreshWeights, ImportedWeights, check_discovery, check_size
+from subind.declared import LARGEST_COUNT, Identified, at_most, not_negative, positive, require
 from subind.optimizer_spec import SGD, AdamW, ImagePrecision
+from subind.quoting import quoted
 from subind.temperature import TemperatureSchedule
 from subind.vision_spec import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
 
@@ -56,6 +57,8 @@ class ImageDonor(Identified):
     def _check(self) -> None:
         positive(self, "num_samples", "num_evaluation_samples", "num_cue_conflict", "batch_size", "patience")
         not_negative(self, "num_epochs", "seed")
+        check_size(self)
+        at_most(self, LARGEST_COUNT, "num_cue_conflict")
         check_model(self, self.model, self.task, self.precision, is_as_published=self._is_as_published())
 
     def _is_as_published(self) -> bool:
@@ -97,6 +100,8 @@ class ImageMask(Identified):
     def _check(self) -> None:
         positive(self, "num_samples", "num_evaluation_samples", "batch_size", "num_epochs")
         not_negative(self, "penalty", "seed")
+        check_size(self)
+        check_discovery(self)
         check_model(self, self.donor.model, self.subtask, self.precision)
         remedy = "a ResNet has no class token; give 'nothing'"
         require(self.beside == "nothing" or isinstance(self.donor.model, ViT), self, "beside", remedy)
@@ -119,7 +124,7 @@ def check_model(
     name = type(made).__name__
     if isinstance(model, ViT) and precision.endswith("channels_last"):
         plain = precision.removesuffix("_channels_last")
-        raise ValueError(f"{name}.precision is {precision!r}: a ViT has no pictures within it; give {plain!r}")
+        raise ValueError(f"{name}.precision is {quoted(precision)}: a ViT has no pictures within it; give {plain!r}")
     if model.num_classes != NUM_CLASSES and not (is_as_published and model.num_classes == NUM_OF_IMAGENET):
         raise ValueError(
             f"{name}: model.num_classes is {model.num_classes}: give {NUM_CLASSES}; a head is trained anew on imported "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from subind.arithmetic_spec import check_size
 from subind.control_spec import (
     DataMixture,
     ImageControl,
@@ -11,7 +12,7 @@ from subind.control_spec import (
     control_name,
     control_parent,
 )
-from subind.declared import Identified, not_negative, positive, require
+from subind.declared import LARGEST_COUNT, Identified, at_most, not_negative, positive, require
 from subind.image_spec import (
     Augmentation,
     ClassWeights,
@@ -56,6 +57,8 @@ class ImageTransfer(Identified):
         positive(self, "num_samples", "num_evaluation_samples", "num_cue_conflict", "batch_size", "num_epochs")
         not_negative(self, "seed")
         positive(self, "evaluations_per_epoch", "num_training_samples")
+        check_size(self)
+        at_most(self, LARGEST_COUNT, "num_cue_conflict")
         self._check_parent()
         check_model(self, image_model(self.control), self.task, self.precision)
         self._check_held()

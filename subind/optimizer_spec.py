@@ -42,6 +42,7 @@ class AdamW(Checked):
     def _check(self) -> None:
         positive(self, "learning_rate")
         not_negative(self, "weight_decay")
+        _check_decay(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,14 @@ class SGD(Checked):
     def _check(self) -> None:
         positive(self, "learning_rate")
         not_negative(self, "weight_decay")
+        _check_decay(self)
         require(0 <= self.momentum < 1, self, "momentum", "give 0 to below 1")
 
 
 Optimizer = AdamW | SGD
+
+
+def _check_decay(made: AdamW | SGD) -> None:
+    """Raise ValueError if a step would turn weights round: it multiplies them by 1 - learning_rate · weight_decay."""
+    remedy = f"learning_rate is {made.learning_rate:g}, and their product must be at most 1; lower it"
+    require(made.learning_rate * made.weight_decay <= 1, made, "weight_decay", remedy)

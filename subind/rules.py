@@ -5,14 +5,20 @@ parsed into a syntax tree and walked; it is never executed.
 """
 
 import ast
+import warnings
 from functools import cache
 from typing import Any, TypeVar
+
+import numpy as np
+
+from subind.quoting import quoted
 
 Integers = TypeVar("Integers")
 """A Python int, a NumPy integer array or an int64 tensor."""
 
 LONGEST_RULE = 200
 LARGEST_EXPONENT = 64
+LARGEST_DEGREE = 4096
 LARGEST_MODULUS = 2**31
 """Products of two residues stay below 2**62, inside int64."""
 
@@ -25,7 +31,13 @@ def canonical(text: str) -> str:
 
     Raises ValueError if the text is not a rule.
     """
-    return ast.unparse(_parsed(text))
+    found = ast.unparse(_parsed(text))
+    if len(found) > LONGEST_RULE:
+        remedy = f"give a shorter one; {ALLOWED}"
+        raise ValueError(
+            f"rule {quoted(text)} has {len(found)} characters with spaces, more than {LONGEST_RULE}: {remedy}"
+        )
+    return found
 
 
 def evaluate(text: str, a: Integers, b: Integers, *, modulus: int) -> Integers:
@@ -41,22 +53,50 @@ def evaluate(text: str, a: Integers, b: Integers, *, modulus: int) -> Integers:
 
 @cache
 def first_unlike(text: str, other: str, *, modulus: int, num_integers: int) -> int | None:
-    """The least a below `num_integers` where the rules differ on the pair (a, a); None if there is none."""
-    pairs = range(min(num_integers, modulus))
-    found = (a for a in pairs if evaluate(text, a, a, modulus=modulus) != evaluate(other, a, a, modulus=modulus))
-    return next(found, None)
+    """The least a below `num_integers` where the rules differ on the pair (a, a); None if there is none.
+
+    The difference of the rules is a polynomial in a with integer coefficients. One of degree d that is 0 mod m at
+    d + 1 consecutive integers is 0 mod m at every integer: its forward differences there, which are its coefficients
+    in the basis of binomials, are all 0 mod m. So d + 1 values tell, whatever the modulus.
+    """
+    degree = max(_degree(_parsed(each).body) for each in (text, other))
+    a = np.arange(min(num_integers, modulus, degree + 1))
+    unlike = np.flatnonzero(evaluate(text, a, a, modulus=modulus) != evaluate(other, a, a, modulus=modulus))
+    return int(unlike[0]) if unlike.size else None
 
 
 @cache
 def _parsed(text: str) -> ast.Expression:
     if not text.strip() or len(text) > LONGEST_RULE:
-        raise ValueError(f"rule {text!r} is not a text of 1 to {LONGEST_RULE} characters: {ALLOWED}")
+        raise ValueError(f"rule {quoted(text)} is not a text of 1 to {LONGEST_RULE} characters: {ALLOWED}")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"rule {text!r} is no expression ({error}): {ALLOWED}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)
+            tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, SyntaxWarning, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"rule {quoted(text)} is no expression ({error}): {ALLOWED}") from None
     _check(tree.body, text)
+    if _degree(tree.body) > LARGEST_DEGREE:
+        remedy = f"give one of degree {LARGEST_DEGREE} at most"
+        raise ValueError(f"rule {quoted(text)} multiplies operands more often than that: {remedy}; {ALLOWED}")
     return tree
+
+
+def _degree(node: ast.expr) -> int:
+    """The degree of the rule as a polynomial in both operands, where nothing cancels."""
+    match node:
+        case ast.Name():
+            return 1
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _degree(left) + _degree(right)
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(exponent))):
+            return _degree(left) * exponent
+        case ast.BinOp(left=left, right=right):
+            return max(_degree(left), _degree(right))
+        case ast.UnaryOp(operand=operand):
+            return _degree(operand)
+        case _:
+            return 0
 
 
 def _check(node: ast.expr, text: str) -> None:
@@ -75,7 +115,7 @@ def _check(node: ast.expr, text: str) -> None:
         case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
             _check(operand, text)
         case _:
-            raise ValueError(f"rule {text!r} has the part {ast.unparse(node)!r}: {ALLOWED}")
+            raise ValueError(f"rule {quoted(text)} has the part {quoted(ast.unparse(node))}: {ALLOWED}")
 
 
 def _value(node: ast.expr, operands: dict[str, Any], modulus: int) -> Any:

@@ -19,6 +19,7 @@ from subind.arithmetic_spec import (
     ImportedWeights,
     Mask,
     at_least_every_integer,
+    check_size,
     same_vocabulary,
 )
 from subind.control_spec import (
@@ -46,12 +47,13 @@ from subind.declared import Identified, not_negative, positive, require
 from subind.image_spec import ImageDonor, ImageMask, ImageModel, ImageTask
 from subind.image_transfer_spec import ImageTransfer, image_model
 from subind.optimizer_spec import SGD, AdamW, ClipNorm, ImagePrecision, NoClip, Optimizer, Precision
+from subind.quoting import quoted
 from subind.temperature import TemperatureSchedule
 from subind.tuning_spec import OwnValidation, TuningValidation
 from subind.vision_spec import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
 
 __all__ = [
-    "GPT2", "SGD", "STAGES", "AdamW", "AnyControl", "ArithmeticSpec", "ArithmeticTask", "ClipNorm",
+    "GPT2", "READINGS", "SGD", "STAGES", "AdamW", "AnyControl", "ArithmeticSpec", "ArithmeticTask", "ClipNorm",
     "ComplementAsReleased", "ComplementSubnetwork", "Control", "DataMixture", "Donor", "FreshWeights", "FullTransfer",
     "ImageControl", "ImageDonor", "ImageMask", "ImageModel", "ImageNet16Task", "ImagePrecision", "ImageSpec",
     "ImageTask", "ImageTransfer", "ImportedWeights", "Mask", "MaskedControl", "MaskedImageControl", "NewHead", "NoClip",
@@ -65,12 +67,16 @@ __all__ = [
 Stage = Literal["donor", "mask", "transfer"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
 
+READINGS = ("2*a**2", "2*b**2")
+"""The paper's other readings of a² + ab, as a Transfer has them unless its `rivals` are given."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer(Identified):
     """A recipient trained on ambiguous samples of a task and a few that disambiguate.
 
-    `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded.
+    `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded. By
+    default they are those of the paper's READINGS that agree with the task's rule on every pair (a, a), or none.
     """
 
     control: Control
@@ -78,7 +84,7 @@ class Transfer(Identified):
     num_ambiguous: int
     num_disambiguation: int
     num_evaluation_samples: int
-    rivals: tuple[str, ...] = ("2*a**2", "2*b**2")
+    rivals: tuple[str, ...] = READINGS
     optimizer: AdamW
     batch_size: int
     num_epochs: int
@@ -86,10 +92,14 @@ class Transfer(Identified):
     precision: Precision
 
     def _check(self) -> None:
-        object.__setattr__(self, "rivals", tuple(rules.canonical(rival) for rival in self.rivals))
+        given = (
+            [each for each in READINGS if _unlike(each, self.task) is None] if self.rivals is READINGS else self.rivals
+        )
+        object.__setattr__(self, "rivals", tuple(rules.canonical(rival) for rival in given))
         positive(self, "batch_size", "num_epochs")
         not_negative(self, "num_ambiguous", "num_disambiguation", "seed")
         positive(self, "num_training_samples")
+        check_size(self)
         remedy = f"there are num_integers = {self.task.num_integers} pairs (a, a); give at most as many"
         require(self.num_ambiguous <= self.task.num_integers, self, "num_ambiguous", remedy)
         at_least_every_integer(self, self.task, "num_evaluation_samples")
@@ -278,10 +288,16 @@ def _image_shape(spec: ImageSpec) -> tuple[object, ...]:
 
 
 def _check_rival(rival: str, of: ArithmeticTask) -> None:
-    unlike = rules.first_unlike(rival, of.rule, modulus=of.modulus, num_integers=of.num_integers)
+    unlike = _unlike(rival, of)
     if unlike is not None:
-        found = f"Transfer.rivals has {rival!r}, which is not {of.rule} at a = b = {unlike}"
-        raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a)")
+        found = f"Transfer.rivals has {quoted(rival)}, which is not {of.rule} at a = b = {unlike}"
+        remedy = "or rivals=READINGS for those of the paper that do, which is the default"
+        raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a), {remedy}")
+
+
+def _unlike(rival: str, of: ArithmeticTask) -> int | None:
+    """The least a at which the rival differs from the task's rule on (a, a); None if there is none."""
+    return rules.first_unlike(rival, of.rule, modulus=of.modulus, num_integers=of.num_integers)
 
 
 def _check_reported(spec: Transfer) -> None:

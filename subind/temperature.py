@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from subind.declared import Checked, require
+from subind.declared import Checked, at_most, require
+
+HOTTEST = 1e6
+"""The mask is as good as hard long before: published schedules end at 100."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,7 @@ class TemperatureSchedule(Checked):
 
     def _check(self) -> None:
         require(self.final >= 1, self, "final", "give 1 or more")
+        at_most(self, HOTTEST, "final")
 
     def temperature(self, epoch: int, *, num_epochs: int) -> float:
         """τ in `epoch`, counted from 1."""

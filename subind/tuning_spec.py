@@ -6,7 +6,7 @@ Both are parts of a mask's spec, so that whether a number was tuned on is part o
 from dataclasses import dataclass
 from math import exp
 
-from subind.declared import Checked, positive
+from subind.declared import LARGEST_COUNT, Checked, at_most, positive
 
 LARGEST_NUM_INTEGERS = 5000
 """All pairs of operands are listed to find those that are free."""
@@ -33,6 +33,7 @@ class TuningValidation(Checked):
 
     def _check(self) -> None:
         positive(self, "num_samples", "num_seeds", "num_transfer_samples")
+        at_most(self, LARGEST_COUNT, "num_samples", "num_seeds", "num_transfer_samples")
 
     def check_room(self, num_integers: int, num_reported: int) -> None:
         """Raise ValueError unless so many pairs are free of samples; a seed's donor and mask report `num_reported`."""

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from subind.declared import Checked, positive, require
+from subind.declared import LARGEST_COUNT, Checked, at_most, positive, require
+
+MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
+"""Of one network: larger ones have more weights than one device holds."""
+
+MOST_CLASSES = 100_000
+
+LONGEST_SIDE = 8192
+"""Pixels of an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,8 @@ class ImageNet16Task(Checked):
 
     def _check(self) -> None:
         positive(self, "num_images", "num_per_class", "shorter_side", "image_size")
+        at_most(self, LARGEST_COUNT, "num_images", "num_per_class")
+        at_most(self, LONGEST_SIDE, "shorter_side")
         require(0 < self.evaluation_share < 1, self, "evaluation_share", "give a share between 0 and 1")
         remedy = f"give at most shorter_side = {self.shorter_side}"
         require(self.image_size <= self.shorter_side, self, "image_size", remedy)
@@ -96,9 +106,12 @@ class ResNet(Checked):
 
     def _check(self) -> None:
         positive(self, "num_classes")
-        require(len(self.widths) > 0 and min(self.widths) > 0, self, "widths", "give one or more positive numbers")
+        at_most(self, MOST_CLASSES, "num_classes")
+        right = 0 < len(self.widths) <= MOST_STAGES and 0 < min(self.widths) <= max(self.widths) <= WIDEST
+        require(right, self, "widths", f"give 1 to {MOST_STAGES} numbers from 1 to {WIDEST:,}")
         remedy = f"give one positive number for each of the {len(self.widths)} widths"
-        require(len(self.num_blocks) == len(self.widths) and min(self.num_blocks) > 0, self, "num_blocks", remedy)
+        right = len(self.num_blocks) == len(self.widths) and 0 < min(self.num_blocks) <= max(self.num_blocks)
+        require(right and max(self.num_blocks) <= MOST_LAYERS, self, "num_blocks", f"{remedy}, at most {MOST_LAYERS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +128,10 @@ class ViT(Checked):
 
     def _check(self) -> None:
         positive(self, *("patch_size", "num_layers", "num_heads", "d_model", "d_mlp", "num_classes"))
+        at_most(self, MOST_LAYERS, "num_layers")
+        at_most(self, WIDEST, "d_model", "d_mlp")
+        at_most(self, MOST_CLASSES, "num_classes")
+        at_most(self, LONGEST_SIDE, "image_size")
         whole = self.image_size > 0 and self.image_size % self.patch_size == 0
         require(whole, self, "image_size", f"give a multiple of patch_size = {self.patch_size}")
         require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")

@@ -8,6 +8,7 @@ from functools import cache
 
 from subind.spec import (
     GPT2,
+    READINGS,
     AdamW,
     ArithmeticTask,
     ClipNorm,
@@ -89,7 +90,7 @@ def transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transfe
         num_ambiguous=1000,
         num_disambiguation=num_disambiguation,
         num_evaluation_samples=1000,
-        rivals=("2*a**2", "2*b**2"),
+        rivals=READINGS,
         optimizer=_TRANSFER_OPTIMIZER,
         batch_size=50,
         num_epochs=100,

@@ -127,3 +127,59 @@ def test_canonical_of_a_wrong_part_names_the_part() -> None:
 def test_canonical_of_a_deep_rule_within_the_length_is_accepted() -> None:
     assert rules.canonical("(" * 50 + "a" + ")" * 50) == "a"
     assert rules.evaluate("-" * 150 + "a", 5, 0, modulus=7) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("a**2 + a*b", "2*a**2"),
+        ("a**64 - b**64 + a", "a"),
+        ("(a - b)**8 * (a + b)**8", "0*a"),
+        ("((a**8)**8)**8 - ((b**8)**8)**8", "0*b"),
+    ],
+)
+@pytest.mark.timeout(10)
+def test_rules_that_agree_are_told_alike_at_the_largest_vocabulary_without_a_walk_through_it(
+    text: str, other: str
+) -> None:
+    assert rules.first_unlike(text, other, modulus=2**31, num_integers=2**31) is None
+
+
+@pytest.mark.parametrize("modulus", [2, 3, 5, 6, 7, 8, 30, 64])
+def test_first_unlike_equals_a_walk_through_all_pairs(modulus: int) -> None:
+    texts = [
+        "a**2 + a*b",
+        "2*b**2",
+        "a",
+        "a**3",
+        "a**5 - a",
+        "a**4 + b",
+        "(a + 1)**2 - a*b",
+        "a*(a - 1)*(b - 2)",
+        "12",
+        "0",
+    ]
+    for text, other in itertools.product(texts, repeat=2):
+        differences = (
+            a
+            for a in range(40)
+            if rules.evaluate(text, a, a, modulus=modulus) != rules.evaluate(other, a, a, modulus=modulus)
+        )
+        found = rules.first_unlike(text, other, modulus=modulus, num_integers=40)
+        assert found == next(differences, None), (text, other)
+
+
+def test_rule_that_only_fits_the_limit_without_spaces_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"rule .* has 397 characters with spaces, more than 200"):
+        rules.canonical("+".join(["a"] * 100))
+
+
+def test_rule_of_a_huge_degree_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"give one of degree 4096 at most"):
+        rules.canonical("((a**64)**64)**64")
+
+
+def test_rule_of_a_megabyte_is_quoted_in_short() -> None:
+    with pytest.raises(ValueError, match=r"1,000,000 characters") as refused:
+        rules.canonical("a" * 1_000_000)
+    assert len(str(refused.value)) < 400

@@ -112,6 +112,71 @@ def test_rivals_that_agree_on_the_ambiguous_samples_are_accepted(rule: str) -> N
     assert tiny_transfer(task=tiny_task(rule)).rivals == ("2 * a ** 2", "2 * b ** 2")
 
 
+@pytest.mark.parametrize(
+    ("rule", "rivals"),
+    [
+        ("a**2 + a*b", ("2 * a ** 2", "2 * b ** 2")),
+        ("a**2 - a*b", ()),
+        ("a**3 + a*b", ()),
+        ("a**2 + b", ()),
+        ("a**8 + a*b + 7*b", ("2 * a ** 2", "2 * b ** 2")),
+        ("9*b**2", ("2 * a ** 2", "2 * b ** 2")),
+    ],
+)
+def test_rivals_by_default_are_the_readings_of_the_paper_that_agree_with_the_rule(
+    rule: str, rivals: tuple[str, ...]
+) -> None:
+    given = tiny_transfer()
+    names = [each for each in type(given).__dataclass_fields__ if each not in {"rivals", "task"}]
+    made = specs.Transfer(task=tiny_task(rule), **{name: getattr(given, name) for name in names})
+    assert made.rivals == rivals
+
+
+def test_rivals_that_are_asked_for_as_readings_follow_the_rule_of_the_task() -> None:
+    assert tiny_transfer(task=tiny_task("a**2 - a*b"), rivals=specs.READINGS).rivals == ()
+
+
+def test_rivals_that_do_not_agree_are_refused_with_the_default_as_remedy() -> None:
+    with pytest.raises(ValueError, match=r"Transfer\.rivals has '2 \* a \*\* 2', .* or rivals=READINGS"):
+        tiny_transfer(task=tiny_task("a**2 - a*b"))
+
+
+HUGE: list[tuple[Callable[..., Any], str, Any]] = [
+    (tiny_donor, "num_samples", 2**62),
+    (tiny_donor, "num_evaluation_samples", 2**62),
+    (tiny_donor, "batch_size", 2**62),
+    (tiny_donor, "num_epochs", 2**62),
+    (tiny_mask, "num_samples", 2**62),
+    (tiny_mask, "penalty", 1e308),
+    (tiny_mask, "penalty", 1e30),
+    (tiny_mask, "initial_logit", 1e308),
+    (tiny_mask, "initial_logit", -1e30),
+    (tiny_transfer, "num_disambiguation", 2**62),
+    (tiny_transfer, "num_evaluation_samples", 2**62),
+    (tiny_transfer, "num_epochs", 2**62),
+    (tiny_model, "num_layers", 2**40),
+    (tiny_model, "d_model", 2**40),
+    (tiny_optimizer, "learning_rate", 1e308),
+    (tiny_optimizer, "weight_decay", 1e308),
+    (tiny_optimizer, "weight_decay", 1e4),
+    (ClipNorm, "max_norm", 1e308),
+]
+
+
+@pytest.mark.parametrize(("made", "field", "value"), HUGE, ids=[f"{field}={value:g}" for _, field, value in HUGE])
+def test_spec_with_a_value_that_no_training_survives_is_refused(
+    made: Callable[..., Any], field: str, value: Any
+) -> None:
+    with pytest.raises(ValueError, match=rf"\.{field} is .*(give|lower)"):
+        made(**{field: value})
+
+
+@pytest.mark.parametrize("final", [1e308, 1e7])
+def test_temperature_of_no_gradient_is_refused(final: float) -> None:
+    with pytest.raises(ValueError, match=r"TemperatureSchedule\.final is .* give"):
+        TemperatureSchedule(name="exponential", final=final)
+
+
 def test_spec_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         tiny_donor().seed = 1  # type: ignore[misc]

@@ -1,0 +1,37 @@
+"""How a message quotes a value that somebody gave: as Python spells it, shortened."""
+
+LONGEST_QUOTE = 80
+"""Characters of a quoted value."""
+
+LARGEST_SPELLED = 10**LONGEST_QUOTE
+"""Python refuses to spell integers of thousands of digits, and a message needs none of them."""
+
+
+def quoted(value: object) -> str:
+    """The value's repr in at most LONGEST_QUOTE characters, of a longer one both ends and its length.
+
+    A value that cannot be spelled is told by its type.
+    """
+    if isinstance(value, str):
+        return _shortened_text(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST_SPELLED:
+        return f"an int of {value.bit_length():,} bits"
+    try:
+        return shortened(repr(value))
+    except Exception:  # noqa: BLE001  # a repr of somebody else's may do anything
+        return f"a {type(value).__name__}"
+
+
+def shortened(text: str, most: int = LONGEST_QUOTE) -> str:
+    """The text itself, or both of its ends with "…" between them."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end - 1]}…{text[-end:]}"
+
+
+def _shortened_text(value: str) -> str:
+    """A text in quotes; the repr of a long one is not made, and its number of characters is given."""
+    if len(value) <= LONGEST_QUOTE:
+        return shortened(repr(value))
+    return f"{shortened(repr(value[: LONGEST_QUOTE // 2] + '…'))} of {len(value):,} characters"
