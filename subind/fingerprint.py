@@ -176,7 +176,7 @@ def _decode_fields(data: Mapping[str, Any], path: str) -> Any:
         if name not in given and NEUTRAL in field.metadata:
             given[name] = field.metadata[NEUTRAL]
         if name not in given and field.default is MISSING:
-            raise ValueError(f"{path} lacks the field {name!r} of {cls.__name__}")
+            raise ValueError(f"{path} lacks the field {quoted(name)} of {cls.__name__}")
     try:
         return cls(**given)
     except ValueError as error:

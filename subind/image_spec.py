@@ -124,7 +124,9 @@ def check_model(
     name = type(made).__name__
     if isinstance(model, ViT) and precision.endswith("channels_last"):
         plain = precision.removesuffix("_channels_last")
-        raise ValueError(f"{name}.precision is {quoted(precision)}: a ViT has no pictures within it; give {plain!r}")
+        raise ValueError(
+            f"{name}.precision is {quoted(precision)}: a ViT has no pictures within it; give {quoted(plain)}"
+        )
     if model.num_classes != NUM_CLASSES and not (is_as_published and model.num_classes == NUM_OF_IMAGENET):
         raise ValueError(
             f"{name}: model.num_classes is {model.num_classes}: give {NUM_CLASSES}; a head is trained anew on imported "

@@ -3,6 +3,9 @@
 LONGEST_QUOTE = 80
 """Characters of a quoted value."""
 
+LONGEST_PATH = 400
+"""Characters of a quoted path or URL, which is copied from a message; temporary folders have long ones."""
+
 LARGEST_SPELLED = 10**LONGEST_QUOTE
 """Python refuses to spell integers of thousands of digits, and a message needs none of them."""
 
@@ -20,6 +23,11 @@ def quoted(value: object) -> str:
         return shortened(repr(value))
     except Exception:  # noqa: BLE001  # a repr of somebody else's may do anything
         return f"a {type(value).__name__}"
+
+
+def quoted_path(path: object) -> str:
+    """A path, folder or URL in quotes, in at most LONGEST_PATH characters."""
+    return shortened(repr(str(path)), LONGEST_PATH)
 
 
 def shortened(text: str, most: int = LONGEST_QUOTE) -> str:

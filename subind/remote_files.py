@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import fsspec
 
 from subind.files import CLOCK_SECONDS, FileEntry
+from subind.quoting import quoted_path
 from subind.store_errors import StoreError, meaning, shown, told
 
 PATIENCE_SECONDS = 120.0
@@ -202,10 +203,12 @@ def _opened(url: str) -> tuple[Any, str]:
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         package = f"install subind[{extra}]" if extra else "install what it names"
-        raise ValueError(f"--store is {shown(url)!r}: {error}; {package}, on every machine of the sweep") from None
+        raise ValueError(
+            f"--store is {quoted_path(shown(url))}: {error}; {package}, on every machine of the sweep"
+        ) from None
     except ValueError as error:
         remedy = "give a folder, or a URL such as s3://bucket/folder or gs://bucket/folder"
-        raise ValueError(f"--store is {shown(url)!r}: {shown(str(error))}; {remedy}") from None
+        raise ValueError(f"--store is {quoted_path(shown(url))}: {shown(str(error))}; {remedy}") from None
     except Exception as error:
         raise told(error, url) from error
     if EXTRAS.get(scheme) == "s3":

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from subind.quoting import quoted
 from subind.vision_results import MEASURED_VISION_COLUMNS, VISION_FIELDS, VISION_MEANINGS
 
 Status = Literal["finished", "failed", "blocked", "running", "missing"]
@@ -198,7 +199,7 @@ def _artifact(name: str, data: Any, source: str) -> Artifact:
     made = Artifact(**checked_fields(Artifact, data, source=source))
     for each in (name, made.file):
         if not re.fullmatch(r"[\w-][\w.-]*", each):
-            raise ValueError(f"{source} names the file {each!r}, which is no plain name: remove its folder")
+            raise ValueError(f"{source} names the file {quoted(each)}, which is no plain name: remove its folder")
     return made
 
 

@@ -2,15 +2,19 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from subind import rules
 from subind import spec as specs
 from subind.fingerprint import run_id
+from subind.quoting import quoted, shortened
 from subind.spec import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec, Transfer
 from sweeps.image_cells import image_columns
+
+MOST_VALUES = 12
+"""So many values of a column are told, of more the ends."""
 
 Columns = dict[str, Any]
 Cell = Transfer | ImageTransfer | ImageDonor
@@ -123,13 +127,13 @@ class Condition:
             try:
                 return rules.canonical(self.value)
             except ValueError as error:
-                raise ValueError(f"--where {self}: {error}") from None
+                raise ValueError(f"--where {shortened(str(self))}: {error}") from None
         try:
             return type(found)(self.value)
         except (TypeError, ValueError):
             kind = type(found).__name__
-            remedy = f"{self.column} is of type {kind}, such as {found!r}"
-            raise ValueError(f"--where {self}: {self.value!r} is no {kind}: {remedy}") from None
+            remedy = f"{self.column} is of type {kind}, such as {quoted(found)}"
+            raise ValueError(f"--where {shortened(str(self))}: {quoted(self.value)} is no {kind}: {remedy}") from None
 
     def __str__(self) -> str:
         return f"{self.column}{self.sign}{self.value}"
@@ -147,10 +151,10 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 def condition(text: str) -> Condition:
     """The condition that a text such as `num_layers=2` or `seed<3` says. Raises ValueError with the remedy."""
-    match = re.fullmatch(r"\s*(\w+)\s*(!=|<=|>=|==|=|<|>)\s*(\S.*?)\s*", text)
+    match = re.fullmatch(r"(\w+)\s*(!=|<=|>=|==|=|<|>)\s*(\S.*)", text.strip())
     if match is None:
         remedy = "write a column, one of = != < <= > >=, and a value, such as seed<3"
-        raise ValueError(f"--where {text!r} is no condition: {remedy}")
+        raise ValueError(f"--where {quoted(text)} is no condition: {remedy}")
     column, sign, value = match.groups()
     return Condition(column=column, sign="=" if sign == "==" else sign, value=value)
 
@@ -164,8 +168,26 @@ def chosen(cells: Sequence[Cell], conditions: Iterable[Condition]) -> tuple[Cell
     known = sorted({name for each in columns for name, value in each.items() if isinstance(value, int | float | str)})
     for each in wanted:
         if each.column not in known:
-            raise ValueError(f"--where {each}: {each.column!r} is no column of this grid; it has {', '.join(known)}")
+            unknown = f"{quoted(each.column)} is no column of this grid"
+            raise ValueError(f"--where {shortened(str(each))}: {unknown}; it has {', '.join(known)}")
     left = tuple(cell for cell, of in zip(cells, columns, strict=True) if all(each.holds(of) for each in wanted))
     if not left:
-        raise ValueError(f"no cell of the grid has {' and '.join(map(str, wanted))}: widen the conditions")
+        together = " and ".join(shortened(str(each)) for each in wanted)
+        raise ValueError(f"no cell of the grid has {together}: {_what_there_is(columns, wanted)}")
     return left
+
+
+def _what_there_is(columns: Sequence[Columns], wanted: Iterable[Condition]) -> str:
+    """The values of each column whose condition no cell meets; where every one is met alone, that they are not."""
+    unmet = {each.column: None for each in wanted if not any(each.holds(of) for of in columns)}
+    if not unmet:
+        return "each holds for some cell and all of them for none; leave one out"
+    return "; ".join(_values_told(name, {of[name] for of in columns if of.get(name) is not None}) for name in unmet)
+
+
+def _values_told(name: str, values: Collection[Any]) -> str:
+    """The values of a column in order, of many the first and the last."""
+    several = [str(value) for value in sorted(values)]
+    if len(several) > MOST_VALUES:
+        several = [*several[: MOST_VALUES - 2], "…", several[-1]]
+    return f"its {name} is {', '.join(several)}"

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, deserialize
 
 from subind import spec as specs
 from subind.listing import Listing
+from subind.quoting import quoted, quoted_path
 from subind.results import STATUSES, Failure
 from subind.spec import STAGES, Donor, ImageDonor, ImportedWeights, Spec
 from subind.store import Heartbeat, Store
@@ -66,7 +67,7 @@ def _check_imports(found: Plan, store: Store) -> None:
                 not store.has_weights(sha256)
             ):
                 raise ValueError(
-                    f"Donor.weights.sha256 is {sha256!r}: the store {store.url} has no such file; "
+                    f"Donor.weights.sha256 is {quoted(sha256)}: the store {store.url} has no such file; "
                     "put it there with `subind import FILE`"
                 )
 
@@ -182,7 +183,9 @@ def retry_failed_of_class(found: Plan, store: Store, error: str) -> int:
     chosen_runs = [run for run, name in classes.items() if name.lower() == error.lower()]
     if not chosen_runs:
         told = ", ".join(f"{name} ({number})" for name, number in sorted(Counter(classes.values()).items()))
-        raise ValueError(f"--class is {error!r}: {f'the failed runs have {told}' if told else 'no run has failed'}")
+        raise ValueError(
+            f"--class is {quoted(error)}: {f'the failed runs have {told}' if told else 'no run has failed'}"
+        )
     for run in chosen_runs:
         store.forgive(found.runs[run])
     return len(chosen_runs)
@@ -205,7 +208,7 @@ def _check_room(store: Store, found: Plan) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ValueError(
-            f"--store is {store.url!r}: its disk has {free / 1e9:.1f} GB free and the sweep needs about "
+            f"--store is {quoted_path(store.url)}: its disk has {free / 1e9:.1f} GB free and the sweep needs about "
             f"{needed / 1e9:.1f} GB; free some, or choose another store"
         )
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from subind import spec as specs
 from subind.files import joined
 from subind.fingerprint import ID_LENGTH, decode, run_id
+from subind.quoting import quoted
 from subind.spec import STAGES, Spec, Stage
 from subind.store import Store, opened_files, slug
 from sweeps import grids
@@ -76,11 +77,11 @@ def meant_run(text: str, known: Mapping[str, Known]) -> Known:
     found = [each for each in known.values() if each.run.startswith(name.lower())] if _is_hexadecimal(name) else []
     found = found or [each for each in known.values() if each.folder.startswith(name)]
     if not name or not found:
-        raise ValueError(f"RUN is {text!r}: no run has that id or folder{_nearest(name, known)}")
+        raise ValueError(f"RUN is {quoted(text)}: no run has that id or folder{_nearest(name, known)}")
     if len(found) > 1:
         told = ", ".join(map(str, found[:MOST_MATCHES]))
         more = f" and {len(found) - MOST_MATCHES} more" if len(found) > MOST_MATCHES else ""
-        raise ValueError(f"RUN is {text!r}: {len(found)} runs begin with it, {told}{more}; give more of the id")
+        raise ValueError(f"RUN is {quoted(text)}: {len(found)} runs begin with it, {told}{more}; give more of the id")
     return found[0]
 
 

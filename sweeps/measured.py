@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from subind.quoting import quoted
 from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord
 from subind.vision_results import CUES, VISION_CURVES
 
@@ -88,7 +89,7 @@ def _rivals(record: RunRecord) -> list[str]:
 
 def _held(parts: Mapping[str, Any], name: str, record: RunRecord) -> Any:
     if name not in parts:
-        raise _refused(record, f"lacks {name!r}")
+        raise _refused(record, f"lacks {quoted(name)}")
     return parts[name]
 
 

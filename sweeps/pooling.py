@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from subind.quoting import quoted, quoted_path
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.segmenters import Segmenter
 from sweeps.fan_out import fanned_out
@@ -58,17 +59,23 @@ def pool_folder(
 
 def _image_names(source: Path, target: Path) -> list[str]:
     if not source.is_dir():
-        raise ValueError(f"SRC is {str(source)!r}, which is no folder: give the folder of the images")
+        raise ValueError(f"SRC is {quoted_path(source)}, which is no folder: give the folder of the images")
     inner, outer = target.resolve(), source.resolve()
     if inner == outer or inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise ValueError(f"DST {str(target)!r} and SRC {str(source)!r} lie one in the other: give a folder elsewhere")
+        raise ValueError(
+            f"DST {quoted_path(target)} and SRC {quoted_path(source)} lie one in the other: give a folder elsewhere"
+        )
     names = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not names:
-        raise ValueError(f"SRC {str(source)!r} holds no image ({', '.join(sorted(SUFFIXES))}): give another folder")
+        raise ValueError(
+            f"SRC {quoted_path(source)} holds no image ({', '.join(sorted(SUFFIXES))}): give another folder"
+        )
     ours = [str(Path(name).with_suffix("")) for name in names]
     if len(set(ours)) < len(ours):
         twice, _ = Counter(ours).most_common(1)[0]
-        raise ValueError(f"SRC {str(source)!r} holds {twice!r} with two endings: pooled images would have one name")
+        raise ValueError(
+            f"SRC {quoted_path(source)} holds {quoted(twice)} with two endings: pooled images would have one name"
+        )
     return names
 
 
@@ -83,7 +90,7 @@ def _keep_settings(target: Path, segmenter: Segmenter) -> None:
     if path.is_file():
         found = json.loads(path.read_text())
         if found != wanted:
-            raise ValueError(f"DST {str(target)!r} was made with {found}, not with {wanted}: give another folder")
+            raise ValueError(f"DST {quoted_path(target)} was made with {found}, not with {wanted}: give another folder")
         return
     target.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(wanted, indent=2) + "\n")

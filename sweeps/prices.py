@@ -13,6 +13,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from subind.quoting import quoted
+
 TABLE = Path(__file__).with_name("prices.csv")
 
 
@@ -47,7 +49,7 @@ def offers(path: Path = TABLE) -> tuple[Offer, ...]:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             found = ",".join(reader.fieldnames or ()) or "nothing"
-            raise ValueError(f"--prices {path} begins with {found!r}: let its first line be {','.join(COLUMNS)}")
+            raise ValueError(f"--prices {path} begins with {quoted(found)}: let its first line be {','.join(COLUMNS)}")
         return tuple(_offer(row, f"--prices {path} line {reader.line_num}") for row in reader)
 
 
@@ -81,14 +83,14 @@ def _usd(row: Mapping[str, str], name: str, place: str) -> float | None:
     except ValueError:
         found = float("nan")
     if not (isfinite(found) and found >= 0):
-        raise ValueError(f"{place} has {name} = {text!r}: give USD an hour, such as 0.35, or nothing")
+        raise ValueError(f"{place} has {name} = {quoted(text)}: give USD an hour, such as 0.35, or nothing")
     return found
 
 
 def _count(row: Mapping[str, str], place: str) -> int:
     text = row["num_devices"].strip()
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{place} has num_devices = {text!r}: give 1 or more")
+        raise ValueError(f"{place} has num_devices = {quoted(text)}: give 1 or more")
     return int(text)
 
 
@@ -97,7 +99,9 @@ def _date(row: Mapping[str, str], place: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise ValueError(f"{place} has as_of = {text!r}: give the day the price was read, such as 2026-01-31") from None
+        raise ValueError(
+            f"{place} has as_of = {quoted(text)}: give the day the price was read, such as 2026-01-31"
+        ) from None
 
 
 def offers_of(device: str, several: Sequence[Offer]) -> tuple[Offer, ...]:

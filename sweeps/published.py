@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from subind.quoting import quoted
 from subind.spec import FreshWeights, ImportedWeights, PublishedWeights
 from subind.store import Store
 
@@ -53,7 +54,7 @@ def imported_weights(store: Store, weights: FreshWeights | ImportedWeights | Pub
 def told_absent(file: str, store: Store) -> str:
     """What to say where the store has not the published weights of that name."""
     return (
-        f"ImageDonor.weights.file is {file!r}, which the store {store.url} has not: put it there with "
+        f"ImageDonor.weights.file is {quoted(file)}, which the store {store.url} has not: put it there with "
         f"`subind import {file}{ENDING} --store {store.url}`, which downloads it unless it is a file"
     )
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from subind.quoting import quoted
 from subind.store import Store, opened_files
 
 SETTINGS = {
@@ -50,7 +51,7 @@ def chosen_tracking_uri(store: Store, given: str | None) -> str:
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(store)
     if scheme(uri) not in SCHEMES:
         raise ValueError(
-            f"tracking_uri is {redacted(uri, uri)!r}: give a URI that begins with one of {', '.join(SCHEMES)}"
+            f"tracking_uri is {quoted(redacted(uri, uri))}: give a URI that begins with one of {', '.join(SCHEMES)}"
         )
     return uri
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from subind.quoting import quoted
+
 
 def num_cores() -> int:
     """The cores that this process may use."""
@@ -53,7 +55,7 @@ def available_workers(device: str) -> Workers:
     Raises ValueError for another device, and if a GPU is asked for and there is none.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"--device is {device!r}: give auto, cpu or cuda")
+        raise ValueError(f"--device is {quoted(device)}: give auto, cpu or cuda")
     num_gpus = 0 if device == "cpu" else _num_gpus()
     if device == "cuda" and num_gpus == 0:
         raise ValueError("--device is 'cuda': PyTorch sees no CUDA device on this machine; use --device cpu")

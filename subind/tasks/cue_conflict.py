@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from subind.quoting import quoted
+
 IMAGENET16 = (
     "airplane",
     "bear",
@@ -143,7 +145,7 @@ def cues(file_name: str) -> tuple[int, int]:
     parts = file_name.rpartition(".")[0].rpartition("_")[2].split("-")
     names = [part.rstrip("0123456789") for part in parts]
     if len(names) != 2 or not set(names) <= set(IMAGENET16):
-        raise ValueError(f"{file_name!r} is no cue-conflict image: its name is to be SHAPE1-TEXTURE1.png")
+        raise ValueError(f"{quoted(file_name)} is no cue-conflict image: its name is to be SHAPE1-TEXTURE1.png")
     return IMAGENET16.index(names[0]), IMAGENET16.index(names[1])
 
 
@@ -165,7 +167,7 @@ def _class(answer: str, path: Path) -> int:
     if answer == "na":
         return -1
     if answer not in IMAGENET16:
-        raise ValueError(f"{path} has the answer {answer!r}, which is none of the 16 classes: give raw decisions")
+        raise ValueError(f"{path} has the answer {quoted(answer)}, which is none of the 16 classes: give raw decisions")
     return IMAGENET16.index(answer)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from subind.quoting import quoted
 from subind.tasks.cue_conflict import IMAGENET16, Classes, cues
 
 NUM_IMAGES = 1280
@@ -36,7 +37,7 @@ def conflict_images(folder: Path) -> ConflictImages:
     pairs = np.array([cues(path.name) for path in paths], dtype=np.int64)
     for path, (shape, _) in zip(paths, pairs, strict=True):
         if path.parent.name != IMAGENET16[shape]:
-            raise ValueError(f"{path} lies in {path.parent.name!r} and is named for another shape: {REMEDY}")
+            raise ValueError(f"{path} lies in {quoted(path.parent.name)} and is named for another shape: {REMEDY}")
     images = [_pixels(path) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape != images[0].shape:

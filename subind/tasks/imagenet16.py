@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from subind.quoting import quoted, quoted_path
 from subind.tasks.cue_conflict import IMAGENET16, Classes
 from subind.vision_spec import ImageNet16Task
 
@@ -94,7 +95,7 @@ def photographs(tree: Path) -> Photographs:
     for wrong, what in ((absent, "lacks"), (empty, "has no image in")):
         if wrong:
             raise ValueError(
-                f"SRC {str(tree)!r} {what} {len(wrong)} of the {len(members())} folders of 16-class ImageNet "
+                f"SRC {quoted_path(tree)} {what} {len(wrong)} of the {len(members())} folders of 16-class ImageNet "
                 f"({_several(wrong)}): unpack nXXXXXXXX.tar of ILSVRC2012_img_train.tar into train/nXXXXXXXX for each"
             )
     return _photographs(found, tree)
@@ -111,18 +112,22 @@ def pooled_photographs(tree: Path) -> Photographs:
 def _photographs(folders: dict[str, list[str]], tree: Path) -> Photographs:
     pairs = sorted((file, each.label) for each in members() for file in folders.get(each.wordnet_id, []))
     if not pairs:
-        raise ValueError(f"SRC {str(tree)!r} has no image of 16-class ImageNet: give a tree of train/nXXXXXXXX/*.JPEG")
+        raise ValueError(
+            f"SRC {quoted_path(tree)} has no image of 16-class ImageNet: give a tree of train/nXXXXXXXX/*.JPEG"
+        )
     made = Photographs(files=tuple(file for file, _ in pairs), labels=np.array([label for _, label in pairs]))
     twice = [one for one, two in zip(made.names, made.names[1:], strict=False) if one == two]
     if twice:
-        raise ValueError(f"SRC {str(tree)!r} has {twice[0]!r} with two endings: remove one of the files")
+        raise ValueError(f"SRC {quoted_path(tree)} has {quoted(twice[0])} with two endings: remove one of the files")
     return made
 
 
 def _folders(tree: Path) -> Iterator[tuple[str, list[str]]]:
     """The folders of the 207 classes that are there, and the paths of their images below the tree."""
     if not tree.is_dir():
-        raise ValueError(f"SRC is {str(tree)!r}, which is no folder: give the one that holds train/nXXXXXXXX/*.JPEG")
+        raise ValueError(
+            f"SRC is {quoted_path(tree)}, which is no folder: give the one that holds train/nXXXXXXXX/*.JPEG"
+        )
     inner = "train/" if (tree / "train").is_dir() else ""
     for each in members():
         folder = tree / inner / each.wordnet_id

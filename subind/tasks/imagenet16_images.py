@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from subind.quoting import quoted
 from subind.tasks.image_cache import ImageCache
 from subind.tasks.imagenet16 import Indices, split
 from subind.vision_spec import ImageNet16Task
@@ -65,6 +66,6 @@ def _check_pooling(task: ImageNet16Task, cache: ImageCache) -> None:
     wanted, found = SEGMENTERS[task.segmenter], cache.settings.pooling or {}
     if {name: found.get(name) for name in wanted} != wanted:
         raise ValueError(
-            f"ImageNet16Task.segmenter is {task.segmenter!r} and {cache.folder} was made with {found or 'none'}, "
+            f"ImageNet16Task.segmenter is {quoted(task.segmenter)} and {cache.folder} was made with {found or 'none'}, "
             f"not with {wanted}: mean-pool the photographs with --segmenter {task.segmenter} and cache these"
         )

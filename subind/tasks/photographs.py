@@ -18,6 +18,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from subind.quoting import quoted, quoted_path
 from subind.tasks import cue_conflict_images
 from subind.tasks.cue_conflict import Classes
 from subind.tasks.image_cache import ImageCache, resized
@@ -103,7 +104,7 @@ def check_folder(folder: str) -> None:
     }
     for name, remedy in remedies.items():
         if not (Path(folder) / name).is_dir():
-            raise ValueError(f"--images is {folder!r}, which has no folder {name!r}: {remedy}")
+            raise ValueError(f"--images is {quoted_path(folder)}, which has no folder {quoted(name)}: {remedy}")
 
 
 # ---- cue conflict

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sweeps
+from subind.quoting import quoted
 from subind.spec import (
     GPT2,
     AdamW,
@@ -133,7 +134,9 @@ def _round(
     request = Request(grid=str(grid), where=(), store=str(folder / "store"))
     made = prepared(request, request.opened(), available_workers(device))
     if made.forecast is None:
-        raise ValueError(f"--device is {device!r}: nothing is known of {made.workers.name}; run a grid on it first")
+        raise ValueError(
+            f"--device is {quoted(device)}: nothing is known of {made.workers.name}; run a grid on it first"
+        )
     times = made.forecast
     progress(f"{len(made.plan.missing)} runs in {len(made.plan.packs)} packs; forecast {times.seconds:.0f} s")
     seconds = _swept(request, folder, device)

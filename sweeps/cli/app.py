@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from subind.quoting import quoted
 from sweeps import grids
 from sweeps.tracking_uri import redacted
 
@@ -14,7 +15,7 @@ def without_secret(uri: str | None) -> str | None:
     """The URI itself. Raises ValueError if it carries a credential: everyone can read the arguments of a process."""
     if uri is not None and (shown := redacted(uri, uri)) != uri:
         raise ValueError(
-            f"{shown!r} carries a secret, which stands in the list of processes: leave it out and set it in the "
+            f"{quoted(shown)} carries a secret, which stands in the list of processes: leave it out and set it in the "
             "environment (MLFLOW_TRACKING_URI, MLFLOW_TRACKING_PASSWORD, AWS_SECRET_ACCESS_KEY)"
         )
     return uri

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from subind.quoting import quoted, quoted_path
 from sweeps import commands
 from sweeps.cli.app import Rows, Where, app, out
 from sweeps.commands import Request
@@ -60,7 +61,7 @@ def _rows(side: str, grid: str | None, where: tuple[str, ...], *, kept: Path | N
         return export(commands.accounted(request, opened), opened, scratch)
     if kept is None:
         remedy = "a commit needs --rows, and a store must be a folder or a URL"
-        raise ValueError(f"{side!r} is no file of rows and no store: {remedy}")
+        raise ValueError(f"{quoted_path(side)} is no file of rows and no store: {remedy}")
     return _at_commit(side, kept, scratch)
 
 
@@ -69,6 +70,6 @@ def _at_commit(commit: str, kept: Path, scratch: Path) -> Path:
         ["git", "show", f"{commit}:./{kept.name}"], cwd=kept.absolute().parent, capture_output=True, check=False
     )
     if read.returncode:
-        raise ValueError(f"git has no {kept} at {commit!r}: {read.stderr.decode(errors='replace').strip()}")
+        raise ValueError(f"git has no {kept} at {quoted(commit)}: {read.stderr.decode(errors='replace').strip()}")
     scratch.write_bytes(read.stdout)
     return scratch

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from subind.quoting import quoted
 from subind.store import Store
 from sweeps.bill import Amount, Bill, Quote, Spent, StageBill, bill, spent
 from sweeps.cards import imagined_workers, known_cards
@@ -39,8 +40,8 @@ def cost_of(made: Prepared, store: Store, prices: Path | None) -> tuple[Bill, Sp
     several = offers(prices or TABLE)
     if made.forecast is None:
         raise ValueError(
-            f"--device-name is {made.workers.name!r}: no run of this store was computed on one, and the cards known "
-            f"without are {known_cards()}; give one of these as PyTorch reports it, or cpu"
+            f"--device-name is {quoted(made.workers.name)}: no run of this store was computed on one, and the cards "
+            f"known without are {known_cards()}; give one of these as PyTorch reports it, or cpu"
         )
     found = bill(made.forecast, device=made.workers.name, offers=offers_of(made.workers.name, several))
     return found, spent(made.plan, store, within_seconds=SECONDS_OF_RECORDS)

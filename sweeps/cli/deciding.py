@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from subind.quoting import quoted
 from subind.spec import Transfer
 from subind.store import Store
 from sweeps import commands, deciding, grids
@@ -23,7 +24,7 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
 
     claims = grids.claims(request.grid)
     if not claims:
-        raise ValueError(f"grid {request.grid!r} has no CLAIMS: write some, or leave --until-decided out")
+        raise ValueError(f"grid {quoted(request.grid)} has no CLAIMS: write some, or leave --until-decided out")
     for text in claims:
         parsed(text)
     cells = _cells(request, store)

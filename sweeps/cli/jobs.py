@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from subind.quoting import quoted_path
 from sweeps.bundle import gather
 from sweeps.cli.app import AsJson, Device, GridName, Images, Tracking, Where, app, err, out
 from sweeps.jobs import DASHBOARD, Cluster, Order, checked
@@ -119,7 +120,7 @@ def _write(text: str) -> None:
 
 def _on_every_node(images: str) -> str:
     if not Path(images).is_absolute():
-        raise ValueError(f"--images is {images!r}: give the absolute path of a folder that every node has")
+        raise ValueError(f"--images is {quoted_path(images)}: give the absolute path of a folder that every node has")
     return images
 
 

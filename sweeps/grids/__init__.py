@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from subind.quoting import quoted, quoted_path
 from subind.spec import Transfer
 from sweeps.cells import Cell
 from sweeps.grids import (
@@ -59,7 +60,9 @@ def grid(name: str) -> tuple[Cell, ...]:
         case _ if name.endswith(".py"):
             return _from_file(Path(name))
         case _:
-            raise ValueError(f"grid is {name!r}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()")
+            raise ValueError(
+                f"grid is {quoted(name)}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()"
+            )
 
 
 def studies(name: str) -> tuple[Study, ...]:
@@ -110,7 +113,9 @@ def _from_file(path: Path) -> tuple[Cell, ...]:
     made = _made_by(path, "grid")
     cells = tuple(made) if isinstance(made, Iterable) else (made,)
     if not cells or not all(isinstance(cell, Cell) for cell in cells):
-        raise ValueError(f"grid() of {str(path)!r} gives {cells[:1]!r}: let it give a tuple of at least one Transfer")
+        raise ValueError(
+            f"grid() of {quoted_path(path)} gives {quoted(cells[:1])}: let it give a tuple of at least one Transfer"
+        )
     return cells
 
 
@@ -118,14 +123,14 @@ def _studies_from_file(path: Path) -> tuple[Study, ...]:
     made = _made_by(path, "studies", absent=())
     several = tuple(made) if isinstance(made, Iterable) else (made,)
     if not all(isinstance(each, Study) for each in several):
-        raise ValueError(f"studies() of {str(path)!r} gives {several[:1]!r}: let it give a tuple of Study")
+        raise ValueError(f"studies() of {quoted_path(path)} gives {quoted(several[:1])}: let it give a tuple of Study")
     return several or default_studies(_of_arithmetic(_from_file(path)))
 
 
 def _made_by(path: Path, function: str, *, absent: Any = None) -> Any:
     """What the function of the file gives; `absent`, unless that is None, if there is no such function."""
     if not path.is_file():
-        raise ValueError(f"grid is {str(path)!r}: there is no such file")
+        raise ValueError(f"grid is {quoted_path(path)}: there is no such file")
     try:
         module = _loaded(path)
         if not callable(getattr(module, function, None)):
@@ -134,13 +139,13 @@ def _made_by(path: Path, function: str, *, absent: Any = None) -> Any:
             raise ValueError(f"it has no function {function}(); define one that gives a tuple of specs")
         return getattr(module, function)()
     except Exception as error:  # whatever the user's code raises is told by its place there
-        raise ValueError(f"grid {str(path)!r} cannot be made: {_told(error, path)}") from error
+        raise ValueError(f"grid {quoted_path(path)} cannot be made: {_told(error, path)}") from error
 
 
 def _claims_of_file(path: Path) -> tuple[str, ...]:
     found = getattr(_loaded(path), "CLAIMS", ())
     if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
-        raise ValueError(f"CLAIMS of {str(path)!r} is {found!r}: give a tuple of sentences")
+        raise ValueError(f"CLAIMS of {quoted_path(path)} is {quoted(found)}: give a tuple of sentences")
     return found
 
 

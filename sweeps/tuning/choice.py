@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from subind.quoting import quoted
 from sweeps.tuning.objective import Floor
 
 
@@ -42,7 +43,9 @@ def rule(text: str) -> Rule:
             case _:
                 raise ValueError
     except ValueError:
-        raise ValueError(f"--choose is {text!r}: give knee, or floor= and an accuracy, such as floor=0.99") from None
+        raise ValueError(
+            f"--choose is {quoted(text)}: give knee, or floor= and an accuracy, such as floor=0.99"
+        ) from None
 
 
 def in_words(given: Rule) -> str:

@@ -151,8 +151,27 @@ def test_unknown_column_raises_an_error_that_lists_the_columns() -> None:
 
 
 def test_conditions_that_leave_no_cell_raise_an_error_that_names_them() -> None:
-    with pytest.raises(ValueError, match="no cell of the grid has seed=0 and seed=1: widen"):
+    with pytest.raises(ValueError, match="no cell of the grid has seed=0 and seed=1: each holds for some cell and"):
         _chosen("seed=0", "seed=1")
+
+
+def test_condition_that_no_cell_meets_is_told_with_the_values_that_there_are() -> None:
+    with pytest.raises(ValueError, match=r"has control=sub and seed=0: its control is random_init, subnetwork"):
+        _chosen("control=sub", "seed=0")
+
+
+def test_condition_on_a_column_of_many_values_is_told_with_the_first_and_the_last() -> None:
+    cells = [tiny_transfer(seed=seed) for seed in range(100)]
+    with pytest.raises(ValueError, match=r"has seed=100: its seed is 0, 1, .*, 9, …, 99$"):
+        chosen(cells, [condition("seed=100")])
+
+
+@pytest.mark.parametrize("text", ["seed=" + "9" * 10**5, "x" * 10**5 + "=1", "a" * 10**5, "seed=1" + " " * 10**5 + "x"])
+@pytest.mark.timeout(10)
+def test_condition_of_many_letters_is_refused_in_a_short_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--where|no cell") as refused:
+        _chosen(text)
+    assert len(str(refused.value)) < 1000
 
 
 def test_rule_that_is_none_raises_an_error_with_the_condition() -> None:
