@@ -9,16 +9,25 @@ PRIVATE = 0o600
 
 
 def write_private(path: Path, content: str) -> bool:
-    """Write a file that only its owner reads; False, and the file as it was but private, if it is there already."""
+    """Write a file that only its owner reads; False, and the file as it was but private, if it is there already.
+
+    The file appears whole: of several writers at once the first wins, and every reader sees what that one wrote.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        path.hardlink_to(temporary)
     except FileExistsError:
         if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
             path.chmod(PRIVATE)
         return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(content)
+    finally:
+        temporary.unlink()
     return True
 
 
