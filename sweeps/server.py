@@ -65,6 +65,7 @@ def serve(
             PASSWORD: password,
             SECRET_KEY: environment.get(SECRET_KEY) or private_secret(service.folder / "session_key"),
             "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_host_headers(service)),
+            "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",
         }
         arguments = ("--workers", str(service.num_workers), "--app-name", "basic-auth")
         return mlflow_process.serve(arguments, settings, host=service.host, port=service.port, on_ready=on_ready)

@@ -9,6 +9,16 @@ from sweeps.tracking_uri import chosen_tracking_uri, redacted, scheme
 ARGUMENTS = ("--workers", "1", "--no-serve-artifacts")
 """The UI only reads, for one."""
 
+OWN_PAGES = {
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,localhost:*,127.0.0.1,127.0.0.1:*",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",
+}
+"""MLflow refuses pages of other sites, also if the environment, which may be that of a team's server, allows them.
+
+Its own default accepts every Host header that begins with `10.` or `192.168.`, such as 10.evil.example.
+"""
+
 
 def serve_ui(
     store: Store,
@@ -27,5 +37,5 @@ def serve_ui(
     if scheme(uri) in ("http", "https", "databricks"):
         shown = redacted(uri, uri)
         raise ValueError(f"tracking_uri is {shown!r}, a server with a UI of its own: open it in a browser")
-    environment = {"MLFLOW_BACKEND_STORE_URI": uri}
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri, **OWN_PAGES}
     return mlflow_process.serve(ARGUMENTS, environment, host=mlflow_process.LOOPBACK, port=port, on_ready=on_ready)

@@ -70,7 +70,9 @@ def tune_command(
     objective = Pareto() if floor is None else Floor(accuracy=floor)
     found = session.opened(grid, request.opened(), storage=storage, name=name, objective=objective)
     if ui:
-        session.serve_dashboard(found, port=port, on_ready=lambda url: out.print(f"Optuna: {url} (Ctrl-C ends it)"))
+        from sweeps.tuning.dashboard import serve_dashboard
+
+        serve_dashboard(found.studies[0], port=port, on_ready=lambda url: out.print(f"Optuna: {url} (Ctrl-C ends it)"))
         return
     if trials:
         effort = session.Effort(num_trials=trials, batch=batch, stops=stop)

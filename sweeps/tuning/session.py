@@ -1,11 +1,9 @@
 """One call of `subind tune`: its studies are opened, trained until they have their trials, and the choice is made."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from rich.console import Console
 
@@ -15,7 +13,6 @@ from subind.store import Store
 from sweeps import grids, tuned
 from sweeps.cost import unknown_gpu_model
 from sweeps.memory import most_replicas
-from sweeps.mlflow_process import LOOPBACK, check_port, interrupted_by_sigterm
 from sweeps.plan import Crew, Plan, accounts, packed
 from sweeps.preparation import cost_model
 from sweeps.tracking import Mirror
@@ -185,25 +182,3 @@ def _study_content(session: Session, pictures: Mapping[str, bytes]) -> Content:
         points=(),
         artifacts=pictures,
     )
-
-
-def serve_dashboard(session: Session, *, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve Optuna's dashboard on the studies until Ctrl-C or SIGTERM. It has no password: only this machine sees it.
-
-    Raises ValueError if the port is taken.
-    """
-    from optuna_dashboard import wsgi
-
-    application = wsgi(session.studies[0].storage)
-    check_port(LOOPBACK, port)
-    with interrupted_by_sigterm(), make_server(LOOPBACK, port, application, handler_class=_Silent) as server:
-        on_ready(f"http://{LOOPBACK}:{port}")
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
-
-
-class _Silent(WSGIRequestHandler):
-    """A line per request is no use."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the parameter of the base
-        pass

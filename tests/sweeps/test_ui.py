@@ -1,11 +1,13 @@
 """The MLflow UI on a mirrored store: as a process, and in a real browser."""
 
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -55,7 +57,10 @@ def url(mirrored: Store) -> Iterator[str]:
         "sys.exit(serve_ui(Store(sys.argv[1]), port=int(sys.argv[2]), tracking_uri=sys.argv[3]))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, mirrored.url, str(port), _uri(mirrored)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, mirrored.url, str(port), _uri(mirrored)],
+        env={**os.environ, "MLFLOW_SERVER_ALLOWED_HOSTS": "*", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*"},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     found = re.search(r"http://\S+", process.stdout.readline())
@@ -178,6 +183,26 @@ def test_ui_answers_on_loopback(url: str) -> None:
     assert url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
         assert answer.read() == b"OK"
+
+
+@pytest.mark.slow
+def test_ui_answers_no_page_of_another_site(url: str) -> None:
+    port = url.rpartition(":")[2]
+    for name in ("evil.example", "10.evil.example", "192.168.evil.example"):
+        assert _status(f"{url}/ajax-api/2.0/mlflow/experiments/get?experiment_id=1", {"Host": f"{name}:{port}"}) == 403
+    content = b'{"experiment_id": "1"}'
+    for origin in ("http://evil.example", "null"):
+        headers = {"Origin": origin, "Content-Type": "application/json"}
+        assert _status(f"{url}/ajax-api/2.0/mlflow/experiments/delete", headers, content) == 403
+    assert _status(f"{url}/ajax-api/2.0/mlflow/experiments/get?experiment_id=1", {}) == 200
+
+
+def _status(url: str, headers: dict[str, str], content: bytes | None = None) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, content, headers), timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 @pytest.mark.browser
