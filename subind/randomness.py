@@ -120,5 +120,10 @@ class _CompiledStream:
         return torch.from_numpy(np.append(self._words, np.uint32(self._place)).astype(np.int64))
 
     def restore(self, state: Tensor) -> None:
+        """Raises ValueError if it is no state of such a stream: compiled code reads and writes at its place."""
+        if state.dtype != torch.int64 or state.shape != (kernels.NUM_WORDS + 1,):
+            raise ValueError(f"{state.dtype} {tuple(state.shape)} is no state of a stream of numbers on a CPU")
         *words, place = state.tolist()
-        self._words, self._place = np.array(words, np.uint32), int(place)
+        if not 0 <= place <= kernels.NUM_WORDS or not all(0 <= word < 2**32 for word in words):
+            raise ValueError("the state of a stream of numbers has a word or place out of range")
+        self._words, self._place = np.array(words, np.uint32), place

@@ -35,9 +35,13 @@ class Artifact:
 class Provenance:
     """Which code computed a run, where, with what and for how long.
 
-    `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `seconds` is the
-    wall time of the whole pack, which held `pack_size` runs; `num_halvings` is how often that pack had been halved
-    because a larger one had not enough memory.
+    `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `num_halvings` is
+    how often the run's pack had been halved because a larger one had not enough memory.
+
+    `seconds` is the wall time of the whole pack, which held `pack_size` runs, from the start of its first worker to the
+    commit of this run. Of a pack that was interrupted it is the sum over its workers: each up to the checkpoint from
+    which the next one went on, not what was lost after it nor the time between them. A pack that goes on with a part of
+    a larger one has its runs' share of what that one had taken.
     """
 
     commit: str
@@ -267,7 +271,7 @@ ROW_SCHEMA = pa.schema(
         "frozen_fraction": "share of the recipient's projection weights that are frozen at the donor's",
         "subtask_accuracy": "accuracy on the subtask under the hard mask",
         "rival_agreement": "share of validation samples answered as each of the rivals, at the best epoch",
-        "seconds": "wall time of the pack that computed the run; pack_size runs shared it",
+        "seconds": "wall time of the pack that computed the run, of all its workers; pack_size runs shared it",
     },
 )
 """One row per planned cell. The metadata holds the meaning of the columns that their name does not tell."""

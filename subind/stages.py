@@ -4,7 +4,8 @@ A stage reads its parents' files through a function that the caller gives, and h
 done; it neither knows the store nor commits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -45,6 +46,8 @@ __all__ = [
     "donor_parameters", "method_of", "run",
 ]  # fmt: skip
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
@@ -63,11 +66,12 @@ def run(
     save: SaveCheckpoint,
     report: ReportProgress,
     resumed: Resumed | None = None,
+    refuse: Callable[[str], None] = _log.warning,
 ) -> Iterator[Finished]:
     """Compute a pack of runs, handing out each as it is done; one that cannot be is handed out with its failure.
 
     The specs must be of one shape (`specs.pack_shape`). `read(parent, file)` gives a parent's file, or the weights a
-    donor starts from.
+    donor starts from. `refuse` takes a line on why a checkpoint cannot be gone on from; training starts over then.
     """
     assert len({specs.pack_shape(spec) for spec in pack}) == 1, "the specs of a pack are of one shape"
     torch.set_num_threads(runtime.num_threads)
@@ -79,7 +83,10 @@ def run(
     if resumed is not None:
         alive = {replica.spec for replica in method.replicas}
         places = [place for spec, place in zip(pack, resumed.places, strict=True) if spec in alive]
-        trainer.resume(resumed.tensors, resumed.state, places)
+        try:
+            trainer.resume(resumed.tensors, resumed.state, places)
+        except ValueError as error:
+            refuse(f"the checkpoint is not resumed from, and training starts over: {error}")
     yield from trainer.run(save=save, report=report)
 
 

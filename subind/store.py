@@ -280,7 +280,7 @@ class Store:
         file = pack_file(checkpoint.pack, f"-{uuid.uuid4().hex[:8]}.safetensors")
         self._files.replace(self._path("checkpoints", file), content)
         digest = hashlib.sha256(content).hexdigest()
-        described = CheckpointFile(pack=checkpoint.pack, runs=checkpoint.runs, file=file, sha256=digest)
+        described = CheckpointFile(**asdict(checkpoint), file=file, sha256=digest)
         self._files.replace(self._checkpoint_path(checkpoint.pack), json.dumps(asdict(described)).encode())
         self._sweep_checkpoint_files(checkpoint.pack, keep=file)
 
@@ -288,8 +288,7 @@ class Store:
         """All packs under way that have a checkpoint."""
         paths = (path for path in self._files.paths(self._path("checkpoints")) if path.endswith(".json"))
         found = (described for path in paths if (described := self._checkpoint_file(path)) is not None)
-        checkpoints = (Checkpoint(pack=each.pack, runs=each.runs) for each in found)
-        return tuple(sorted(checkpoints, key=lambda each: each.pack))
+        return tuple(sorted((each.checkpoint() for each in found), key=lambda each: each.pack))
 
     def checkpoint_content(self, pack: str) -> bytes | None:
         """The pack's checkpoint, or None if there is none or it is not whole."""

@@ -5,23 +5,24 @@ some rows is and what an evaluation measures. The loop owns data order, the opti
 early stopping, checkpoints, and the removal of replicas that are done.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from subind import resuming
 from subind import spec as specs
 from subind.graphs import GraphedStep, Step
 from subind.models import gpt2
 from subind.models.gpt2 import Parameters
 from subind.optimisation import Pace, PackedOptimizer
 from subind.randomness import DrawStream, Stream, generator
+from subind.resuming import History
 from subind.spec import Spec
 
 
@@ -79,14 +80,10 @@ class Verdict:
 
 
 @dataclass(slots=True, kw_only=True)
-class Replica:
-    """The history of one model of a pack."""
+class Replica(History):
+    """One model of a pack, with its history."""
 
     spec: Spec
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    best_epoch: int = 0
-    failure: str = ""
-    is_stopped: bool = False
 
 
 @runtime_checkable
@@ -285,8 +282,9 @@ class Trainer:
 
     def _stop_at_rung(self, replica: Replica, epoch: int, values: Mapping[str, float | int]) -> None:
         for rung in self.runtime.rungs:
-            replica.failure = replica.failure or rung.verdict(epoch, replica.spec.num_epochs, values)
-        replica.is_stopped = bool(replica.failure)
+            if not replica.failure:
+                replica.failure = rung.verdict(epoch, replica.spec.num_epochs, values)
+                replica.is_stopped = bool(replica.failure)
 
     def _leave(self, done: list[int]) -> Iterator[Finished]:
         """Hand out the replicas that are done and go on with the others."""
@@ -333,26 +331,34 @@ class Trainer:
 
     def checkpoint(self, save: SaveCheckpoint) -> None:
         """Hand out all that the rest of the training depends on and that the specs do not give."""
+        replicas = self.method.replicas
+        state = resuming.State(epoch=self.epoch, step=self.step, histories=replicas).text(self.runtime.device)
+        save(Saved(specs=tuple(each.spec for each in replicas), tensors=self._tensors(), state=state))
+        self.last_checkpoint = time.monotonic()
+
+    def _tensors(self) -> Parameters:
+        """All that changes in training, with a row per replica."""
         tensors = {f"trainable.{name}": tensor.detach() for name, tensor in self.method.trainable.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
         tensors |= {f"statistics.{name}": tensor for name, tensor in self.method.statistics.items()}
         tensors |= {"order": torch.stack(self.order_states), "loss_sum": self.loss_sum}
-        if self.method.draws:
-            tensors["dropout"] = torch.stack([each.state() for each in self.method.draws])
-        histories = [{"curves": each.curves, "best_epoch": each.best_epoch} for each in self.method.replicas]
-        state = {"epoch": self.epoch, "step": self.step, "histories": histories}
-        save(Saved(specs=tuple(each.spec for each in self.method.replicas), tensors=tensors, state=json.dumps(state)))
-        self.last_checkpoint = time.monotonic()
+        draws = {"draws": torch.stack([each.state() for each in self.method.draws])} if self.method.draws else {}
+        return tensors | draws
 
     def resume(self, tensors: Mapping[str, Tensor], state: str, places: list[int]) -> None:
-        """Go on from a checkpoint; replica i of this pack is replica places[i] of the saved one. Bit-exact."""
-        data = json.loads(state)
-        self.epoch, self.step = data["epoch"], data["step"]
+        """Go on from a checkpoint; replica i of this pack is replica places[i] of the saved one. Bit-exact.
+
+        Raises ValueError, before anything is restored, if the checkpoint is of another device or format or is not of
+        such a pack.
+        """
+        steps = self.steps_per_epoch
+        found = resuming.state_from(state, device=self.runtime.device, num_epochs=self.num_epochs, num_steps=steps)
+        num_saved = len(found.histories)
+        chosen = resuming.rows(tensors, like=self._tensors(), num_saved=num_saved, places=places)
+        self.epoch, self.step = found.epoch, found.step
         for replica, place in zip(self.method.replicas, places, strict=True):
-            replica.curves = data["histories"][place]["curves"]
-            replica.best_epoch = data["histories"][place]["best_epoch"]
-        chosen = {name: tensor[places] for name, tensor in tensors.items()}
+            replica.take(found.histories[place].data())
         with torch.no_grad():
             for name, tensor in self.method.trainable.items():
                 tensor.copy_(chosen[f"trainable.{name}"])
@@ -366,10 +372,10 @@ class Trainer:
         done = (self.epoch - 1) * self.steps_per_epoch + self.step
         self.optimiser.restore(moments, num_steps_done=done)
         # clones, for set_state of torch 2.15 reads beyond a tensor that begins within its storage
-        for each, found in zip(self.order, chosen["order"], strict=True):
-            each.set_state(found.clone())
-        for stream, found in zip(self.method.draws, chosen["dropout"] if self.method.draws else [], strict=True):
-            stream.restore(found.clone())
+        for each, row in zip(self.order, chosen["order"], strict=True):
+            each.set_state(row.clone())
+        for stream, row in zip(self.method.draws, chosen.get("draws", ()), strict=True):
+            stream.restore(row.clone())
 
 
 def _pace(spec: Spec) -> Pace:

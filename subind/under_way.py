@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from subind.results import checked_fields
@@ -35,20 +35,29 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A pack under way: its name and the runs whose state it holds, in replica order."""
+    """A pack under way: its name, the runs whose state it holds, in replica order, and what it has taken so far.
+
+    `seconds` is the wall time that its workers have spent up to the checkpoint, one after another; the first of them
+    began at `started` (UNIX seconds) with `pack_size` runs. All are zero where that is not known.
+    """
 
     pack: str
     runs: tuple[str, ...]
+    started: float = 0.0
+    seconds: float = 0.0
+    pack_size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointFile:
-    """What `checkpoints/<pack>.json` says: the file beside it that holds the state."""
+class CheckpointFile(Checkpoint):
+    """What `checkpoints/<pack>.json` says: also the file beside it that holds the state."""
 
-    pack: str
-    runs: tuple[str, ...]
     file: str
     sha256: str
+
+    def checkpoint(self) -> Checkpoint:
+        """What it says of the pack."""
+        return Checkpoint(**{each.name: getattr(self, each.name) for each in fields(Checkpoint)})
 
 
 def heartbeat_from(data: Any, *, source: str) -> Heartbeat:

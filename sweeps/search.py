@@ -86,6 +86,7 @@ class PackSearcher(Searcher):
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
         self._num_halvings: Counter[str] = Counter()
         self._has_saved: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._where: dict[str, Place] = {}
         self._falls_of_node: Counter[str] = Counter()
         self._avoided_until: dict[str, float] = {}
@@ -114,11 +115,15 @@ class PackSearcher(Searcher):
         return None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Learn where a pack trains, and whether it has got so far as to save a checkpoint."""
+        """Learn where a pack trains and whether it has saved a checkpoint, and tell what its worker notes."""
         if "node" in result:
             self._where[trial_id] = Place(host=result["host"], node=result["node"])
         if result.get("num_saved", 0):
             self._has_saved.add(trial_id)
+        for note in result.get("notes", ()):
+            if trial_id in self.running and (trial_id, note) not in self._told:
+                self._told.add((trial_id, note))
+                self.tell(f"{self.running[trial_id].name}: {note}")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Account for a pack that has ended; what it did not commit has failed, and its descendants are blocked.

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -71,38 +71,58 @@ def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
         return
     rungs = tuple(Rung(share=each["share"], limits=each["limits"]) for each in config.get("rungs", ()))
     job = replace(job, runtime=replace(job.runtime, rungs=rungs))
-    worker = Worker(name=str(config["pack"]), pack=pack, store=store, job=job, num_halvings=int(config["num_halvings"]))
-    tune.report(worker.progress_data())
+    here = {"host": socket.gethostname(), "node": ray.get_runtime_context().get_node_id()}
+    worker = Worker(
+        name=str(config["pack"]),
+        pack=pack,
+        store=store,
+        job=job,
+        num_halvings=int(config["num_halvings"]),
+        send=lambda data: tune.report({**data, **here}),
+    )
+    worker.send_progress()
     with worker.heartbeat():
         worker.run()
-    tune.report(worker.progress_data())
+    worker.send_progress()
 
 
 class Worker:
-    """One pack under way: its progress, its heartbeat, its commits."""
+    """One pack under way: its progress, which `send` takes to the driver, its heartbeat, its commits."""
 
-    def __init__(self, *, name: str, pack: Sequence[Spec], store: Store, job: Job, num_halvings: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        pack: Sequence[Spec],
+        store: Store,
+        job: Job,
+        num_halvings: int,
+        send: Callable[[dict[str, Any]], None],
+    ) -> None:
         self.name = name
         self.num_failed = 0
+        self._send = send
+        self._notes: list[str] = []
         self._num_halvings = num_halvings
         self._num_saved = 0
         self._pack = list(pack)
         self._store = store
         self._job = job
         self._progress = Progress(epoch=0, step=0, num_steps=1, accuracies=())
-        self._started = time.time()
+        self._began = time.monotonic()
+        self._before = self._fresh = Spent(started=time.time(), seconds=0.0, pack_size=len(pack))
         self._reported = 0.0
 
     def run(self) -> None:
         """Train, commit, and remove the checkpoint."""
-        pack, resumed = self._resumed()
         done = stages.run(
-            pack,
+            self._pack,
             read=self._read,
             runtime=self._job.runtime,
             save=self._save,
             report=self._report,
-            resumed=resumed,
+            resumed=self._resumed(),
+            refuse=self._start_over,
         )
         for finished in done:
             self._conclude(finished)
@@ -135,9 +155,12 @@ class Worker:
             "accuracies": list(progress.accuracies),
             "failed": self.num_failed,
             "num_saved": self._num_saved,
-            "host": socket.gethostname(),
-            "node": ray.get_runtime_context().get_node_id(),
+            "notes": list(self._notes),
         }
+
+    def send_progress(self) -> None:
+        """Tell the driver how far the pack is, and what a person should know of it."""
+        self._send(self.progress_data())
 
     @contextlib.contextmanager
     def heartbeat(self) -> Iterator[None]:
@@ -175,7 +198,7 @@ class Worker:
         self._progress = progress
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._reported = time.monotonic()
-            tune.report(self.progress_data())
+            self.send_progress()
 
     # ---- results
 
@@ -195,9 +218,9 @@ class Worker:
             versions=code.versions,
             device=device_name(self._job.runtime.device),
             host=socket.gethostname(),
-            started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
-            seconds=round(time.time() - self._started, 3),
-            pack_size=len(self._pack),
+            started=datetime.fromtimestamp(self._before.started, UTC).isoformat(timespec="seconds"),
+            seconds=round(self._seconds(), 3),
+            pack_size=self._before.pack_size,
             num_halvings=self._num_halvings,
         )
         return RunRecord(
@@ -210,32 +233,68 @@ class Worker:
             curves=finished.replica.curves,
         )
 
+    def _seconds(self) -> float:
+        """What the pack has taken so far: this worker's time, and that of those before it up to their checkpoint."""
+        return self._before.seconds + time.monotonic() - self._began
+
     # ---- checkpoints
 
     def _save(self, saved: Saved) -> None:
         state = torch.frombuffer(bytearray(saved.state.encode()), dtype=torch.uint8)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in saved.tensors.items()}
-        runs = tuple(run_id(spec) for spec in saved.specs)
-        self._store.save_checkpoint(Checkpoint(pack=self.name, runs=runs), save_tensors({**tensors, STATE: state}))
+        described = Checkpoint(
+            pack=self.name,
+            runs=tuple(run_id(spec) for spec in saved.specs),
+            started=self._before.started,
+            seconds=round(self._seconds(), 3),
+            pack_size=self._before.pack_size,
+        )
+        self._store.save_checkpoint(described, save_tensors({**tensors, STATE: state}))
         self._num_saved += 1
-        tune.report(self.progress_data())
+        self.send_progress()
 
-    def _resumed(self) -> tuple[list[Spec], stages.Resumed | None]:
-        """The pack and the checkpoint that covers it: its own, or of a larger pack which this one is a part of."""
+    def _resumed(self) -> stages.Resumed | None:
+        """The checkpoint that covers the pack: its own, or that of a larger pack which this one is a part of."""
         own = {run_id(spec) for spec in self._pack}
         covering = [each for each in self._store.checkpoints() if own <= set(each.runs)]
         found = min(covering, key=lambda each: (each.pack != self.name, len(each.runs)), default=None)
-        content = None if found is None else self._store.checkpoint_content(found.pack)
-        if found is None or content is None:
-            return self._pack, None
-        places = {each: place for place, each in enumerate(found.runs)}
+        if found is None:
+            return None
+        content = self._store.checkpoint_content(found.pack)
         try:
-            tensors = load_tensors(content)
+            tensors = load_tensors(content or b"")
             state = tensors.pop(STATE).numpy().tobytes().decode()
-        except (SafetensorError, KeyError, UnicodeDecodeError):  # not what `_save` wrote: nothing to go on from
-            return self._pack, None
-        chosen = [places[run_id(spec)] for spec in self._pack]
-        return self._pack, stages.Resumed(tensors=tensors, state=state, places=chosen)
+        except (SafetensorError, KeyError, UnicodeDecodeError):
+            self._start_over("the checkpoint's file is gone or damaged, and training starts over")
+            return None
+        self._before = spent_before(found, len(self._pack), fresh=self._fresh)
+        places = {each: place for place, each in enumerate(found.runs)}
+        return stages.Resumed(tensors=tensors, state=state, places=[places[run_id(spec)] for spec in self._pack])
+
+    def _start_over(self, reason: str) -> None:
+        self._before = self._fresh
+        self._notes.append(reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """When a pack's first worker began (UNIX seconds), with how many runs, and the seconds before the last worker."""
+
+    started: float
+    seconds: float
+    pack_size: int
+
+
+def spent_before(checkpoint: Checkpoint, num_runs: int, *, fresh: Spent) -> Spent:
+    """What a pack of so many runs has taken before the worker that goes on from a checkpoint; `fresh` if unknown.
+
+    A part of a larger pack has its share of what that one has taken.
+    """
+    if not checkpoint.pack_size:
+        return fresh
+    if num_runs == len(checkpoint.runs):
+        return Spent(started=checkpoint.started, seconds=checkpoint.seconds, pack_size=checkpoint.pack_size)
+    return replace(fresh, seconds=checkpoint.seconds * num_runs / len(checkpoint.runs))
 
 
 def failure_of(replica: Replica, pack: Sequence[Spec]) -> Failure:

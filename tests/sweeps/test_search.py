@@ -145,6 +145,14 @@ def test_searcher_that_is_stopped_hands_out_nothing_more(sweep: Sweep) -> None:
     assert searcher.suggest("trial") == Searcher.FINISHED
 
 
+def test_searcher_tells_once_what_a_worker_notes(sweep: Sweep) -> None:
+    trial, _ = sweep.started()
+    for notes in ([], ["it starts over"], ["it starts over"], ["it starts over", "and again"]):
+        sweep.searcher.on_trial_result(trial, {"notes": notes})
+    name = sweep.searcher.running[trial].name
+    assert sweep.told == [f"{name}: it starts over", f"{name}: and again"]
+
+
 # ---- failures
 
 

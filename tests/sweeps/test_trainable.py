@@ -1,0 +1,170 @@
+"""A worker on a pack: what it goes on from, what it says of that, and what its records say the pack has taken."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from subind.fingerprint import canonical_json, run_id
+from subind.provenance import code
+from subind.spec import Spec
+from subind.store import Checkpoint, Store
+from subind.training import Runtime
+from sweeps.checkpoint_state import STATE
+from sweeps.trainable import Job, Worker
+from tests.specs import tiny_donor, tiny_model
+
+PACK: tuple[Spec, ...] = tuple(tiny_donor(model=tiny_model(dropout=0.1), seed=seed) for seed in range(4))
+PACK_NAME = "donor-pack"
+NUM_SAVED = 3
+STARTED, SECONDS = 1e9, 5000.0
+
+
+class KilledError(Exception):
+    """Stands for the end of a worker's process."""
+
+
+def worker(store: Store, pack: Sequence[Spec] = PACK, *, send: Callable[[dict[str, Any]], None], name: str) -> Worker:
+    job = Job(
+        specs={run_id(spec): canonical_json(spec) for spec in pack},
+        store=store.url,
+        code=code(),
+        sources="",
+        runtime=Runtime(checkpoint_seconds=-1.0),
+    )
+    return Worker(name=name, pack=pack, store=store, job=job, num_halvings=0, send=send)
+
+
+def ignored(data: dict[str, Any]) -> None:
+    """Progress that nobody reads."""
+
+
+def run_pack(store: Store, pack: Sequence[Spec] = PACK, *, name: str = PACK_NAME) -> list[str]:
+    """Have a worker compute the pack; what it notes."""
+    made = worker(store, pack, send=ignored, name=name)
+    made.run()
+    notes: list[str] = made.progress_data()["notes"]
+    return notes
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """With a checkpoint of the pack, whose worker is dead and said when it began and what it had taken."""
+    made = Store(str(tmp_path / "store"))
+
+    def kill(data: dict[str, Any]) -> None:
+        if data["num_saved"] == NUM_SAVED:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        worker(made, send=kill, name=PACK_NAME).run()
+    change(made, started=STARTED, seconds=SECONDS)
+    return made
+
+
+def change(store: Store, edit: Callable[[bytes], bytes] = bytes, **described: Any) -> None:
+    """Replace the checkpoint by one of other content, or of which other things are said."""
+    (found,) = store.checkpoints()
+    content = store.checkpoint_content(found.pack)
+    assert content is not None
+    store.save_checkpoint(replace(found, **described), edit(content))
+
+
+def edited_state(content: bytes, before: bytes, after: bytes) -> bytes:
+    tensors = load(content)
+    state = tensors[STATE].numpy().tobytes()
+    assert before in state
+    changed = torch.frombuffer(bytearray(state.replace(before, after)), dtype=torch.uint8)
+    return save({**tensors, STATE: changed})
+
+
+def undisturbed(folder: Path) -> Store:
+    made = Store(str(folder / "undisturbed"))
+    assert run_pack(made) == []
+    return made
+
+
+def results(store: Store, spec: Spec) -> tuple[object, ...]:
+    record = store.record(spec)
+    return record.measurements, record.curves, {name: each.sha256 for name, each in record.artifacts.items()}
+
+
+# ---- seconds
+
+
+def test_checkpoint_says_when_the_pack_began_and_what_it_took(tmp_path: Path) -> None:
+    made, seen = Store(str(tmp_path)), list[Checkpoint]()
+    before = datetime.now(UTC).timestamp()
+    worker(made, send=lambda _: seen.extend(made.checkpoints()), name=PACK_NAME).run()
+    after = datetime.now(UTC).timestamp()
+    assert len({each.started for each in seen}) == 1
+    assert before <= seen[0].started <= after
+    assert 0 < seen[0].seconds < seen[-1].seconds <= after - before
+    assert {each.pack_size for each in seen} == {4}
+
+
+def test_record_of_a_resumed_pack_has_the_seconds_of_all_its_workers(store: Store) -> None:
+    assert run_pack(store) == []
+    for spec in PACK:
+        made = store.record(spec).provenance
+        assert SECONDS < made.seconds < SECONDS + 100
+        assert made.started == datetime.fromtimestamp(STARTED, UTC).isoformat()
+        assert made.pack_size == 4
+
+
+def test_rest_of_a_pack_has_the_start_and_size_of_the_whole(store: Store) -> None:
+    """So that its seconds and those of the runs that left it earlier are seen to be of one pack."""
+    change(store, pack_size=7)
+    run_pack(store)
+    made = store.record(PACK[0]).provenance
+    assert (made.pack_size, made.started) == (7, datetime.fromtimestamp(STARTED, UTC).isoformat())
+
+
+def test_part_of_a_larger_pack_has_its_share_of_the_seconds(store: Store) -> None:
+    run_pack(store, PACK[:1], name="a-quarter")
+    made = store.record(PACK[0]).provenance
+    assert SECONDS / 4 < made.seconds < SECONDS / 4 + 100
+    assert made.pack_size == 1
+
+
+def test_checkpoint_that_says_no_seconds_counts_for_none(store: Store) -> None:
+    change(store, started=0.0, seconds=0.0, pack_size=0)
+    assert run_pack(store) == []
+    made = store.record(PACK[0]).provenance
+    assert 0 < made.seconds < 100
+    assert made.pack_size == 4
+
+
+# ---- what is not resumed from
+
+
+def test_worker_on_a_cpu_starts_over_and_notes_it_where_the_checkpoint_is_of_a_gpu(
+    store: Store, tmp_path: Path
+) -> None:
+    change(store, lambda content: edited_state(content, b'"device": "cpu"', b'"device": "cuda"'))
+    (note,) = run_pack(store)
+    assert "made on cuda, and this worker trains on cpu" in note
+    expected = undisturbed(tmp_path)
+    assert all(results(store, spec) == results(expected, spec) for spec in PACK)
+    assert store.record(PACK[0]).provenance.seconds < 100
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no tensors", save({"a": torch.zeros(1)})], ids=["empty", "text", "no state"]
+)
+def test_worker_starts_over_and_notes_it_where_the_checkpoint_is_damaged(store: Store, content: bytes) -> None:
+    change(store, lambda _: content)
+    (note,) = run_pack(store)
+    assert "training starts over" in note
+    assert store.record(PACK[0]).provenance.seconds < 100
+
+
+def test_worker_goes_on_from_its_checkpoint_to_the_same_bits(store: Store, tmp_path: Path) -> None:
+    run_pack(store)
+    expected = undisturbed(tmp_path)
+    assert all(results(store, spec) == results(expected, spec) for spec in PACK)
