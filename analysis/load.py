@@ -43,7 +43,7 @@ OF_ARITHMETIC = tuple(field for field in ROW_SCHEMA if not OF_VISION.fullmatch(f
 SCALAR_COLUMNS = tuple(field.name for field in OF_ARITHMETIC if not pa.types.is_nested(field.type))
 """The columns with one value a row. Lists and curves are read only where they are drawn."""
 
-OPTIONAL = ("donor_kind", *VISION_COLUMNS)
+OPTIONAL = ("donor_kind", "chance_accuracy", "chance_agreement", "seen_share", *VISION_COLUMNS)
 """Columns that a file may lack: they are absent in every row then."""
 
 REMEDY = "write it again with `subind export`"
@@ -144,6 +144,22 @@ def readings(path: str | PathLike[str], *, run_ids: Collection[str]) -> pd.DataF
     places = runs.to_numpy()
     others = _tidy(path, recorded, agreement, runs=places, readings=names, words=words)
     return pd.concat([own, others], ignore_index=True)
+
+
+def chance_agreement(path: str | PathLike[str], *, run_ids: Collection[str]) -> dict[str, float]:
+    """By reading of the given runs' data, the agreement that needs no knowledge of it; readings without one are absent.
+
+    With the rule it is that of the best constant answer, with a rival that of the rule itself.
+    """
+    columns = ["rule", "chance_accuracy", "rivals", "chance_agreement"]
+    if not set(columns) <= set(pq.read_schema(path).names):
+        return {}
+    table = _finished_transfers(path, run_ids, columns)
+    by_chance: dict[str, float | None] = {}
+    for row in table.select(columns).to_pylist():
+        by_chance |= {row["rule"]: row["chance_accuracy"]}
+        by_chance |= zip(row["rivals"] or [], row["chance_agreement"] or [], strict=False)
+    return {reading: level for reading, level in by_chance.items() if level is not None}
 
 
 def _tidy(

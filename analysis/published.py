@@ -46,6 +46,9 @@ OBSERVERS_SOURCE = "R. Geirhos et al., ICLR 2019, raw decisions"
 NUM_CUE_CONFLICT = 1200
 """Images that the observers decided on; shape bias on other images is no match for theirs."""
 
+CHANCE_OF_IMAGES = 1 / 16
+"""Of the published accuracies on images: one class in 16, on a balanced subset."""
+
 
 def vision_curves() -> pd.DataFrame:
     """One row per point of the published training curves on ImageNet.

@@ -64,7 +64,8 @@ def _loaded(path: Path) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} is no Parquet file ({error}): write it again with `subind tune`") from None
-    if absent := [name for name in TRIAL_SCHEMA.names if name not in table.column_names]:
+    wanted = [name for name in TRIAL_SCHEMA.names if name != "chance_accuracy"]
+    if absent := [name for name in wanted if name not in table.column_names]:
         raise ValueError(f"{path} lacks the columns {', '.join(absent)}: write it again with `subind tune`")
     metadata: dict[bytes, Any] = table.schema.metadata or {}
     frame: pd.DataFrame = table.to_pandas()

@@ -25,7 +25,7 @@ COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("mixture_share", "density", "subtask_accuracy"), pd.Float64Dtype()),
     **dict.fromkeys(("accuracy_original", "accuracy_mean_pooled"), pd.Float64Dtype()),
     **dict.fromkeys(("shape_bias", "shape_bias_class_mean", "shape_bias_low", "shape_bias_high"), pd.Float64Dtype()),
-    **dict.fromkeys(("shape_rate", "texture_rate", "other_rate"), pd.Float64Dtype()),
+    **dict.fromkeys(("shape_rate", "texture_rate", "other_rate", "chance_accuracy"), pd.Float64Dtype()),
     "commit": pd.StringDtype(),
     "dirty": pd.BooleanDtype(),
     "device": pd.StringDtype(),

@@ -240,7 +240,10 @@ ROW_SCHEMA = pa.schema(
         pa.field("kept_fraction", pa.float64()),
         pa.field("frozen_fraction", pa.float64()),
         pa.field("subtask_accuracy", pa.float64()),
+        pa.field("chance_accuracy", pa.float64()),
+        pa.field("seen_share", pa.float64()),
         pa.field("rivals", pa.list_(pa.string())),
+        pa.field("chance_agreement", pa.list_(pa.float64())),
         pa.field("rival_agreement", pa.list_(pa.float64())),
         pa.field("matrix_density", pa.map_(pa.string(), pa.float64())),
         pa.field("curve_epoch", pa.list_(pa.int64())),
@@ -264,6 +267,10 @@ ROW_SCHEMA = pa.schema(
         "status": "finished, running, failed, blocked (a parent failed) or missing",
         "donor_kind": "trained, untrained (as it was initialised) or imported: the donor that the run descends from",
         "num_disambiguation": "samples in the training set that tell the rule from its rivals",
+        "chance_accuracy": "accuracy of the best constant answer over all pairs of the rule, or one in 16 classes; "
+        "null where there are too many pairs to count",
+        "chance_agreement": "share of all pairs on which the rule has the answer of each of the rivals",
+        "seen_share": "share of the test samples whose pair is among the training samples",
         "test_accuracy": "argmax at '=' equals the answer, at the epoch of best validation; null unless finished",
         "validation_accuracy": "the best over epochs",
         "density": "share of ones in the discovered mask: the run's own, or the one that its control is made from",
@@ -290,6 +297,7 @@ MEASURED_COLUMNS = (
     "kept_fraction",
     "frozen_fraction",
     "subtask_accuracy",
+    "seen_share",
     *MEASURED_VISION_COLUMNS,
 )
 """Columns that a row takes from the measurements of its record by the same name."""
@@ -302,6 +310,7 @@ TRIAL_SCHEMA = pa.schema(
         pa.field("message", pa.string()),
         pa.field("run_id", pa.string()),
         pa.field("subtask", pa.string(), nullable=False),
+        pa.field("chance_accuracy", pa.float64()),
         pa.field("num_layers", pa.int64(), nullable=False),
         pa.field("d_model", pa.int64(), nullable=False),
         pa.field("penalty", pa.float64()),
@@ -327,6 +336,7 @@ TRIAL_SCHEMA = pa.schema(
     metadata={
         "trial": "number of the trial in its study; null for the published setting",
         "state": "finished, stopped, failed, running, waiting, or published",
+        "chance_accuracy": "of the best constant answer to the subtask; absent in older files",
         "tuning_accuracy": "of the hard mask at its best epoch, on samples that nothing reported is measured on",
         "soft_accuracy": "of the soft mask at that epoch, on the same samples",
         "soft_hard_gap": "soft_accuracy less tuning_accuracy",

@@ -6,10 +6,13 @@ parsed into a syntax tree and walked; it is never executed.
 
 import ast
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from subind.quoting import quoted
 
@@ -63,6 +66,54 @@ def first_unlike(text: str, other: str, *, modulus: int, num_integers: int) -> i
     a = np.arange(min(num_integers, modulus, degree + 1))
     unlike = np.flatnonzero(evaluate(text, a, a, modulus=modulus) != evaluate(other, a, a, modulus=modulus))
     return int(unlike[0]) if unlike.size else None
+
+
+LARGEST_COUNTED = 1024
+"""Residues of each operand up to which pairs are counted: a million pairs take a fraction of a second."""
+
+
+@cache
+def constant_accuracy(text: str, *, modulus: int, num_integers: int) -> float | None:
+    """The share of all pairs (a, b) below `num_integers` that have the most frequent answer: chance.
+
+    That is the accuracy of the best constant answer. None where both `modulus` and `num_integers` are above
+    LARGEST_COUNTED, which is too much to count.
+    """
+    if min(modulus, num_integers) > LARGEST_COUNTED:
+        return None
+    counts: Counter[int] = Counter()
+    for row, weights in _answers(text, modulus=modulus, num_integers=num_integers):
+        answers, places = np.unique(row, return_inverse=True)
+        sums = np.zeros(len(answers), np.int64)
+        np.add.at(sums, places, weights)
+        counts.update(dict(zip(answers.tolist(), sums.tolist(), strict=True)))
+    return max(counts.values()) / num_integers**2
+
+
+@cache
+def agreement(text: str, other: str, *, modulus: int, num_integers: int) -> float | None:
+    """The share of all pairs (a, b) below `num_integers` on which two rules have the same answer.
+
+    None where that is too much to count, as for `constant_accuracy`.
+    """
+    if min(modulus, num_integers) > LARGEST_COUNTED:
+        return None
+    of = [_answers(each, modulus=modulus, num_integers=num_integers) for each in (text, other)]
+    equal = sum(int(weights[row == theirs].sum()) for (row, weights), (theirs, _) in zip(*of, strict=True))
+    return equal / num_integers**2
+
+
+def _answers(
+    text: str, *, modulus: int, num_integers: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """For each residue a, the answers to all residues b, and the number of pairs of integers behind each answer.
+
+    An answer depends only on the residues of a and b, so pairs of residues stand for all pairs of integers.
+    """
+    residues = np.arange(min(modulus, num_integers), dtype=np.int64)
+    sizes = (num_integers - 1 - residues) // modulus + 1
+    for a, size in zip(residues, sizes, strict=True):
+        yield evaluate(text, np.full_like(residues, a), residues, modulus=modulus), size * sizes
 
 
 @cache

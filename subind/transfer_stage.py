@@ -129,7 +129,8 @@ class TransferMethod(SequenceMethod):
         rows = arithmetic.test_samples(spec).to(self.tokens.device).unsqueeze(0)
         parameters = {name: each.unsqueeze(0) for name, each in best.items()}
         answers = predictions(parameters, rows, specs.model(spec), precision=spec.precision)
-        return {**self.shares[spec], "test_accuracy": accuracies(answers, rows[:, :, -1])[0]}, {}
+        measured = {"test_accuracy": accuracies(answers, rows[:, :, -1])[0], "seen_share": arithmetic.seen_share(spec)}
+        return {**self.shares[spec], **measured}, {}
 
 
 def _padded(answers: Sequence[Int[Tensor, "_ sample"]]) -> Int[Tensor, "replica rival sample"]:

@@ -47,7 +47,7 @@ def _own_columns(spec: Spec) -> Columns:
     columns: Columns = {"run_id": run_id(spec), "stage": specs.stage(spec), "seed": spec.seed}
     match spec:
         case Transfer():
-            columns |= _task_columns(spec.task)
+            columns |= _task_columns(spec.task) | {"chance_agreement": _chance_agreement(spec)}
             columns["num_ambiguous"] = spec.num_ambiguous
             columns["num_disambiguation"] = spec.num_disambiguation
             columns["rivals"] = list(spec.rivals)
@@ -63,7 +63,16 @@ def _own_columns(spec: Spec) -> Columns:
 
 
 def _task_columns(task: specs.ArithmeticTask) -> Columns:
-    return {"rule": task.rule, "modulus": task.modulus, "num_integers": task.num_integers}
+    chance = rules.constant_accuracy(task.rule, modulus=task.modulus, num_integers=task.num_integers)
+    columns: Columns = {"rule": task.rule, "modulus": task.modulus, "num_integers": task.num_integers}
+    return columns if chance is None else columns | {"chance_accuracy": chance}
+
+
+def _chance_agreement(spec: Transfer) -> list[float | None]:
+    task = spec.task
+    return [
+        rules.agreement(task.rule, rival, modulus=task.modulus, num_integers=task.num_integers) for rival in spec.rivals
+    ]
 
 
 def _start_columns(spec: Spec) -> Columns:

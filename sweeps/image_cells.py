@@ -20,6 +20,7 @@ from subind.spec import (
 def image_columns(spec: ImageSpec) -> dict[str, Any]:
     """Model, task and training images; of a recipient also what it holds."""
     found = _task_columns(image_task(spec)) | {"num_training_images": spec.num_training_samples}
+    found["chance_accuracy"] = 1 / NUM_CLASSES
     model = architecture_of_images(spec)
     found["model"] = model.name if model.num_classes == NUM_CLASSES else f"{model.name}_{model.num_classes}"
     match spec:

@@ -1,7 +1,8 @@
 """Test accuracy against the number of disambiguation samples, one line per control, in one panel or several.
 
 The x axis is logarithmic; training without disambiguation samples stands at its left end behind a break, joined to no
-line. Error bars are the table's intervals; a point without a bar has one seed. Published curves are dashed.
+line. Error bars are the table's intervals; a point without a bar has one seed. Published curves are dashed, and chance
+is dotted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
 from analysis import controls
-from analysis.figures.style import Style, grid, headline, legend_label, look, styles, swatch
+from analysis.figures.style import Style, draw_chance, grid, headline, legend_label, look, styles, swatch
 
 WIDTH_OF_PANEL = 5.4
 WIDTH_OF_LEGEND = 2.6
@@ -32,11 +33,12 @@ most over this share of the axis, so that error bars stand side by side."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """The cells of one panel, from the table of figure 3, and its published points, with their heading."""
+    """The cells of one panel, from the table of figure 3, its published points and its chances, with their heading."""
 
     heading: str
     cells: pd.DataFrame
     points: pd.DataFrame
+    chance: tuple[float, ...] = ()
 
 
 def draw(panels: Sequence[Panel], *, names: Iterable[str], source: str, title: str, most_columns: int = 3) -> Figure:
@@ -57,6 +59,7 @@ def draw(panels: Sequence[Panel], *, names: Iterable[str], source: str, title: s
         places = list(grids.flatten())
         for axes, panel in zip(places, panels, strict=False):
             _panel(axes, panel.cells, panel.points[panel.points["control"].isin(looks)], looks)
+            draw_chance(axes, panel.chance)
             axes.set_title(panel.heading)
         for axes in places[max(len(panels), 1) :]:
             axes.set_visible(False)

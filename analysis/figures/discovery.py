@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import grid, look, nothing, series, swatch
+from analysis.figures.style import draw_chance, grid, look, nothing, series, swatch
 
 ARMS = {"trained": "pretrained donor", "untrained": "random donor"}
 
 
-def draw(table: pd.DataFrame) -> Figure:
-    """From the table of `analysis.tables.discovery`: a column per subtask, penalty and depth, bars are t intervals."""
+def draw(table: pd.DataFrame, *, chance: tuple[float, ...] = ()) -> Figure:
+    """From the table of `analysis.tables.discovery`: a column per subtask, penalty and depth, bars are t intervals.
+
+    `chance` is what constant answers get right.
+    """
     with look():
         figure = Figure(figsize=(max(4.6, 1.3 * len(table) + 2.4), 4.0), layout="constrained")
         if table.empty or not (table["trained_finished"] + table["untrained_finished"]).any():
@@ -31,6 +34,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_xticks(range(len(table)), [_label(row) for row in table.to_dict("records")], fontsize=8)
         axes.set_xlim(-0.6, len(table) - 0.4)
         axes.set_ylim(0, 1.05)
+        draw_chance(axes, chance)
         axes.set_ylabel("subtask accuracy, hard mask")
         grid(axes)
         axes.tick_params(axis="x", labelsize=8)

@@ -8,18 +8,25 @@ from analysis.figures.accuracy import Panel
 
 
 def draw(
-    table: pd.DataFrame, *, panels: list[tuple[str, str]], published: pd.DataFrame, source: str, title: str
+    table: pd.DataFrame,
+    *,
+    panels: list[tuple[str, str]],
+    published: pd.DataFrame,
+    source: str,
+    title: str,
+    chance: tuple[float, ...] = (),
 ) -> Figure:
     """One panel per (depths, title) of `panels`, from the rows of the figure's table and the published points.
 
     `published` has the columns of `analysis.published.accuracies`, and no rows where nothing published is comparable.
-    `title` stands over all panels; an empty one takes no room.
+    `title` stands over all panels; an empty one takes no room. `chance` is what constant answers get right.
     """
     drawn = [
         Panel(
             heading=heading,
             cells=table[table["depths"] == depths],
             points=published[published["depths"] == depths],
+            chance=chance,
         )
         for depths, heading in panels
     ]

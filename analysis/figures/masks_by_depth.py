@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import count, grid, look, nothing, series, swatch
+from analysis.figures.style import count, draw_chance, grid, look, nothing, series, swatch
 from analysis.tables.masks_by_depth import FOUND, KEY
 
 MEASURES = {
@@ -13,8 +13,11 @@ MEASURES = {
 }
 
 
-def draw(table: pd.DataFrame) -> Figure:
-    """Two panels from the table of `analysis.tables.masks_by_depth`; dashed are the published bound and FOUND."""
+def draw(table: pd.DataFrame, *, chance: tuple[float, ...] = ()) -> Figure:
+    """Two panels from the table of `analysis.tables.masks_by_depth`; dashed are the published bound and FOUND.
+
+    `chance` is what constant answers get right; a level below the axis is named in the panel's title.
+    """
     cells = table[table["num_finished"] > 0]
     with look():
         figure = Figure(figsize=(9.4, 3.9), layout="constrained")
@@ -41,7 +44,9 @@ def draw(table: pd.DataFrame) -> Figure:
         low = min(panels[1].get_ylim()[0], 0.98)
         panels[1].set_ylim(low, max(1 + 0.05 * (1 - low), panels[1].dataLim.ymax))
         panels[1].axhline(FOUND, color="#555555", linewidth=0.9, linestyle=(0, (3, 2)))
-        panels[1].set_title(f"dashed: {FOUND}, counted as found", fontsize=9, fontweight="normal")
+        draw_chance(panels[1], [level for level in chance if level >= low])
+        below = "".join(f"; chance {level:.3g} is below" for level in chance if level < low)
+        panels[1].set_title(f"dashed: {FOUND}, counted as found{below}", fontsize=9, fontweight="normal")
         handles = [swatch(series(place)) for place in range(len(kinds))]
         figure.legend(handles, [_kind(line) for _, line in kinds], loc="outside lower center", ncols=2)
     return figure

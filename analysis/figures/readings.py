@@ -1,23 +1,29 @@
 """Which rule a recipient follows: agreement with each reading over epochs; a row per control, a column per count."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis import controls
-from analysis.figures.style import grid, headline, legend_label, look, nothing, series, swatch
+from analysis.figures.style import DOTS, grid, headline, legend_label, look, nothing, series, swatch
 
 MOST_COLUMNS = 5
 ROW, TOP, BOTTOM = 1.05, 0.62, 0.78
 """Inches: of a row of panels, of the headings above them, and of the axis and the legend below."""
 
 
-def draw(table: pd.DataFrame, *, rule: str, title: str) -> Figure:
+def draw(table: pd.DataFrame, *, rule: str, title: str, chance: Mapping[str, float] | None = None) -> Figure:
     """From the table of `analysis.tables.readings`; of many sample counts a few, evenly spread, are drawn.
 
-    `rule` is the one that the recipients are to learn; it is drawn first. The band is the range over seeds.
+    `rule` is the one that the recipients are to learn; it is drawn first. The band is the range over seeds. `chance`
+    has by reading the agreement that needs no knowledge of it, which is dotted: with the rule that of the best constant
+    answer, with a rival that of the rule itself.
     """
+    by_chance = chance or {}
     names, samples = controls.ordered(table["control"]), _spread(sorted(set(table["num_disambiguation"])))
     readings = sorted(set(table["reading"]), key=lambda reading: (reading != rule, reading))
     with look():
@@ -27,9 +33,15 @@ def draw(table: pd.DataFrame, *, rule: str, title: str) -> Figure:
             nothing(figure, "no transfer has finished")
             return figure
         _panels(figure, table, names=names, samples=samples, readings=readings)
+        for axes in figure.axes:
+            for level in sorted(set(by_chance.values())):
+                axes.axhline(level, color="#555555", linewidth=0.9, linestyle=DOTS, zorder=1)
         handles = [swatch(series(place), with_marker=False) for place in range(len(readings))]
         labels = [f"answers {reading}" + (" (the rule)" if reading == rule else "") for reading in readings]
-        figure.legend(handles, labels, loc="lower center", ncols=len(readings))
+        if by_chance:
+            handles.append(Line2D([], [], color="#555555", linewidth=0.9, linestyle=DOTS))
+            labels.append("chance: " + ", ".join(f"{by_chance[each]:.3g}" for each in readings if each in by_chance))
+        figure.legend(handles, labels, loc="lower center", ncols=len(labels))
     return figure
 
 

@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito, with the yellow darkened and a grey added; c
 Paul Tol's "muted" set.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from textwrap import fill
@@ -12,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import blended_transform_factory
 
 from analysis import controls
 
@@ -98,6 +100,18 @@ def grid(axes: Axes) -> None:
     axes.grid(axis="y", color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5)
+
+
+DOTS = (0, (1, 2))
+"""The dashes of a line at chance."""
+
+
+def draw_chance(axes: Axes, levels: Sequence[float], *, size: float = 7.0) -> None:
+    """A dotted line at each chance level, with the level in words at its left end."""
+    for level in levels:
+        axes.axhline(level, color="#555555", linewidth=0.9, linestyle=DOTS, zorder=1)
+        place = blended_transform_factory(axes.transAxes, axes.transData)
+        axes.text(0.01, level, f"chance {level:.3g}", transform=place, fontsize=size, color="#555555", va="bottom")
 
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C8C8C", "#E69F00", "#56B4E9", "#000000")

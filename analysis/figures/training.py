@@ -8,13 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import controls
-from analysis.figures.style import Style, grid, headline, legend_label, look, styles, swatch
+from analysis.figures.style import Style, draw_chance, grid, headline, legend_label, look, styles, swatch
 
 MOST_COLUMNS = 5
 
 
-def draw(table: pd.DataFrame, *, num_runs: dict[str, tuple[int, int]], title: str) -> Figure:
-    """Small multiples from the columns control, num_disambiguation, epoch and mean of the training table."""
+def draw(
+    table: pd.DataFrame, *, num_runs: dict[str, tuple[int, int]], title: str, chance: tuple[float, ...] = ()
+) -> Figure:
+    """Small multiples from the columns control, num_disambiguation, epoch and mean of the training table.
+
+    `chance` is what constant answers get right.
+    """
     samples = sorted(set(table["num_disambiguation"]))
     looks = styles(controls.ordered(table["control"]))
     columns = min(MOST_COLUMNS, max(len(samples), 1))
@@ -24,6 +29,7 @@ def draw(table: pd.DataFrame, *, num_runs: dict[str, tuple[int, int]], title: st
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flatten()
         for index, num in enumerate(samples):
             _panel(panels[index], table[table["num_disambiguation"] == num], looks)
+            draw_chance(panels[index], chance, size=6.0)
             panels[index].set_title(f"{num:,} sample{'' if num == 1 else 's'}", fontsize=9, fontweight="normal")
             if index + columns >= len(samples):
                 panels[index].tick_params(labelbottom=True)

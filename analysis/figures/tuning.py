@@ -15,7 +15,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis.figures.style import grid, headline, look
+from analysis import chance
+from analysis.figures.style import draw_chance, grid, headline, look
 
 FRONT, PUBLISHED, OTHER, CHOSEN = "#0072B2", "#D55E00", "#9A9A9A", "#000000"
 
@@ -50,6 +51,7 @@ def front(trials: pd.DataFrame, *, title: str) -> Figure:
         _front_panel(below, measured, lambda accuracy: (1 - accuracy).clip(lower=least))
         above.set_ylabel("accuracy on the subtask")
         above.set_ylim(-0.03, 1.05)
+        draw_chance(above, chance.levels(trials))
         below.set_ylabel("error (1 − accuracy)")
         below.set_yscale("log")
         below.invert_yaxis()
@@ -186,6 +188,7 @@ def over_epochs(trials: pd.DataFrame, *, title: str) -> Figure:
         if len(published):
             accuracy.plot([], [], color=PUBLISHED, label="published setting")
         accuracy.set_ylim(-0.03, 1.05)
+        draw_chance(accuracy, chance.levels(trials))
         accuracy.set_ylabel("accuracy on the subtask")
         density.set_ylabel("density of the hard mask")
         density.set_yscale("log")

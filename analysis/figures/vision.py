@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis import vision
-from analysis.figures.style import OTHERS, STYLES, Style, grid, headline, look, nothing
+from analysis.figures.style import DOTS, OTHERS, STYLES, Style, draw_chance, grid, headline, look, nothing
 
 PUBLISHED = {"subnetwork": "subnetwork", "random_init": "random init"}
 """The published controls, each with our start."""
@@ -21,12 +21,14 @@ PUBLISHED = {"subnetwork": "subnetwork", "random_init": "random init"}
 class Panel:
     """A column of the figure of training: a heading, our means, and published curves, of which either may be empty.
 
-    `means` has start, evaluation_set, epoch and mean; `published` control, evaluation_set, epoch and accuracy.
+    `means` has start, evaluation_set, epoch and mean; `published` control, evaluation_set, epoch and accuracy; `chance`
+    is what constant answers get right.
     """
 
     heading: str
     means: pd.DataFrame
     published: pd.DataFrame
+    chance: tuple[float, ...] = ()
 
 
 OWN_STYLES = {
@@ -79,8 +81,9 @@ def _biases(axes: Axes, table: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
         if not pd.isna(cell["shape_bias_low"]):
             ends = (max(0.0, cell["shape_bias_low"]), min(1.0, cell["shape_bias_high"]))
             axes.plot(ends, (place, place), color="#000000", linewidth=1, zorder=5)
+    axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=DOTS, zorder=1)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("shape bias (0: texture decides, 1: shape decides)")
+    axes.set_xlabel("shape bias (0: texture decides, 1: shape decides; dotted: no preference, as by chance)", wrap=True)
     axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)
 
@@ -123,4 +126,5 @@ def _curves(axes: Axes, panel: Panel, evaluation_set: str, looks: dict[str, Styl
         color = looks[PUBLISHED[str(name)]].color
         axes.plot(curve["epoch"], curve["accuracy"], linestyle="--", color=color, linewidth=1)
     axes.set_ylim(0, 1.03)
+    draw_chance(axes, panel.chance)
     grid(axes)

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis import published, settings
+from analysis import chance, published, settings
 from analysis.figures import accuracy as accuracy_picture
 from analysis.figures import efficiency as efficiency_picture
 from analysis.figures import figure_3 as figure_3_picture
@@ -40,9 +40,21 @@ def _figure_3(results: Results, cells: pd.DataFrame) -> Section:
     return Section(
         name="figure_3",
         title="Test accuracy against disambiguation samples",
+        sentences=tuple(_seen(transfers(results.rows))),
         pictures=tuple(pictures),
         sheet=Sheet(numbers=cells, shown=figure_3.shown(cells), caption="The numbers of the figure."),
     )
+
+
+def _seen(given: pd.DataFrame) -> list[str]:
+    """How many test samples are training samples, by number of disambiguation samples; nothing where none is known."""
+    known = given[given["seen_share"].notna()]
+    shares = known.groupby("num_disambiguation")["seen_share"].mean()
+    if shares.empty:
+        return []
+    each = [f"{share:.1%} at {num:,}" for num, share in shares.items()]
+    samples = listed(each)
+    return [f"Share of the test samples whose pair is a training sample too, by disambiguation samples: {samples}."]
 
 
 def _figure_3_picture(combination: Combination, table: pd.DataFrame, *, ending: str) -> Picture:
@@ -58,6 +70,7 @@ def _figure_3_picture(combination: Combination, table: pd.DataFrame, *, ending: 
             published=points(combination),
             source=published.SOURCE,
             title=combination.title,
+            chance=chance.levels(combination.rows),
         ),
         title=titled("Test accuracy against disambiguation samples", combination) + f": {titles}",
         description="One line per control with its interval. The numbers are those of the table below.",
@@ -94,6 +107,7 @@ def _depths(combination: Combination, found: pd.DataFrame, *, ending: str) -> Pi
             heading=f"Depth {depth}",
             cells=cells[cells["num_layers"] == depth],
             points=beside[beside["depths"] == str(depth)],
+            chance=chance.levels(combination.rows),
         )
         for depth in sorted(set(cells["num_layers"]))
     ]
@@ -149,6 +163,7 @@ def _other_settings(results: Results, cells: pd.DataFrame) -> Section:
                 heading=f"{each.title}\n{heading}",
                 cells=own[own["depths"] == depths],
                 points=beside[beside["depths"] == depths],
+                chance=chance.levels(each.rows),
             )
             panels.append(panel)
     picture = Picture(

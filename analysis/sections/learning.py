@@ -1,13 +1,15 @@
 """Sections of what happens during training: validation accuracy, and which rule a recipient follows, by epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
 
+from analysis import chance
 from analysis.figures import readings as readings_picture
 from analysis.figures import training as training_picture
+from analysis.load import chance_agreement
 from analysis.load import readings as load_readings
 from analysis.sections.parts import Picture, Results, Section, Sheet, titled
 from analysis.settings import Combination
@@ -24,6 +26,7 @@ class Learned:
     training: pd.DataFrame
     readings: pd.DataFrame
     rule: str
+    chance_agreement: Mapping[str, float]
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table with the combination and the depth."""
@@ -75,6 +78,7 @@ def _learned(results: Results, combination: Combination, ending: str) -> Learned
         training=training.table(_own(found)),
         readings=readings.table(found),
         rule=str(found["rule"].iloc[0]) if len(found) else "",
+        chance_agreement=chance_agreement(results.path, run_ids=run_ids),
     )
 
 
@@ -89,7 +93,13 @@ def _training(learned: Learned) -> Picture:
     num_runs = training.num_runs(learned.training)
     return Picture(
         name=f"training{learned.ending}",
-        draw=partial(training_picture.draw, learned.training, num_runs=num_runs, title=title),
+        draw=partial(
+            training_picture.draw,
+            learned.training,
+            num_runs=num_runs,
+            title=title,
+            chance=chance.levels(learned.combination.rows),
+        ),
         title=title,
         description="Validation accuracy over epochs: each control's mean over seeds, a panel per number of samples.",
     )
@@ -99,7 +109,14 @@ def _readings(learned: Learned) -> Picture:
     title = titled(f"Which rule is followed, depth {learned.depth}", learned.combination)
     return Picture(
         name=f"readings{learned.ending}",
-        draw=partial(readings_picture.draw, learned.readings, rule=learned.rule, title=title),
+        draw=partial(
+            readings_picture.draw,
+            learned.readings,
+            rule=learned.rule,
+            title=title,
+            chance=learned.chance_agreement,
+        ),
         title=title,
-        description="Agreement with each reading over epochs: a row per control, a column per number of samples.",
+        description="Agreement with each reading over epochs: a row per control, a column per number of samples. "
+        "Dotted is chance: with the rule, that of the best constant answer; with a rival, that of the rule itself.",
     )

@@ -2,12 +2,14 @@
 
 from functools import partial
 
+from analysis import chance
 from analysis.figures import anatomy as anatomy_picture
 from analysis.figures import audit as audit_picture
 from analysis.figures import discovery as discovery_picture
 from analysis.figures import masks_by_depth as masks_by_depth_picture
 from analysis.figures import overlap as overlap_picture
 from analysis.load import mask_counts
+from analysis.load import masks as load_masks
 from analysis.sections.parts import Picture, Results, Section, Sheet
 from analysis.tables import anatomy, audit, discovery, masks, masks_by_depth, overlap
 
@@ -33,7 +35,7 @@ def _by_depth(results: Results) -> Section:
         return Section(name="masks_by_depth", title=title, sentences=("No mask is planned.",))
     picture = Picture(
         name="masks_by_depth",
-        draw=partial(masks_by_depth_picture.draw, found),
+        draw=partial(masks_by_depth_picture.draw, found, chance=chance.levels(load_masks(results.rows))),
         title="Density and subtask accuracy of the masks against depth",
         description="A line per kind of mask; bars are t intervals over masks.",
     )
@@ -58,7 +60,7 @@ def _discovery(results: Results) -> Section:
         return Section(name="discovery", title=title, sentences=("No mask of an untrained donor is planned.",))
     picture = Picture(
         name="discovery",
-        draw=partial(discovery_picture.draw, found),
+        draw=partial(discovery_picture.draw, found, chance=chance.levels(load_masks(results.rows))),
         title=title,
         description="Subtask accuracy of masks in trained and in untrained donors; bars are t intervals.",
     )

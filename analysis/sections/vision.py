@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analysis import published, vision
+from analysis import chance, published, vision
 from analysis.figures import differences, pictures
 from analysis.figures import vision as vision_picture
 from analysis.figures.vision import Panel
@@ -144,8 +144,9 @@ def _masks(rows: pd.DataFrame) -> list[Section]:
 def _training(path: Path, rows: pd.DataFrame) -> Section:
     found = vision_training.table(vision.curves(path, rows), settings=vision.varying(rows))
     several = vision.experiments(found)
+    own = chance.levels(rows[rows["stage"] == "transfer"])
     figures = [
-        _curves(part, values, ending=f"-{place}" if len(several) > 1 else "")
+        _curves(part, values, chances=own, ending=f"-{place}" if len(several) > 1 else "")
         for place, (values, part) in enumerate(several, start=1)
     ]
     sheet = Sheet(
@@ -157,13 +158,20 @@ def _training(path: Path, rows: pd.DataFrame) -> Section:
     return Section(name="vision_training", title=title, pictures=tuple(figures), sheet=sheet)
 
 
-def _curves(found: pd.DataFrame, values: dict[str, Any], *, ending: str) -> Picture:
+def _curves(found: pd.DataFrame, values: dict[str, Any], *, chances: tuple[float, ...], ending: str) -> Picture:
     """The picture of a part of the curves that has one value of every setting, beside the published ones."""
     own = found.groupby("model")
-    panels = [Panel(heading=str(model), means=part, published=_published(str(model))) for model, part in own]
+    panels = [
+        Panel(heading=str(model), means=part, published=_published(str(model)), chance=chances) for model, part in own
+    ]
     known = {name for each in panels for name in each.published["model"]}
     panels += [
-        Panel(heading=f"published: {NAMES[str(name)]}, ImageNet", means=found.iloc[:0], published=part)
+        Panel(
+            heading=f"published: {NAMES[str(name)]}, ImageNet",
+            means=found.iloc[:0],
+            published=part,
+            chance=(published.CHANCE_OF_IMAGES,),
+        )
         for name, part in published.vision_curves().groupby("model")
         if name not in known
     ]

@@ -122,6 +122,13 @@ def test_samples(spec: Transfer) -> Int[Tensor, "sample position"]:
     return unambiguous(spec.task, spec.num_evaluation_samples, generator("transfer/test", spec.seed))
 
 
+def seen_share(spec: Transfer) -> float:
+    """The share of the test samples whose pair of operands is among the training samples."""
+    trained = {(a, b) for a, b, *_ in training_samples(spec).tolist()}
+    tested = [(a, b) for a, b, *_ in test_samples(spec).tolist()]
+    return sum(pair in trained for pair in tested) / len(tested)
+
+
 def rival_answers(spec: Transfer, rows: Int[Tensor, "sample position"]) -> Int[Tensor, "rival sample"]:
     """What each rival reading answers on the rows, in the order of spec.rivals."""
     answers = [rules.evaluate(rival, rows[:, 0], rows[:, 1], modulus=spec.task.modulus) for rival in spec.rivals]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from subind import rules
 from subind.fingerprint import run_id
 from subind.results import TRIAL_SCHEMA, RunRecord
 from subind.spec import Mask
@@ -82,9 +83,11 @@ def _trial_row(trials: Trials, found: FrozenTrial, store: Store) -> Row:
 
 def _planned(trials: Trials, mask: Mask | None) -> Row:
     base = trials.definition.base
+    task = base.subtask
     row: Row = {
         "study": trials.name,
-        "subtask": base.subtask.rule,
+        "subtask": task.rule,
+        "chance_accuracy": rules.constant_accuracy(task.rule, modulus=task.modulus, num_integers=task.num_integers),
         "num_layers": base.donor.model.num_layers,
         "d_model": base.donor.model.d_model,
     }

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.spec import ArithmeticTask, Mask, Subnetwork, Transfer
+from subind.spec import ArithmeticTask, Mask, RandomInit, Subnetwork, Transfer
 from subind.tasks import arithmetic
 from subind.tuning_spec import TuningValidation
+from sweeps.grids import quickstart
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_task, tiny_transfer
 
 PAPER = ArithmeticTask(rule="a + a*b", modulus=7, num_integers=1000)
@@ -264,3 +265,17 @@ def test_transfer_of_a_tuned_mask_with_another_seed_cannot_be_made() -> None:
 def test_transfer_of_a_tuned_mask_that_is_evaluated_on_other_samples_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="is 81: its mask is tuned apart from evaluations on 80"):
         transfer_of(tuned_mask(), num_evaluation_samples=81)
+
+
+def test_seen_share_is_that_of_the_test_pairs_among_the_training_pairs() -> None:
+    spec = tiny_transfer(num_disambiguation=10)
+    trained = {tuple(row[:2]) for row in arithmetic.training_samples(spec).tolist()}
+    tested = arithmetic.test_samples(spec).tolist()
+    assert arithmetic.seen_share(spec) == sum(tuple(row[:2]) in trained for row in tested) / len(tested)
+
+
+def test_seen_share_of_quickstart_at_250_samples_is_an_eighth() -> None:
+    cells = [
+        each for each in quickstart.grid() if each.num_disambiguation == 250 and isinstance(each.control, RandomInit)
+    ]
+    assert sum(map(arithmetic.seen_share, cells)) / len(cells) == pytest.approx(0.121)

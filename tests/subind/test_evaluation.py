@@ -96,7 +96,7 @@ CURVES = {
 MEASURED_ONCE = {
     Donor: {"best_epoch"},
     Mask: {"best_epoch"},
-    Transfer: {"best_epoch", "test_accuracy", "kept_fraction", "frozen_fraction"}
+    Transfer: {"best_epoch", "test_accuracy", "seen_share", "kept_fraction", "frozen_fraction"}
     | {f"{kind}_fraction.{name}" for name in MATRICES for kind in ("kept", "frozen")},
 }
 

@@ -1,6 +1,7 @@
 """Rules against Python's integers."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -183,3 +184,26 @@ def test_rule_of_a_megabyte_is_quoted_in_short() -> None:
     with pytest.raises(ValueError, match=r"1,000,000 characters") as refused:
         rules.canonical("a" * 1_000_000)
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["a**2 + a*b", "a*b", "a + a*b", "a**2 - b**2", "12"])
+@pytest.mark.parametrize(("modulus", "num_integers"), [(5, 50), (7, 30), (13, 40), (40, 23)])
+def test_chance_of_a_rule_is_that_of_counting_all_pairs(text: str, modulus: int, num_integers: int) -> None:
+    pairs = list(itertools.product(range(num_integers), repeat=2))
+    answers = [RULES[text](a, b) % modulus for a, b in pairs]
+    agreeing = [answer == RULES["2*b**2"](a, b) % modulus for answer, (a, b) in zip(answers, pairs, strict=True)]
+    sizes = {"modulus": modulus, "num_integers": num_integers}
+    assert rules.constant_accuracy(text, **sizes) == max(Counter(answers).values()) / num_integers**2
+    assert rules.agreement(text, "2*b**2", **sizes) == sum(agreeing) / num_integers**2
+
+
+def test_chance_of_the_protocol_and_of_quickstart() -> None:
+    protocol = {"modulus": 7, "num_integers": 1000}
+    assert rules.constant_accuracy("a**2 + a*b", **protocol) == pytest.approx(0.2654, abs=5e-5)
+    assert rules.agreement("a**2 + a*b", "2*a**2", **protocol) == pytest.approx(0.2654, abs=5e-5)
+    assert rules.constant_accuracy("a**2 + a*b", modulus=5, num_integers=50) == 0.36
+
+
+def test_chance_of_more_pairs_than_can_be_counted_is_absent() -> None:
+    assert rules.constant_accuracy("a*b", modulus=2000, num_integers=10**6) is None
+    assert rules.agreement("a*b", "a", modulus=2**31, num_integers=2**31) is None

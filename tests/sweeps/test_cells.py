@@ -1,5 +1,6 @@
 """Columns of a planned cell, and the part of a grid that `--where` takes."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ def _chosen(*texts: str) -> tuple[Transfer, ...]:
 
 def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
     cell = tiny_transfer(mask=tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6), seed=3)
-    columns = planned_columns(cell)
+    columns, pairs = planned_columns(cell), [(a, b) for a in range(12) for b in range(12)]
     expected = {
         "run_id": run_id(cell),
         "stage": "transfer",
@@ -49,6 +50,11 @@ def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
         "final_temperature": 100.0,
         "parent_id": run_id(tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6)),
         "rivals": ["2 * a ** 2", "2 * b ** 2"],
+        "chance_accuracy": max(Counter((a * a + a * b) % 7 for a, b in pairs).values()) / 144,
+        "chance_agreement": [
+            sum((a * a + a * b - 2 * a * a) % 7 == 0 for a, b in pairs) / 144,
+            sum((a * a + a * b - 2 * b * b) % 7 == 0 for a, b in pairs) / 144,
+        ],
     }
     assert columns == expected
 
