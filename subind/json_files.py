@@ -8,6 +8,9 @@ import orjson
 MOST_BYTES = 32_000_000
 """A record of ten thousand epochs has 4 MB."""
 
+MOST_CURVE_VALUES = MOST_BYTES // 25
+"""Values of all curves of a record together: one has up to 25 bytes."""
+
 MOST_LEVELS = 100
 """A record's spec has ten."""
 

@@ -23,7 +23,7 @@ from typing import Any
 from subind import spec as specs
 from subind.files import FileEntry, Files, joined
 from subind.fingerprint import run_id
-from subind.json_files import MOST_BYTES, parsed
+from subind.json_files import MOST_BYTES, MOST_CURVE_VALUES, parsed
 from subind.listing import Listing, local_listing, remote_listing
 from subind.local_files import LocalFiles
 from subind.mounts import network_file_system
@@ -78,6 +78,10 @@ class Store:
     def is_local(self) -> bool:
         """Whether the store is a folder of this machine (or mounted on it)."""
         return isinstance(self._files, LocalFiles)
+
+    def exists(self) -> bool:
+        """Whether there is a folder, of a store at a URL whether anything is in it."""
+        return bool(self._files.fs.isdir(self._root)) if self.is_local else bool(self._files.paths(self._root))
 
     def is_shared(self) -> bool:
         """Whether other machines see the same store: it is at a URL, or its folder is on a network file system."""
@@ -235,6 +239,10 @@ class Store:
             raise ValueError(f"{self._weights_path(sha256)} is damaged (its checksum differs): import the file again")
         return content
 
+    def weights_beginning(self, sha256: str, num_bytes: int) -> bytes:
+        """So many bytes of a file of weights, of a shorter one all. Raises FileNotFoundError if it is absent."""
+        return self._files.read(self._weights_path(sha256), most=num_bytes - 1)[:num_bytes]
+
     def name_weights(self, name: str, sha256: str) -> None:
         """Have a published file's name stand for weights that are there."""
         self._files.replace(self._path("weights", f"{name}.sha256"), sha256.encode())
@@ -374,9 +382,9 @@ def _check_fits(record: RunRecord) -> None:
     """Raise ValueError if what is about to be committed could not be read."""
     RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
     num_values = sum(map(len, record.curves.values()))
-    if 25 * num_values > MOST_BYTES:
+    if num_values > MOST_CURVE_VALUES:
         raise ValueError(
-            f"the record of run {record.run_id} has curves of {num_values:,} values, and {MOST_BYTES // 25:,} fit: "
+            f"the record of run {record.run_id} has curves of {num_values:,} values, and {MOST_CURVE_VALUES:,} fit: "
             "evaluate less often"
         )
 

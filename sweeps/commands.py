@@ -22,6 +22,7 @@ from sweeps.memory import FLOAT, num_parameters
 from sweeps.plan import Plan, accounts
 from sweeps.status import total
 from sweeps.watch import Snapshot, Watch
+from sweeps.weight_files import MOST_HEADER_BYTES, check_architectures
 
 _SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", ">": "_above_", "=": "_is_"}
 
@@ -44,7 +45,9 @@ class Request:
         return "-".join([grids.label(self.grid), *parts]).replace("/", "_").replace(" ", "")
 
     def opened(self) -> Store:
-        """The store; a local folder by its absolute path."""
+        """The store; a local folder by its absolute path. Raises ValueError for an empty text."""
+        if not self.store.strip():
+            raise ValueError(f"--store is {quoted(self.store)}: give a folder, or a URL such as s3://bucket/folder")
         return Store(self.store if "://" in self.store else str(Path(self.store).resolve()))
 
 
@@ -57,6 +60,7 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
     listing = listing or store.listing()
     found = accounts(grids.label(request.grid), cells, finished=listing.finished.keys(), failed=listing.failed)
     _check_imports(found, store)
+    check_architectures(found, store)
     return found
 
 
@@ -91,6 +95,9 @@ def import_weights(store: Store, path: Path) -> str:
             f"{path} has no wte.weight, conv1.weight or conv_proj.weight: give a file of transformers' "
             "GPT2LMHeadModel, or of torchvision's ResNet or VisionTransformer"
         )
+    by_name = {name.removeprefix("transformer."): about["data"] for name, about in tensors}
+    if by_name.get("lm_head.weight", by_name.get("wte.weight")) != by_name.get("wte.weight"):
+        raise ValueError(f"{path} has lm_head.weight unlike wte.weight: give a model whose head is the token embedding")
     return store.add_weights(content)
 
 
@@ -106,10 +113,6 @@ def _check_is_safetensors(path: Path) -> None:
             f"{path} is no safetensors file (of its {size:,} bytes it says {length:,} are the header): "
             "save the model with save_pretrained"
         )
-
-
-MOST_HEADER_BYTES = 100_000_000
-"""What the safetensors format allows."""
 
 
 def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
@@ -191,6 +194,20 @@ def retry_failed_of_class(found: Plan, store: Store, error: str) -> int:
     return len(chosen_runs)
 
 
+def check_exists(store: Store) -> None:
+    """Raise ValueError if there is no such store: a folder that is none, or a URL where nothing stands."""
+    if not store.exists():
+        remedy = "give the one that a run has written, or begin one with `subind run`"
+        raise ValueError(f"--store is {quoted_path(store.url)}: there is no such store; {remedy}")
+
+
+def check_outlives_process(store: Store) -> None:
+    """Raise ValueError for a store that lives in this process alone: its workers would write to others."""
+    if store.url.startswith(OF_ONE_PROCESS):
+        remedy = "give a folder, or a URL such as s3://bucket/folder"
+        raise ValueError(f"--store is {quoted_path(store.url)}, which no worker shares and which ends here: {remedy}")
+
+
 def check_store(store: Store, found: Plan) -> None:
     """Refuse a sweep whose store has no room for it or cannot be written. Raises ValueError or OSError."""
     if not found.missing:
@@ -212,6 +229,9 @@ def _check_room(store: Store, found: Plan) -> None:
             f"{needed / 1e9:.1f} GB; free some, or choose another store"
         )
 
+
+OF_ONE_PROCESS = ("memory://",)
+"""URLs of stores that live in the process that opens them, and nowhere else."""
 
 CHECKPOINT_BYTES = 500_000_000
 """Room for the checkpoints of the packs under way."""

@@ -75,15 +75,18 @@ def num_image_parameters(model: ImageModel) -> int:
             assert_never(model)
 
 
-def image_bytes_per_replica(spec: ImageSpec) -> int:
-    """The memory of one replica at its peak: state, activations of a step, and its pictures."""
+def image_bytes_by_field(spec: ImageSpec) -> dict[str, int]:
+    """The memory of one replica at its peak, by the field that it grows with: state, a step's activations, pictures."""
     model, size = specs.architecture_of_images(spec), specs.image_task(spec).image_size
     whole = num_image_parameters(model)
     state = (6 + MASKED_MATRICES) * whole
     activations = sum(each for _, each in _layers(model, size))
     bytes_of_one = BYTES_OF_AN_ACTIVATION[type(model).__name__][spec.precision.startswith("bfloat16")]
-    step = bytes_of_one * activations * max(spec.batch_size, ROWS_OF_AN_EVALUATION // 4)
-    return FLOAT * state + step + 3 * size**2 * _num_pictures(spec)
+    rows = min(spec.batch_size, spec.num_training_samples)
+    step = bytes_of_one * activations * max(rows, ROWS_OF_AN_EVALUATION // 4)
+    is_trained = spec.num_training_samples >= spec.num_evaluation_samples
+    pictures = "num_samples" if is_trained else "num_evaluation_samples"
+    return {"model": FLOAT * state, "batch_size": step, pictures: 3 * size**2 * _num_pictures(spec)}
 
 
 def _num_pictures(spec: ImageSpec) -> int:

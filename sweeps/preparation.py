@@ -1,17 +1,20 @@
 """What `plan` and `run` prepare: the packs of a grid for the workers of this machine, and how long they take."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from subind import spec as specs
 from subind.fingerprint import decode
+from subind.json_files import MOST_CURVE_VALUES
 from subind.results import RunRecord
-from subind.spec import Spec
+from subind.spec import ImageTransfer, Spec
 from subind.store import Checkpoint, Store
 from sweeps import cost
 from sweeps.commands import Request, accounted
 from sweeps.cost import CostModel
 from sweeps.cost_fit import fitted
 from sweeps.forecast import Forecast, forecast
+from sweeps.memory import LARGEST_DEVICE, check_fits
 from sweeps.plan import Crew, Plan, packed
 from sweeps.workers import Workers
 
@@ -23,6 +26,13 @@ MOST_SHARING = 4
 
 GAIN_OF_SHARING = 0.9
 """One more pack on a GPU must leave less than this part of the makespan, for it takes memory and a core."""
+
+
+CURVES = 12
+"""Curves of a run at most, without those of a mask's matrices."""
+
+MATRICES = {"GPT2": 4, "ResNet": 2, "ViT": 6}
+"""Masked matrices of a layer at most: a mask has a curve of the density of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,9 @@ def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     """
     found = accounted(request, store)
     _check_precisions(found, workers.device)
+    several = [found.runs[run] for run in found.missing]
+    check_fits(several, device_bytes=LARGEST_DEVICE, device="the largest machine known has")
+    check_curves(several)
     model = cost_model(store, workers) if found.missing else cost.cpu_model()
     plan, workers = _packed(found, store.checkpoints(), workers, model or cost.unknown_gpu_model())
     if model is None:
@@ -57,6 +70,27 @@ def _check_precisions(found: Plan, device: str) -> None:
             raise ValueError(
                 f"precision of run {run} is 'tf32', which only CUDA devices have, and this run is for the CPU: "
                 "use --device cuda, or give 'float32' or 'bfloat16'"
+            )
+
+
+def check_room(made: Prepared) -> None:
+    """Refuse runs of which not one replica fits the memory that the workers have now. Raises ValueError."""
+    of_device = "this machine has free" if made.workers.device == "cpu" else f"a {made.workers.name} has free"
+    several = [made.plan.runs[run] for run in made.plan.missing]
+    check_fits(several, device_bytes=made.workers.free_bytes, device=of_device)
+
+
+def check_curves(several: Iterable[Spec]) -> None:
+    """Refuse runs whose record has no room for a value of each curve and epoch. Raises ValueError."""
+    for spec in several:
+        model = specs.architecture(spec)
+        of_matrices = model.num_layers * MATRICES[type(model).__name__] if specs.stage(spec) == "mask" else 0
+        times = spec.evaluations_per_epoch if isinstance(spec, ImageTransfer) else 1
+        most = MOST_CURVE_VALUES // (times * (CURVES + of_matrices))
+        if spec.num_epochs > most:
+            name = type(spec).__name__
+            raise ValueError(
+                f"{name}.num_epochs is {spec.num_epochs:,}: give at most {most:,}, for its curves to fit a record"
             )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from subind.quoting import quoted
 from subind.store import Store, opened_files
+from sweeps.given_paths import at_home
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -48,7 +49,8 @@ def chosen_tracking_uri(store: Store, given: str | None) -> str:
 
     Raises ValueError for a scheme that is none of MLflow's databases and servers.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(store)
+    uri = given or at_home(os.environ.get("MLFLOW_TRACKING_URI", ""), "MLFLOW_TRACKING_URI")
+    uri = uri or default_tracking_uri(store)
     if scheme(uri) not in SCHEMES:
         raise ValueError(
             f"tracking_uri is {quoted(redacted(uri, uri))}: give a URI that begins with one of {', '.join(SCHEMES)}"

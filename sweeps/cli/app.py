@@ -1,13 +1,15 @@
 """The application, its consoles, and the options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from subind.quoting import quoted
 from sweeps import grids
+from sweeps.given_paths import at_home
 from sweeps.tracking_uri import redacted
 
 
@@ -19,6 +21,32 @@ def without_secret(uri: str | None) -> str | None:
             "environment (MLFLOW_TRACKING_URI, MLFLOW_TRACKING_PASSWORD, AWS_SECRET_ACCESS_KEY)"
         )
     return uri
+
+
+def home_for(option: str) -> Callable[[Any], Any]:
+    """A callback of an option: the path or URL with the home folder in place of a leading `~`."""
+
+    def expanded(given: Any) -> Any:
+        match given:
+            case Path():
+                return Path(at_home(str(given), option))
+            case str():
+                return at_home(given, option)
+            case _:
+                return given
+
+    return expanded
+
+
+def _store(given: str) -> str:
+    checked = without_secret(given)
+    assert checked is not None
+    return at_home(checked, "--store")
+
+
+def _tracking(given: str | None) -> str | None:
+    checked = without_secret(given)
+    return None if checked is None else at_home(checked, "--tracking-uri")
 
 
 app = typer.Typer(
@@ -39,7 +67,7 @@ Where = Annotated[
     ),
 ]
 StorePath = Annotated[
-    str, typer.Option("--store", callback=without_secret, help="The folder or fsspec URL that holds the runs.")
+    str, typer.Option("--store", callback=_store, help="The folder or fsspec URL that holds the runs.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Device = Annotated[str, typer.Option("--device", help="What to train on: auto, cpu or cuda.")]
@@ -47,19 +75,24 @@ Tracking = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
-        callback=without_secret,
+        callback=_tracking,
         help="The MLflow tracking server. The default is MLFLOW_TRACKING_URI, else SQLite in the store.",
     ),
 ]
 Rows = Annotated[
     Path | None,
-    typer.Option("--rows", help="The Parquet file of result rows. The default is results/GRID.parquet."),
+    typer.Option(
+        "--rows",
+        callback=home_for("--rows"),
+        help="The Parquet file of result rows. The default is results/GRID.parquet.",
+    ),
 ]
 
 Images = Annotated[
     str,
     typer.Option(
         "--images",
+        callback=home_for("--images"),
         help="For runs on ImageNet: the folder of photographs, mean-pooled and cue-conflict, on every node the same.",
     ),
 ]

@@ -9,7 +9,7 @@ from rich.table import Table
 from sweeps import cleaning
 from sweeps.cleaning import KINDS, Leftover
 from sweeps.cli.app import AsJson, StorePath, app, out
-from sweeps.commands import Request
+from sweeps.commands import Request, check_exists
 
 
 @app.command("gc")
@@ -27,6 +27,7 @@ def gc_command(
     failures and imported weights stay, and so does all that a worker is computing.
     """
     opened = Request(grid="", where=(), store=store).opened()
+    check_exists(opened)
     found = cleaning.leftovers(opened, idle_days=idle_days)
     gone = tuple(cleaning.removed(opened, found)) if delete else ()
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from subind.quoting import quoted, quoted_path
 from sweeps import commands
-from sweeps.cli.app import Rows, Where, app, out
+from sweeps.cli.app import Rows, Where, app, home_for, out
 from sweeps.commands import Request
 
 
@@ -21,7 +21,10 @@ def compare_command(
     grid: Annotated[str | None, typer.Option("--grid", help="The grid whose cells are read from a store.")] = None,
     where: Where = None,
     rows: Rows = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Write the tables and a picture here.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", callback=home_for("--output"), help="Write the tables and a picture here."),
+    ] = None,
 ) -> None:
     """Contrast two sets of result rows: which cells both have, which are equal, and how far apart the others are.
 

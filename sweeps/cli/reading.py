@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from subind.listing import Listing
+from subind.quoting import quoted_path
 from subind.store import Store
 from sweeps import commands, grids
-from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, out
+from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.commands import Request
 from sweeps.deciding import Expected
+from sweeps.given_paths import check_rows_target
 from sweeps.plan import Plan
 from sweeps.tracking_report import has_tracker, log_report
 
@@ -71,8 +73,14 @@ def exported(
     """Write the rows of a part of a grid with its claims; the path of the file."""
     from sweeps.export import export
 
+    if not store.exists():
+        err.print(
+            f"--store is {quoted_path(store.url)}: there is no such store, so every run is missing", style="yellow"
+        )
+    path = path or rows_path(request)
+    check_rows_target(path)
     expected = Expected(claims=grids.claims(request.grid), num_looks=num_looks)
-    return export(found, store, path or rows_path(request), listing, expected=expected)
+    return export(found, store, path, listing, expected=expected)
 
 
 def rows_path(request: Request) -> Path:
@@ -108,9 +116,15 @@ def report_command(
     *,
     where: Where = None,
     store: StorePath = "store",
-    rows: Annotated[Path | None, typer.Option("--rows", help="Report on these rows; the store is not read.")] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", callback=home_for("--rows"), help="Report on these rows; the store is not read."),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="The folder to write to. The default is reports/GRID.")
+        Path | None,
+        typer.Option(
+            "--output", callback=home_for("--output"), help="The folder to write to. The default is reports/GRID."
+        ),
     ] = None,
     tracking_uri: Tracking = None,
 ) -> None:

@@ -29,6 +29,7 @@ def retry_command(
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     found = commands.accounted(request, opened)
+    commands.check_exists(opened)
     if error is None:
         number = commands.retry_failed(found, opened)
     else:

@@ -16,7 +16,7 @@ from subind import spec as specs
 from subind.spec import STAGES, Stage
 from subind.store import Store
 from sweeps import commands
-from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, out
+from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
 from sweeps.cli.reading import Outcome, print_failures, rows_path, write_rows_and_report
@@ -24,7 +24,7 @@ from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.inputs import check_inputs
 from sweeps.plan import Plan
-from sweeps.preparation import Prepared, prepared
+from sweeps.preparation import Prepared, check_room, prepared
 from sweeps.workers import Workers, available_workers
 
 INTERRUPTED = 130
@@ -40,7 +40,10 @@ def plan_command(
     device: Device = "auto",
     cost: Annotated[bool, typer.Option("--cost", help="Say what it costs in device-hours and money.")] = False,
     prices: Annotated[
-        Path | None, typer.Option(help="A CSV of prices for --cost. The default is sweeps/prices.csv.")
+        Path | None,
+        typer.Option(
+            callback=home_for("--prices"), help="A CSV of prices for --cost. The default is sweeps/prices.csv."
+        ),
     ] = None,
     device_name: Annotated[
         str | None, typer.Option(help="Plan for devices that are not at hand: cpu, or a card such as 'NVIDIA L4'.")
@@ -53,6 +56,10 @@ def plan_command(
     opened = request.opened()
     made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
     bill = cost_of(made, opened, prices) if cost else None
+    try:
+        check_room(made)
+    except ValueError as error:
+        err.print(f"a run with these workers is refused: {error}", style="yellow")
     if as_json:
         data = commands.plan_data(made.plan, made.forecast)
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
@@ -146,6 +153,7 @@ def run_command(
 @contextmanager
 def crew(store: Store, address: str | None, *, device: str, num_workers: int) -> Iterator[Workers]:
     """The workers of this machine, or of the Ray cluster at the address, connected to while the block runs."""
+    commands.check_outlives_process(store)
     if address is None:
         _check_alone(num_workers)
         yield available_workers(device)
@@ -189,6 +197,7 @@ def _swept(
     made = prepared(request, store, workers)
     commands.check_store(store, made.plan)
     check_inputs(made.plan, store, images)
+    check_room(made)
     _print_plan(made)
     if not made.plan.missing:
         return made.plan

@@ -21,7 +21,9 @@ def sync_command(
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     found = commands.accounted(request, opened)
-    outcome = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri).mirror(list(found.runs.values()))
+    mirror = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri)
+    commands.check_exists(opened)
+    outcome = mirror.mirror(list(found.runs.values()))
     counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
     out.print(f"{counts}, {outcome.num_delayed} delayed")
     if outcome.num_delayed:

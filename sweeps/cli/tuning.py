@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from sweeps import commands, grids, tuned
-from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, out
+from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, home_for, out
 from sweeps.cli.reading import trials_path, write_rows_and_report
 from sweeps.cli.running import INTERRUPTED, crew
 from sweeps.commands import Request
@@ -32,7 +32,11 @@ LeastAccuracy = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option("--storage", help="The studies' database, as postgresql://HOST/NAME; else SQLite in the store."),
+    typer.Option(
+        "--storage",
+        callback=home_for("--storage"),
+        help="The studies' database, as postgresql://HOST/NAME; else SQLite in the store.",
+    ),
 ]
 
 
@@ -49,7 +53,9 @@ def tune_command(
     ] = True,
     name: Annotated[str | None, typer.Option("--name", help="Begin the studies' names with this.")] = None,
     storage: Storage = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Where the choice is written.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", callback=home_for("--output"), help="Where the choice is written.")
+    ] = None,
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,

@@ -40,6 +40,7 @@ def status_command(
     found = commands.accounted(request, opened)
     if watch and as_json:
         raise ValueError("--watch is given with --json: JSON is printed once; leave one of them out")
+    commands.check_exists(opened)
     if watch:
         _watch(found, opened, interval=interval)
         return

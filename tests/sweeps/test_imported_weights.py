@@ -9,14 +9,17 @@ from safetensors.torch import load, save, save_file
 
 from subind import stages
 from subind.fingerprint import decode, encoded, run_id
-from subind.models import gpt2
+from subind.models import gpt2, vision
 from subind.spec import Donor, ImportedWeights
 from subind.store import Store
 from subind.tasks import arithmetic
 from subind.training import Runtime
 from sweeps import commands
 from sweeps.commands import Request
-from tests.specs import tiny_donor
+from sweeps.plan import accounts
+from sweeps.weight_files import check_architectures
+from tests.specs import tiny_donor, tiny_model
+from tests.vision_specs import image_donor
 
 GRID = """
 from subind.spec import FullTransfer, ImportedWeights
@@ -77,6 +80,58 @@ def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -
     grid.write_text(GRID.format(sha256=sha256))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
     assert commands.accounted(request, request.opened()).num_runs("donor") == 1
+
+
+OTHERS = {
+    "of another width": (lambda donor: replace(donor, model=tiny_model(d_model=32)), r"has .* of shape .* the model"),
+    "of fewer layers": (lambda donor: replace(donor, model=tiny_model(num_layers=1)), r"lacks h\.1\..*more"),
+    "of more layers": (
+        lambda donor: replace(donor, model=tiny_model(num_layers=3)),
+        r"has 'h\.2\..*', which the model",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_plan_of_weights_of_another_architecture_names_the_tensor(tmp_path: Path, kind: str) -> None:
+    changed, told = OTHERS[kind]
+    sha256 = Store(str(tmp_path / "store")).add_weights(save(own_weights(changed(tiny_donor()))))
+    grid = tmp_path / "own.py"
+    grid.write_text(GRID.format(sha256=sha256))
+    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    with pytest.raises(ValueError, match=rf"Donor\.weights\.sha256 is '{sha256}': its file {told}"):
+        commands.accounted(request, request.opened())
+
+
+def test_plan_of_weights_of_an_image_model_names_the_tensor(tmp_path: Path) -> None:
+    model = image_donor().model
+    weights = vision.initial(model, torch.Generator().manual_seed(0))
+    sha256 = Store(str(tmp_path / "store")).add_weights(
+        save({name: each.contiguous() for name, each in weights.items()})
+    )
+    donor = replace(image_donor(), weights=ImportedWeights(sha256=sha256))
+    found = accounts("own", [donor], finished=(), failed=())
+    with pytest.raises(ValueError, match=r"ImageDonor\.weights\.sha256 is .* lacks bn1\.running_mean"):
+        check_architectures(found, Store(str(tmp_path / "store")))
+    whole = weights | vision.initial_statistics(model)
+    sha256 = Store(str(tmp_path / "store")).add_weights(save({name: each.contiguous() for name, each in whole.items()}))
+    donor = replace(image_donor(), weights=ImportedWeights(sha256=sha256))
+    check_architectures(accounts("own", [donor], finished=(), failed=()), Store(str(tmp_path / "store")))
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 100, (9).to_bytes(8, "little") + b'{"a": []}'])
+def test_plan_of_weights_without_a_header_says_that_they_are_damaged(tmp_path: Path, content: bytes) -> None:
+    store = Store(str(tmp_path))
+    donor = replace(tiny_donor(), weights=ImportedWeights(sha256=store.add_weights(content)))
+    with pytest.raises(ValueError, match=r"damaged \(no header\): import the file again"):
+        check_architectures(accounts("own", [donor], finished=(), failed=()), store)
+
+
+def test_import_of_a_model_with_a_head_of_its_own_is_refused(tmp_path: Path) -> None:
+    weights = own_weights(tiny_donor())
+    save_file({**weights, "lm_head.weight": weights["transformer.wte.weight"] + 1}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"lm_head\.weight unlike wte\.weight"):
+        commands.import_weights(Store(str(tmp_path / "store")), tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", save({"other": torch.zeros(2)})])

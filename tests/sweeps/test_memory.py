@@ -2,15 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from subind.spec import STAGES, Stage
+from subind.spec import GPT2, STAGES, Spec, Stage
 from sweeps.bench.training import Case, pack
 from sweeps.grids import protocol
-from sweeps.memory import bytes_per_replica, most_replicas
+from sweeps.memory import bytes_per_replica, check_fits, most_replicas
 from tests.conftest import REPOSITORY
-from tests.specs import tiny_transfer
+from tests.specs import tiny_donor, tiny_transfer
+from tests.sweeps.conftest import Call
+from tests.vision_specs import image_donor
 
 MEASURED = """
 import sys
@@ -83,3 +86,48 @@ def test_worker_with_no_memory_tries_one_replica() -> None:
 
 def test_worker_with_boundless_memory_holds_any_pack() -> None:
     assert most_replicas(protocol.donor(12, seed=0), free_bytes=float("inf")) >= 10**5
+
+
+BIG = GPT2(num_layers=100, d_model=16_384, num_heads=8, dropout=0.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (tiny_donor(model=BIG), r"Donor\.model is GPT2\(num_layers=100, d_model=16384"),
+        (tiny_donor(num_samples=2**31 - 1), r"Donor\.num_samples is 2147483647"),
+        (tiny_donor(num_evaluation_samples=2**31 - 1), r"Donor\.num_evaluation_samples is 2147483647"),
+        (tiny_transfer("random_init", num_disambiguation=2**31 - 99), r"Transfer\.num_disambiguation is 2147483549"),
+        (tiny_donor(num_samples=10**7, batch_size=10**7), r"Donor\.batch_size is 10000000"),
+        (image_donor(num_samples=2**31 - 1), r"ImageDonor\.num_samples is 2147483647"),
+    ],
+    ids=["model", "samples", "evaluation", "disambiguation", "batch", "pictures"],
+)
+def test_run_that_no_memory_holds_is_refused_by_its_largest_field(spec: Spec, field: str) -> None:
+    with pytest.raises(ValueError, match=rf"{field}.*: one replica needs about [\d,]+ GB, .* this machine has 10 GB"):
+        check_fits([tiny_donor(), spec], device_bytes=1e10, device="this machine has")
+
+
+def test_batch_larger_than_the_samples_takes_no_more_than_they_do() -> None:
+    assert bytes_per_replica(tiny_donor(batch_size=2**31 - 1)) == bytes_per_replica(tiny_donor(batch_size=24))
+
+
+def test_plan_of_what_no_machine_holds_is_refused(subind: Call, tmp_path: Path) -> None:
+    (tmp_path / "big.py").write_text(
+        "from subind.spec import *\nfrom tests.specs import tiny_transfer\n"
+        "MODEL = GPT2(num_layers=1000, d_model=65_536, num_heads=8, dropout=0.0)\n"
+        "def grid():\n    return tiny_transfer(control=RandomInit(model=MODEL))\n"
+    )
+    status, out, err = subind("plan", "big.py", "--device", "cpu")
+    assert (status, out) == (2, "")
+    assert "Transfer.model is GPT2(num_layers=1000" in err
+
+
+def test_plan_of_curves_that_no_record_holds_is_refused(subind: Call, tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(
+        "from tests.specs import tiny_mask, tiny_transfer\n"
+        "def grid():\n    return tiny_transfer(mask=tiny_mask(num_epochs=100_000))\n"
+    )
+    status, out, err = subind("plan", "long.py", "--device", "cpu")
+    assert (status, out) == (2, "")
+    assert "Mask.num_epochs is 100,000: give at most 64,000" in err
