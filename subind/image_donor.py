@@ -19,13 +19,23 @@ from subind.spec import ImageDonor
 from subind.tasks import images
 from subind.training import Replica, Runtime, Verdict
 
+State = tuple[Parameters, Parameters]
+"""The parameters and the running statistics of one network."""
+
+
+def stacked(several: Sequence[State]) -> State:
+    """Those of a pack."""
+    return gpt2.stacked([own for own, _ in several]), gpt2.stacked([own for _, own in several])
+
 
 class ImageDonorMethod(ImageMethod):
     """Trains whole networks, or a head alone; the best epoch has the lowest validation loss."""
 
     order_stream: Stream = "donor/order"
 
-    def __init__(self, pack: Sequence[ImageDonor], read: ReadFile, runtime: Runtime) -> None:
+    def __init__(self, starts: Sequence[tuple[ImageDonor, State]], runtime: Runtime) -> None:
+        """From what each donor starts from."""
+        pack = [spec for spec, _ in starts]
         drawn = {spec.task: None for spec in pack}
         sets = {
             task: images.training_images(task, "original", pack[0].num_samples, folder=runtime.images) for task in drawn
@@ -34,8 +44,7 @@ class ImageDonorMethod(ImageMethod):
         super().__init__(pack, train, runtime)
         self.draw_crops("donor/augmentation", pack[0].augmentation)
         self.weigh_classes([spec.class_weights for spec in pack], train)
-        starts = [_initial(spec, read) for spec in pack]
-        parameters, running = gpt2.stacked([own for own, _ in starts]), gpt2.stacked([own for _, own in starts])
+        parameters, running = stacked([own for _, own in starts])
         trained = vision.head(self.model) if pack[0].trained == "head" else tuple(parameters)
         self.trainable = trainable_on(self.device, {name: parameters[name] for name in trained})
         self.fix({name: tensor for name, tensor in parameters.items() if name not in trained})
@@ -104,8 +113,8 @@ def one_network(of: ImageMethod, parameters: Mapping[str, Tensor], statistics: M
     )
 
 
-def _initial(donor: ImageDonor, read: ReadFile) -> tuple[Parameters, Parameters]:
-    """Parameters and running statistics that training starts from."""
+def initial_network(donor: ImageDonor, read: ReadFile) -> State:
+    """What training starts from. Raises ValueError if imported weights are damaged or of another network."""
     match donor.weights:
         case specs.FreshWeights():
             own = vision.initial(donor.model, generator("donor/initial", donor.seed))
@@ -116,7 +125,7 @@ def _initial(donor: ImageDonor, read: ReadFile) -> tuple[Parameters, Parameters]
             assert_never(donor.weights)
 
 
-def _imported(donor: ImageDonor, tensors: dict[str, Tensor]) -> tuple[Parameters, Parameters]:
+def _imported(donor: ImageDonor, tensors: dict[str, Tensor]) -> State:
     """The weights of a file, where only a head is trained with a fresh one."""
     if donor.trained == "head":
         weight, bias = vision.head(donor.model)

@@ -7,10 +7,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from subind import masks
-from subind.image_donor import one_network
+from subind.image_donor import State, one_network, stacked
 from subind.image_evaluation import Answers, Evaluations, answers
 from subind.image_training import ImageMethod
-from subind.models import gpt2, vision
+from subind.models import vision
 from subind.models.gpt2 import Parameters
 from subind.models.vision import Network
 from subind.placing import trainable_on
@@ -22,13 +22,19 @@ from subind.tasks.images import Images
 from subind.training import Replica, Runtime, Verdict
 
 
+def masked_network(mask: ImageMask, read: ReadFile) -> State:
+    """The donor of a mask. Raises ValueError if its file is damaged."""
+    return vision.from_state(loaded(read(mask.donor, WEIGHTS_FILE)), mask.donor.model)
+
+
 class ImageMaskMethod(ImageMethod):
     """Trains mask logits over a frozen donor; the best epoch has the highest hard-mask accuracy."""
 
     order_stream: Stream = "mask/order"
 
-    def __init__(self, pack: Sequence[ImageMask], read: ReadFile, runtime: Runtime) -> None:
-        first = pack[0]
+    def __init__(self, starts: Sequence[tuple[ImageMask, State]], runtime: Runtime) -> None:
+        """From the parameters and running statistics of each mask's donor."""
+        pack, first = [spec for spec, _ in starts], starts[0][0]
         drawn = {spec.subtask: None for spec in pack}
         sets = {
             task: images.training_images(task, "mean_pooled", first.num_samples, folder=runtime.images)
@@ -37,8 +43,7 @@ class ImageMaskMethod(ImageMethod):
         train = [sets[spec.subtask] for spec in pack]
         super().__init__(pack, train, runtime)
         self.weigh_classes(["equal" for _ in pack], train)
-        donors = [vision.from_state(loaded(read(spec.donor, WEIGHTS_FILE)), spec.donor.model) for spec in pack]
-        parameters, running = gpt2.stacked([own for own, _ in donors]), gpt2.stacked([own for _, own in donors])
+        parameters, running = stacked([donor for _, donor in starts])
         self.matrices = vision.matrices(self.model)
         beside = () if first.beside == "nothing" else vision.POSITIONS
         logits = {name: _filled(parameters[name], [spec.initial_logit for spec in pack]) for name in self.matrices}

@@ -1,7 +1,6 @@
 """The stage that trains recipients on images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -16,44 +15,23 @@ from subind.models import gpt2, vision
 from subind.models.gpt2 import Parameters
 from subind.placing import constants_on, trainable_on
 from subind.randomness import Stream
-from subind.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, ReadFile, loaded
+from subind.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, ReadFile, image_mask_bits, loaded
 from subind.spec import ImageDonor, ImageMask, ImageTransfer
 from subind.tasks import images
 from subind.tasks.images import TrainingImages
-from subind.training import Finished, Replica, Runtime, Verdict
+from subind.training import Runtime, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """A recipient before training, with its spec."""
-
-    spec: ImageTransfer
-    recipient: ImageRecipient
-
-    def shares(self) -> dict[str, float]:
-        """How much of the weights under the mask starts from the donor, and how much is frozen."""
-        found = {"kept_fraction": masks.density(self.recipient.inherited)}
-        found["frozen_fraction"] = masks.density(self.recipient.kept)
-        found |= {f"kept_fraction.{name}": share for name, share in masks.densities(self.recipient.inherited).items()}
-        found |= {f"frozen_fraction.{name}": share for name, share in masks.densities(self.recipient.kept).items()}
-        return found
+def _shares(recipient: ImageRecipient) -> dict[str, float]:
+    """How much of the weights under the mask starts from the donor, and how much is frozen."""
+    found = {"kept_fraction": masks.density(recipient.inherited), "frozen_fraction": masks.density(recipient.kept)}
+    found |= {f"kept_fraction.{name}": share for name, share in masks.densities(recipient.inherited).items()}
+    found |= {f"frozen_fraction.{name}": share for name, share in masks.densities(recipient.kept).items()}
+    return found
 
 
-def image_transfers(
-    pack: Sequence[ImageTransfer], read: ReadFile, runtime: Runtime
-) -> tuple["ImageTransferMethod | None", list[Finished]]:
-    """The method for those recipients that exist, and the failures of those that do not."""
-    starts, failed = [], []
-    for spec in pack:
-        try:
-            starts.append(Start(spec=spec, recipient=_recipient(spec, read)))
-        except ValueError as error:
-            replica = Replica(spec=spec, failure=str(error))
-            failed.append(Finished(replica=replica, measurements={}, files={}))
-    return (ImageTransferMethod(starts, runtime) if starts else None), failed
-
-
-def _recipient(spec: ImageTransfer, read: ReadFile) -> ImageRecipient:
+def image_recipient_of(spec: ImageTransfer, read: ReadFile) -> ImageRecipient:
+    """The recipient before training. Raises ValueError if it does not exist, or a parent's file is damaged."""
     donor = next((each for each in specs.lineage(spec) if isinstance(each, ImageDonor)), None)
     mask = next((each for each in specs.lineage(spec) if isinstance(each, ImageMask)), None)
     if donor is None:
@@ -62,7 +40,7 @@ def _recipient(spec: ImageTransfer, read: ReadFile) -> ImageRecipient:
     state = parameters | running
     if mask is not None and (mask.beside != "nothing" or mask.statistics == "batch"):
         state |= loaded(read(mask, BESIDE_FILE))
-    bits = None if mask is None else masks.unpacked_bits(read(mask, MASK_FILE))
+    bits = None if mask is None else image_mask_bits(read(mask, MASK_FILE), mask)
     return image_recipient(spec.control, donor=state, mask=bits, seed=spec.seed)
 
 
@@ -86,8 +64,8 @@ class ImageTransferMethod(ImageMethod):
 
     order_stream: Stream = "transfer/order"
 
-    def __init__(self, starts: Sequence[Start], runtime: Runtime) -> None:
-        pack = [start.spec for start in starts]
+    def __init__(self, starts: Sequence[tuple[ImageTransfer, ImageRecipient]], runtime: Runtime) -> None:
+        pack = [spec for spec, _ in starts]
         keys = {spec: (spec.task, spec.num_original, spec.num_pooled, _num_distinct(spec)) for spec in pack}
         sets = {
             key: training_images(spec, runtime.images)
@@ -97,22 +75,22 @@ class ImageTransferMethod(ImageMethod):
         self.evaluations_per_epoch = pack[0].evaluations_per_epoch
         self.draw_crops("transfer/augmentation", pack[0].augmentation)
         self.weigh_classes([spec.class_weights for spec in pack], [sets[keys[spec]] for spec in pack])
-        self.shares = {start.spec: start.shares() for start in starts}
-        self._place(starts)
+        self.shares = {spec: _shares(recipient) for spec, recipient in starts}
+        self._place([recipient for _, recipient in starts], held=pack[0].held)
         self._evaluations = Evaluations(runtime)
 
-    def _place(self, starts: Sequence[Start]) -> None:
+    def _place(self, recipients: Sequence[ImageRecipient], *, held: str) -> None:
         """Put the recipients on the device: what trains, what is held, and what is frozen within a matrix."""
-        own = gpt2.stacked([start.recipient.own for start in starts])
-        running = gpt2.stacked([start.recipient.statistics for start in starts])
-        held = _held(self.model, starts[0].spec.held)
-        self.trainable = trainable_on(self.device, {name: each for name, each in own.items() if name not in held})
-        self.fix({name: own[name] for name in held})
-        if starts[0].spec.held == "nothing":
+        own = gpt2.stacked([each.own for each in recipients])
+        running = gpt2.stacked([each.statistics for each in recipients])
+        names = _held(self.model, held)
+        self.trainable = trainable_on(self.device, {name: each for name, each in own.items() if name not in names})
+        self.fix({name: own[name] for name in names})
+        if held == "nothing":
             self.statistics = {name: tensor.to(self.device).clone() for name, tensor in running.items()}
         else:
             self.fix(running, prefix="fixed_statistics")
-        kept = gpt2.stacked([start.recipient.kept for start in starts])
+        kept = gpt2.stacked([each.kept for each in recipients])
         self.frozen = tuple(name for name, bits in kept.items() if bits.any())
         for name in self.frozen:
             self.constants |= constants_on(self.device, {f"kept.{name}": kept[name], f"start.{name}": own[name]})

@@ -123,6 +123,16 @@ def unpacked_bits(content: bytes) -> HardMask:
     return {name: _unpacked(name, packed[name], layout[name]) for name in layout}
 
 
+def unpacked_bits_of(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> HardMask:
+    """The mask that `packed_bits` wrote. Raises ValueError if it is none, or not over matrices of these shapes."""
+    found = unpacked_bits(content)
+    for name in sorted(found.keys() | shapes.keys()):
+        has = tuple(found[name].shape) if name in found else "none"
+        if has != shapes.get(name, "none"):
+            raise _no_mask(f"{name} has the shape {has}, and the network's is {shapes.get(name, 'none')}")
+    return found
+
+
 def _unpacked(name: str, packed: Tensor, shape: object) -> Bool[Tensor, "*shape"]:
     if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
         raise _no_mask(f"the shape of {name} is {shape}")

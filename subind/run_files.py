@@ -6,9 +6,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from subind.models import gpt2
+from subind import masks
+from subind.masks import HardMask
+from subind.models import gpt2, vision
 from subind.models.gpt2 import Parameters
-from subind.spec import Donor, Parent
+from subind.spec import Donor, ImageMask, Mask, Parent
 from subind.tasks import arithmetic
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -30,6 +32,18 @@ def donor_parameters(content: bytes, donor: Donor) -> Parameters:
     Raises ValueError if the content is no safetensors file or its tensors are not the model's.
     """
     return gpt2.from_transformers(loaded(content), donor.model, arithmetic.vocabulary_size(donor.task))
+
+
+def mask_bits(content: bytes, mask: Mask) -> HardMask:
+    """A mask from its file. Raises ValueError if the content is no such file or of another network than the donor's."""
+    shapes = gpt2.shapes(mask.donor.model, arithmetic.vocabulary_size(mask.donor.task))
+    return masks.unpacked_bits_of(content, {name: shapes[name] for name in gpt2.matrices(mask.donor.model)})
+
+
+def image_mask_bits(content: bytes, mask: ImageMask) -> HardMask:
+    """As `mask_bits`, of a mask over a network for images."""
+    shapes = vision.shapes(mask.donor.model)
+    return masks.unpacked_bits_of(content, {name: shapes[name] for name in vision.matrices(mask.donor.model)})
 
 
 def loaded(content: bytes) -> dict[str, Tensor]:

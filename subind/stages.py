@@ -7,6 +7,7 @@ done; it neither knows the store nor commits.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 import torch
@@ -16,9 +17,10 @@ from torch import Tensor
 from subind import masks
 from subind import spec as specs
 from subind.evaluation import accuracies, losses_and_predictions, predictions
-from subind.image_donor import ImageDonorMethod
-from subind.image_mask import ImageMaskMethod
-from subind.image_transfer import image_transfers
+from subind.image_donor import ImageDonorMethod, initial_network
+from subind.image_mask import ImageMaskMethod, masked_network
+from subind.image_transfer import ImageTransferMethod, image_recipient_of
+from subind.isolation import isolated
 from subind.masks import HardMask
 from subind.models import gpt2
 from subind.models.gpt2 import Parameters
@@ -38,7 +40,7 @@ from subind.training import (
     Trainer,
     Verdict,
 )
-from subind.transfer_stage import TransferMethod, transfers
+from subind.transfer_stage import TransferMethod, recipient_of
 from subind.tuning_spec import TuningValidation
 
 __all__ = [
@@ -94,17 +96,23 @@ def method_of(pack: Sequence[Spec], read: ReadFile, runtime: Runtime) -> tuple[M
     """What the loop trains for a pack of one shape, None if nothing is left to train, and the runs that cannot be."""
     match pack[0]:
         case Donor():
-            return DonorMethod([spec for spec in pack if isinstance(spec, Donor)], read, runtime), []
+            donors = [spec for spec in pack if isinstance(spec, Donor)]
+            return isolated(donors, partial(_initial, read=read), DonorMethod, runtime)
         case Mask():
-            return MaskMethod([spec for spec in pack if isinstance(spec, Mask)], read, runtime), []
+            masked = [spec for spec in pack if isinstance(spec, Mask)]
+            return isolated(masked, partial(_masked_donor, read=read), MaskMethod, runtime)
         case Transfer():
-            return transfers([spec for spec in pack if isinstance(spec, Transfer)], read, runtime)
+            recipients = [spec for spec in pack if isinstance(spec, Transfer)]
+            return isolated(recipients, partial(recipient_of, read=read), TransferMethod, runtime)
         case ImageDonor():
-            return ImageDonorMethod([spec for spec in pack if isinstance(spec, ImageDonor)], read, runtime), []
+            image_donors = [spec for spec in pack if isinstance(spec, ImageDonor)]
+            return isolated(image_donors, partial(initial_network, read=read), ImageDonorMethod, runtime)
         case ImageMask():
-            return ImageMaskMethod([spec for spec in pack if isinstance(spec, ImageMask)], read, runtime), []
+            image_masks = [spec for spec in pack if isinstance(spec, ImageMask)]
+            return isolated(image_masks, partial(masked_network, read=read), ImageMaskMethod, runtime)
         case ImageTransfer():
-            return image_transfers([spec for spec in pack if isinstance(spec, ImageTransfer)], read, runtime)
+            image_recipients = [spec for spec in pack if isinstance(spec, ImageTransfer)]
+            return isolated(image_recipients, partial(image_recipient_of, read=read), ImageTransferMethod, runtime)
         case _:
             assert_never(pack[0])
 
@@ -120,15 +128,21 @@ def _initial(donor: Donor, read: ReadFile) -> Parameters:
             assert_never(donor.weights)
 
 
+def _masked_donor(mask: Mask, read: ReadFile) -> Parameters:
+    return donor_parameters(read(mask.donor, WEIGHTS_FILE), mask.donor)
+
+
 class DonorMethod(SequenceMethod):
     """Trains whole networks; the best epoch has the lowest evaluation loss."""
 
     order_stream: Stream = "donor/order"
     dropout_stream: Stream | None = "donor/dropout"
 
-    def __init__(self, pack: Sequence[Donor], read: ReadFile, runtime: Runtime) -> None:
+    def __init__(self, starts: Sequence[tuple[Donor, Parameters]], runtime: Runtime) -> None:
+        """From the parameters that each donor starts from."""
+        pack = [spec for spec, _ in starts]
         super().__init__([*pack], rows_on(runtime.device, [arithmetic.training_samples(spec) for spec in pack]))
-        self.trainable = trainable_on(runtime.device, gpt2.stacked([_initial(spec, read) for spec in pack]))
+        self.trainable = trainable_on(runtime.device, gpt2.stacked([own for _, own in starts]))
         validation = rows_on(runtime.device, [arithmetic.validation_samples(spec) for spec in pack])
         self.constants["validation"] = validation
 
@@ -166,8 +180,9 @@ class MaskMethod(SequenceMethod):
 
     order_stream: Stream = "mask/order"
 
-    def __init__(self, pack: Sequence[Mask], read: ReadFile, runtime: Runtime) -> None:
-        donors = gpt2.stacked([donor_parameters(read(spec.donor, WEIGHTS_FILE), spec.donor) for spec in pack])
+    def __init__(self, starts: Sequence[tuple[Mask, Parameters]], runtime: Runtime) -> None:
+        """From the parameters of each mask's donor."""
+        pack, donors = [spec for spec, _ in starts], gpt2.stacked([donor for _, donor in starts])
         self.matrices = gpt2.matrices(pack[0].donor.model)
         initial = torch.tensor([spec.initial_logit for spec in pack])
         super().__init__([*pack], rows_on(runtime.device, [arithmetic.training_samples(spec) for spec in pack]))

@@ -1,7 +1,6 @@
 """The stage that trains recipients of arithmetic."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
@@ -9,58 +8,39 @@ from torch import Tensor
 
 from subind import masks
 from subind import spec as specs
-from subind.controls import recipient
+from subind.controls import Recipient, recipient
 from subind.evaluation import accuracies, losses_and_predictions, predictions
 from subind.freezing import put_back, without_gradient
-from subind.masks import HardMask
 from subind.models import gpt2
 from subind.models.gpt2 import Parameters
 from subind.placing import rows_on, trainable_on
 from subind.randomness import Stream
-from subind.run_files import MASK_FILE, WEIGHTS_FILE, ReadFile, donor_parameters
+from subind.run_files import MASK_FILE, WEIGHTS_FILE, ReadFile, donor_parameters, mask_bits
 from subind.sequence_training import SequenceMethod
 from subind.spec import Donor, Mask, Transfer
 from subind.tasks import arithmetic
-from subind.training import Finished, Replica, Runtime, Verdict
+from subind.training import Runtime, Verdict
 
 
-def transfers(
-    pack: Sequence[Transfer], read: ReadFile, runtime: Runtime
-) -> tuple["TransferMethod | None", list[Finished]]:
-    """The method for those recipients that exist, and the failures of those that do not."""
-    starts, failed = [], []
-    for spec in pack:
-        try:
-            starts.append(_start(spec, read))
-        except ValueError as error:
-            replica = Replica(spec=spec, failure=str(error))
-            failed.append(Finished(replica=replica, measurements={}, files={}))
-    return (TransferMethod(starts, runtime) if starts else None), failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    spec: Transfer
-    own: Parameters
-    donor: Parameters
-    kept: HardMask
-    shares: dict[str, float] = field(default_factory=dict)
-
-
-def _start(spec: Transfer, read: ReadFile) -> _Start:
+def recipient_of(spec: Transfer, read: ReadFile) -> Recipient:
+    """The recipient before training. Raises ValueError if it does not exist, or a parent's file is damaged."""
     donor_spec = next((each for each in specs.lineage(spec) if isinstance(each, Donor)), None)
     mask_spec = next((each for each in specs.lineage(spec) if isinstance(each, Mask)), None)
-    found = recipient(
+    return recipient(
         spec.control,
         donor=None if donor_spec is None else donor_parameters(read(donor_spec, WEIGHTS_FILE), donor_spec),
-        mask=None if mask_spec is None else masks.unpacked_bits(read(mask_spec, MASK_FILE)),
+        mask=None if mask_spec is None else mask_bits(read(mask_spec, MASK_FILE), mask_spec),
         vocabulary_size=arithmetic.vocabulary_size(spec.task),
         seed=spec.seed,
     )
+
+
+def _shares(found: Recipient) -> dict[str, float]:
+    """How much of the weights under the mask starts from the donor, and how much is frozen."""
     shares = {"kept_fraction": masks.density(found.inherited), "frozen_fraction": masks.density(found.kept)}
     shares |= {f"kept_fraction.{name}": share for name, share in masks.densities(found.inherited).items()}
     shares |= {f"frozen_fraction.{name}": share for name, share in masks.densities(found.kept).items()}
-    return _Start(spec=spec, own=found.own, donor=found.donor, kept=found.kept, shares=shares)
+    return shares
 
 
 class TransferMethod(SequenceMethod):
@@ -72,15 +52,15 @@ class TransferMethod(SequenceMethod):
     order_stream: Stream = "transfer/order"
     dropout_stream: Stream | None = "transfer/dropout"
 
-    def __init__(self, starts: Sequence[_Start], runtime: Runtime) -> None:
-        pack = [start.spec for start in starts]
+    def __init__(self, starts: Sequence[tuple[Transfer, Recipient]], runtime: Runtime) -> None:
+        pack, made = [spec for spec, _ in starts], [own for _, own in starts]
         super().__init__([*pack], rows_on(runtime.device, [arithmetic.training_samples(spec) for spec in pack]))
-        self.shares = {start.spec: start.shares for start in starts}
-        self.trainable = trainable_on(runtime.device, gpt2.stacked([start.own for start in starts]))
-        self.frozen = tuple(starts[0].kept) if any(start.shares["frozen_fraction"] for start in starts) else ()
+        self.shares = {spec: _shares(own) for spec, own in starts}
+        self.trainable = trainable_on(runtime.device, gpt2.stacked([each.own for each in made]))
+        self.frozen = tuple(made[0].kept) if any(each["frozen_fraction"] for each in self.shares.values()) else ()
         for name in self.frozen:
-            self.constants[f"kept.{name}"] = torch.stack([start.kept[name] for start in starts]).to(runtime.device)
-            self.constants[f"donor.{name}"] = torch.stack([start.donor[name] for start in starts]).to(runtime.device)
+            self.constants[f"kept.{name}"] = torch.stack([each.kept[name] for each in made]).to(runtime.device)
+            self.constants[f"donor.{name}"] = torch.stack([each.donor[name] for each in made]).to(runtime.device)
         self.hold()
         validation = [arithmetic.validation_samples(spec) for spec in pack]
         self.constants["validation"] = rows_on(runtime.device, validation)
