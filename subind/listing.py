@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from subind.files import Files, joined
+
 RECORD_FILE = "record.json"
 FAILURE_FILE = "failure.json"
 
@@ -51,6 +53,27 @@ def remote_listing(found: Mapping[str, Mapping[str, Any]]) -> Listing:
         elif file == FAILURE_FILE:
             failed.append(_run(run_folder))
     return Listing(finished=finished, failed=frozenset(failed).difference(finished))
+
+
+def listing_of_folders(files: Files, folders: Mapping[str, str]) -> Listing:
+    """The runs of a few folders, given by run id, without stamps. Raises OSError if the store does not answer."""
+    finished = _with_file(files, folders, RECORD_FILE)
+    failed = _with_file(files, {run: folders[run] for run in folders.keys() - finished}, FAILURE_FILE)
+    return Listing(finished=dict.fromkeys(finished, ""), failed=failed)
+
+
+def _with_file(files: Files, folders: Mapping[str, str], name: str) -> frozenset[str]:
+    contents = files.contents((joined(folder, name) for folder in folders.values()), most=0)
+    return frozenset(run for run, content in zip(folders, contents, strict=True) if _is_there(content))
+
+
+def _is_there(content: bytes | OSError) -> bool:
+    """Whether a file is there, by what reading it has given. Raises the error where it does not tell."""
+    if isinstance(content, FileNotFoundError | NotADirectoryError):
+        return False
+    if isinstance(content, OSError):
+        raise content
+    return True
 
 
 def _entries(folder: str) -> Iterable[os.DirEntry[str]]:

@@ -24,7 +24,7 @@ from subind import spec as specs
 from subind.files import FileEntry, Files, joined
 from subind.fingerprint import run_id
 from subind.json_files import MOST_BYTES, MOST_CURVE_VALUES, parsed
-from subind.listing import Listing, local_listing, remote_listing
+from subind.listing import Listing, listing_of_folders, local_listing, remote_listing
 from subind.local_files import LocalFiles
 from subind.mounts import network_file_system
 from subind.remote_files import FIRST_PATIENCE_SECONDS, RemoteFiles
@@ -138,6 +138,10 @@ class Store:
                 return remote_listing(files.found(self._path("runs")))
             case _:
                 return local_listing(self._path("runs"))
+
+    def listing_of(self, several: Iterable[Spec]) -> Listing:
+        """The finished and the failed among a few runs, without stamps and without a look at any other run."""
+        return listing_of_folders(self._files, {run_id(spec): self.folder(spec) for spec in several})
 
     def finished(self) -> frozenset[str]:
         """The ids of all runs that are committed."""

@@ -150,7 +150,7 @@ class TrialFeed:
         """Tell the studies what has become of their trials; False if that was done just now."""
         if monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return False
-        listing = self._store.listing()
+        listing = self._store.listing_of(trial.mask for study in self._studies for trial in study.in_flight.values())
         for study in self._studies:
             for run, trial in list(study.in_flight.items()):
                 if run in listing.finished:

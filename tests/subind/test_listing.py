@@ -45,3 +45,12 @@ def test_listing_passes_over_what_is_no_folder_of_a_run(tmp_path: Path) -> None:
     Path(store.url, "runs", "donor", "layers2-seed9-0123456789abcdef").mkdir()
     found = store.listing()
     assert (found.finished.keys(), found.failed) == ({run_id(tiny_donor())}, frozenset())
+
+
+def test_listing_of_a_few_runs_tells_their_states_and_no_others(store: Store) -> None:
+    for spec in (tiny_donor(), tiny_mask()):
+        store.commit(spec, small_record(spec), {})
+    store.fail(tiny_transfer(), small_failure(tiny_transfer()))
+    found = store.listing_of([tiny_mask(), tiny_transfer(), tiny_mask(seed=9)])
+    assert found.finished.keys() == {run_id(tiny_mask())}
+    assert found.failed == {run_id(tiny_transfer())}

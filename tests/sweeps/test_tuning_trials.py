@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from sweeps.tuning.feed import TrialFeed
 from sweeps.tuning.objective import Floor
 from sweeps.tuning.table import importances, points, write_trials
 from sweeps.tuning.trials import Trials
+from tests.specs import tiny_mask
 from tests.subind.records import small_failure
 from tests.sweeps.tuning import commit_made_up, made_up_record, small_study, small_trials, stopped
 
@@ -55,6 +56,20 @@ def packs(feed: TrialFeed, store: Store) -> Iterator[Pack]:
 
 def states(trials: Trials) -> list[TrialState]:
     return [each.state for each in trials.study.get_trials()]
+
+
+def touched(folder: Path, act: Callable[[], object]) -> list[str]:
+    """The paths below a folder that are opened or listed while something is done."""
+    found, is_on = [], True
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if is_on and event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(f"{folder}/"):
+            found.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    act()
+    is_on = False
+    return found
 
 
 # ---- asking
@@ -102,6 +117,15 @@ def test_trial_whose_run_the_store_holds_is_told_and_not_trained(tmp_path: Path,
     again = small_trials(tmp_path / "new")
     assert small_feed(again, store).more() is None
     assert [each.values for each in again.study.get_trials()] == [each.values for each in first.study.get_trials()]
+
+
+def test_feed_that_waits_looks_at_no_run_but_its_own(tmp_path: Path, store: Store) -> None:
+    commit_made_up(store, [tiny_mask(seed=seed) for seed in range(3)])
+    feed = small_feed(small_trials(tmp_path), store, num_trials=4)
+    (pack,) = feed.more() or ()
+    paths = touched(Path(store.url), feed.settle)
+    assert paths
+    assert [path for path in paths if not any(run in path for run in pack.runs)] == []
 
 
 def test_study_says_every_argument_of_its_sampler(tmp_path: Path) -> None:
