@@ -4,7 +4,6 @@
 """
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from analysis import published, vision
 from analysis.artifacts import FigureFiles, write_table
 from analysis.latex import write_bundle
 from analysis.load import load, transfers
+from analysis.report_folder import fresh_folder
 from analysis.sections import accuracy, claims, learning, subnetworks, tuning
 from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section, Sheet
@@ -29,13 +29,7 @@ from analysis.tables.summary import FEW, SUCCESS
 from analysis.tables.wording import DASH, listed
 
 TEMPLATE = "report.html"
-PICTURES = (
-    *("figure_3", "per_depth", "frozen", "settings", "efficiency", "training", "readings"),
-    *("masks_by_depth", "discovery", "audit", "anatomy", "overlap"),
-    *("table_1", "vision_training", "contact_sheet", "first_layers"),
-    r"tuning_\w+",
-)
-"""What the pictures of reports are called, but for the number of their combination."""
+PAGE = "index.html"
 
 PACKAGES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 
@@ -61,24 +55,21 @@ def write_report(rows: Path, output: Path) -> Path:
     """Write the tables and figures of the result rows into the folder `output`; the path of its index.html.
 
     Figures are drawn for every combination of settings: figure_3.png if there is one, else figure_3-1.png and so on;
-    those of an earlier report in the folder are replaced. The folder `latex` holds a document that compiles.
+    what an earlier report has written to the folder is replaced. The folder `latex` holds a document that compiles.
     Raises FileNotFoundError or ValueError if the rows cannot be read.
     """
-    folder = Path(output)
-    with FigureFiles() as files:
-        results, images = Results.of(Path(rows), load(rows)), vision.rows(rows)
-        fingerprint = vision.fingerprint(results.rows, images)
-        folder.mkdir(parents=True, exist_ok=True)
+    results, images = Results.of(Path(rows), load(rows)), vision.rows(rows)
+    fingerprint = vision.fingerprint(results.rows, images)
+    with fresh_folder(Path(output)) as folder:
         sections = []
-        for each in _sections(results, images):
-            sections.append(each)
-            _write_files(each, folder, files, fingerprint=fingerprint)
-    words = _words(results, images, fingerprint=fingerprint)
-    write_bundle(sections, folder, title=words.title, methods=words.methods, fingerprint=fingerprint)
-    _remove_other_pictures(sections, folder)
-    page = folder / "index.html"
-    page.write_text(_page(words, sections, folder=folder), encoding="utf-8")
-    return page
+        with FigureFiles() as files:
+            for each in _sections(results, images):
+                sections.append(each)
+                _write_files(each, folder, files, fingerprint=fingerprint)
+        words = _words(results, images, fingerprint=fingerprint)
+        write_bundle(sections, folder, title=words.title, methods=words.methods, fingerprint=fingerprint)
+        (folder / PAGE).write_text(_page(words, sections, folder=folder), encoding="utf-8")
+    return Path(output) / PAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +129,6 @@ def _write_files(section: Section, folder: Path, files: FigureFiles, *, fingerpr
     for picture in section.pictures:
         source = picture.fingerprint or fingerprint
         files.write(picture.draw, stem=folder / picture.name, title=picture.title, fingerprint=source)
-
-
-def _remove_other_pictures(sections: list[Section], folder: Path) -> None:
-    """Remove what an earlier report of other rows left, which this page does not show."""
-    names = {picture.name for section in sections for picture in section.pictures}
-    for path in folder.iterdir():
-        is_picture = re.fullmatch(rf"({'|'.join(PICTURES)})(-\d+)?\.(png|svg)", path.name)
-        if is_picture and path.stem not in names:
-            path.unlink()
 
 
 def _title(loaded: pd.DataFrame) -> str:

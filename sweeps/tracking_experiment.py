@@ -5,10 +5,12 @@ MLflow is imported when a tracker is connected: its settings must stand before, 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -122,8 +124,11 @@ class Experiment:
             assert found is not None
             self._log_artifacts(found, content)
 
-    def log_folder(self, folder: Path, *, key: tuple[str, str], tags: Mapping[str, str]) -> str:
-        """Log a folder's files to the run with the tag `key`, which is made unless there is one; the run's id."""
+    def log_files(self, files: Mapping[str, Path], *, key: tuple[str, str], tags: Mapping[str, str]) -> str:
+        """Log files to the run with the tag `key`, which is made unless there is one; the run's id.
+
+        `files` are by their paths in the run's artifacts, where no others are left.
+        """
         name, value = key
         found = next(iter(self._runs(f"tags.`{name}` = '{value}'")), None)
         run = found or self._client.create_run(
@@ -132,9 +137,33 @@ class Experiment:
         run_id = str(run.info.run_id)
         for tag, text in tags.items():
             self._client.set_tag(run_id, tag, text)
-        self._client.log_artifacts(run_id, str(folder))
+        with tempfile.TemporaryDirectory(prefix="subind-report-") as folder:
+            for path, file in files.items():
+                place = Path(folder, path)
+                place.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, place)
+            self._client.log_artifacts(run_id, folder)
+        self._remove_other_artifacts(run, files)
         self._client.set_terminated(run_id, status="FINISHED")
         return run_id
+
+    def _remove_other_artifacts(self, run: Run, wanted: Container[str]) -> None:
+        """Remove the run's artifacts that are not wanted; a tracker that removes none keeps them."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        artifacts = get_artifact_repository(run.info.artifact_uri, tracking_uri=self._client.tracking_uri)
+        for path in self._artifact_paths(run.info.run_id):
+            if path not in wanted:
+                with suppress(MlflowException, NotImplementedError):
+                    artifacts.delete_artifacts(path)  # type: ignore[no-untyped-call]
+
+    def _artifact_paths(self, run_id: str, folder: str | None = None) -> Iterator[str]:
+        for each in self._client.list_artifacts(run_id, folder):
+            if each.is_dir:
+                yield from self._artifact_paths(run_id, each.path)
+            else:
+                yield each.path
 
     def _the_one(self, run_id: str) -> Run | None:
         """The run of that id; of several, which drivers without a common lock can make, all but one are deleted."""

@@ -1,7 +1,8 @@
 """The report of a sweep in MLflow: one run of the grid's experiment, named `report`, with page, tables and LaTeX."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from subind.store import Store
@@ -20,17 +21,29 @@ def has_tracker(store: Store, given: str | None) -> bool:
     return store.is_local and Path(tracking_uri.store_root(store), "mlflow.db").is_file()
 
 
-def log_report(store: Store, folder: Path, *, grid: str, name: str, tags: Mapping[str, str], given: str | None) -> str:
-    """Log a report's folder to the sweep's run, which is made unless there is one; the id of that MLflow run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report of a part of a grid: its name, its files by their paths in its folder, and tags for MLflow."""
 
-    Files of an earlier report are replaced by name. Raises ValueError if the tracker does not take it.
+    grid: str
+    name: str
+    folder: Path
+    files: Sequence[str]
+    tags: Mapping[str, str]
+
+
+def log_report(store: Store, report: Report, *, given: str | None) -> str:
+    """Log a report's files to the sweep's run, which is made unless there is one; the id of that MLflow run.
+
+    Files of an earlier report are replaced or removed. Raises ValueError if the tracker does not take it.
     """
     uri = chosen_tracking_uri(store, given)
     load_mlflow()
     try:
         location = tracking_uri.artifact_location(store, uri)
-        experiment = Experiment.connected(uri, grid=grid, artifact_location=location)
-        return experiment.log_folder(folder, key=(REPORT_TAG, name), tags=tags)
+        experiment = Experiment.connected(uri, grid=report.grid, artifact_location=location)
+        contents = {name: report.folder / name for name in report.files}
+        return experiment.log_files(contents, key=(REPORT_TAG, report.name), tags=report.tags)
     except Exception as error:  # noqa: BLE001  a tracker may raise anything
         text = tracking_uri.redacted(str(error) or type(error).__name__, uri)
         raise ValueError(f"the report is not in MLflow: {text} (tracker {tracking_uri.redacted(uri, uri)})") from None

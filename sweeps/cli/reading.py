@@ -1,5 +1,6 @@
 """Commands that read the store: a grid's rows and its report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from sweeps.commands import Request
 from sweeps.deciding import Expected
 from sweeps.given_paths import check_rows_target
 from sweeps.plan import Plan
-from sweeps.tracking_report import has_tracker, log_report
+from sweeps.tracking_report import Report, has_tracker, log_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,12 @@ def write_rows_and_report(
     path = exported(request, found, store, listing=listing, num_looks=num_looks)
     out.print(f"rows: {path}")
     folder = output or Path("reports") / request.name
-    _report(path, folder)
+    files = _report(path, folder)
     if has_tracker(store, tracking_uri):
         tags = {"subind.rows": str(path), "subind.num_looks": str(num_looks)}
         try:
-            log_report(store, folder, grid=found.grid, name=request.name, tags=tags, given=tracking_uri)
+            report = Report(grid=found.grid, name=request.name, folder=folder, files=files, tags=tags)
+            log_report(store, report, given=tracking_uri)
         except ValueError as error:
             err.print(str(error), style="yellow")
 
@@ -93,10 +95,13 @@ def trials_path(request: Request) -> Path:
     return rows_path(request).with_suffix(".tuning.parquet")
 
 
-def _report(rows: Path, output: Path) -> None:
+def _report(rows: Path, output: Path) -> Sequence[str]:
+    """Write the report of the rows; its files, by their paths in the folder `output`."""
     from analysis.report import write_report
+    from analysis.report_folder import report_files
 
     out.print(f"report: {write_report(rows, output)}")
+    return report_files(output)
 
 
 @app.command("export")

@@ -73,7 +73,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_report_writes_every_file_into_a_new_folder(report: tuple[Path, Path]):
     _, page = report
     assert page.name == "index.html"
-    assert {path.name for path in page.parent.iterdir() if path.is_file()} == FILES
+    assert {path.name for path in page.parent.iterdir() if path.is_file()} == FILES | {"report.json"}
 
 
 def test_report_files_carry_the_fingerprint_of_the_rows(report: tuple[Path, Path]):
@@ -81,7 +81,7 @@ def test_report_files_carry_the_fingerprint_of_the_rows(report: tuple[Path, Path
     fingerprint = row_fingerprint(load(rows)).encode()
     written = [path for path in page.parent.rglob("*") if path.is_file()]
     without = {path.name for path in written if fingerprint not in path.read_bytes()}
-    assert without == set()
+    assert without == {"report.json"}
 
 
 def test_report_table_is_the_same_in_csv_and_parquet(report: tuple[Path, Path]):
@@ -163,6 +163,37 @@ def test_report_twice_from_the_same_rows_has_the_same_bytes(rows_file: RowsFile,
     written = [path.relative_to(first) for path in first.rglob("*") if path.is_file()]
     differing = [str(path) for path in written if (first / path).read_bytes() != (second / path).read_bytes()]
     assert differing == []
+
+
+def test_report_in_the_folder_of_an_earlier_one_leaves_only_its_own_files(
+    report: tuple[Path, Path], rows_file: RowsFile, tmp_path: Path
+):
+    few = rows_file([donor(1.0), transfer("subnetwork", 0.5)])
+    alone = write_report(few, tmp_path / "alone").parent
+    together = write_report(report[0], tmp_path / "together").parent
+    assert len(files(together)) > len(files(alone))
+    (together / "notes.txt").write_text("of somebody else")
+    write_report(few, together)
+    assert files(together) == sorted([*files(alone), "notes.txt"])
+    assert [name for name in files(alone) if (together / name).read_bytes() != (alone / name).read_bytes()] == []
+
+
+def test_report_that_fails_half_way_leaves_the_earlier_one_as_it_was(
+    report: tuple[Path, Path], rows_file: RowsFile, tmp_path: Path
+):
+    folder = write_report(report[0], tmp_path / "reports" / "grid").parent
+    before = {name: (folder / name).read_bytes() for name in files(folder)}
+    rows = rows_file([donor(1.0), transfer("subnetwork", 0.5)])
+    rows.with_suffix(".tuning.parquet").write_bytes(b"damaged")
+    with pytest.raises((ValueError, OSError)):
+        write_report(rows, folder)
+    assert {name: (folder / name).read_bytes() for name in files(folder)} == before
+    assert [each.name for each in folder.parent.iterdir()] == ["grid"]
+
+
+def files(folder: Path) -> list[str]:
+    """The files below a folder by their paths in it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_report_of_absent_rows_writes_nothing(tmp_path: Path):

@@ -1,12 +1,13 @@
 """The report in MLflow: one run that is no cell, whatever is logged how often."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from subind.store import Store
 from sweeps.tracking import Mirror
-from sweeps.tracking_report import REPORT_TAG, has_tracker, log_report
+from sweeps.tracking_report import REPORT_TAG, Report, has_tracker, log_report
 from tests.specs import tiny_mask
 from tests.sweeps.fabricated import commit_fabricated
 
@@ -27,8 +28,9 @@ def report(tmp_path: Path) -> Path:
     return folder
 
 
-def logged(store: Store, report: Path, uri: str) -> str:
-    return log_report(store, report, grid="grid", name="grid", tags={"subind.rows": "rows"}, given=uri)
+def logged(store: Store, folder: Path, uri: str, *, files: Sequence[str] = ("index.html", "latex/report.tex")) -> str:
+    report = Report(grid="grid", name="grid", folder=folder, files=files, tags={"subind.rows": "rows"})
+    return log_report(store, report, given=uri)
 
 
 def test_report_is_logged_twice_into_one_run_that_is_no_cell(store: Store, report: Path, tmp_path: Path):
@@ -47,6 +49,17 @@ def test_report_is_logged_twice_into_one_run_that_is_no_cell(store: Store, repor
     page = client.download_artifacts(run, "index.html", str(tmp_path))
     assert Path(page).read_text() == "second"
     assert [each.path for each in client.list_artifacts(run, "latex")] == ["latex/report.tex"]
+
+
+def test_report_in_mlflow_has_its_own_files_and_none_of_an_earlier_one(store: Store, report: Path):
+    uri = f"sqlite:///{store.url}/mlflow.db"
+    (report / "notes.txt").write_text("of somebody else")
+    run = logged(store, report, uri)
+    (report / "index.html").write_text("second")
+    assert logged(store, report, uri, files=["index.html"]) == run
+    found = [path for path in Path(store.url, "mlartifacts").rglob("*") if path.is_file()]
+    assert [path.name for path in found] == ["index.html"]
+    assert found[0].read_text() == "second"
 
 
 def test_report_without_a_tracker_is_not_logged(store: Store, monkeypatch: pytest.MonkeyPatch):
