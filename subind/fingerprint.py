@@ -19,9 +19,17 @@ from subind.quoting import quoted
 from subind.spec import STAGES, AnyControl, Spec, Stage
 
 STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
-    "donor": ("first version", "textures of drawn images are centred and have the declared contrast"),
-    "mask": ("first version",),
-    "transfer": ("first version", "textures of drawn images are centred and have the declared contrast"),
+    "donor": (
+        "first version",
+        "textures of drawn images are centred and have the declared contrast",
+        "the clip factor and the products of narrow matrices do not depend on the pack",
+    ),
+    "mask": ("first version", "the products of narrow matrices do not depend on the pack"),
+    "transfer": (
+        "first version",
+        "textures of drawn images are centred and have the declared contrast",
+        "the clip factor and the products of narrow matrices do not depend on the pack",
+    ),
 }
 """Why each version of a stage came to be; a change that moves numbers appends a reason and so changes the ids."""
 

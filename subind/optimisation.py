@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import assert_never
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from subind.models.gpt2 import Parameters
@@ -217,6 +218,17 @@ def _like(parameter: Tensor, moment: Tensor | None) -> Tensor:
 def _clip(gradients: Sequence[Tensor], max_norm: float) -> None:
     """Scale each replica's gradients down to the L2 norm `max_norm` over all parameters where they exceed it."""
     norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
-    factor = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    factor = (max_norm / (_sum_in_pairs(norms.square()).sqrt() + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _sum_in_pairs(values: Float[Tensor, "tensor replica"]) -> Float[Tensor, " replica"]:
+    """Sums of the columns, in an order that depends on the number of rows alone.
+
+    The order of a reduction of PyTorch's depends on the number of columns, too.
+    """
+    while len(values) > 1:
+        half = len(values) // 2
+        values = torch.cat([values[:half] + values[half : 2 * half], values[2 * half :]])
+    return values[0]

@@ -237,10 +237,15 @@ class MaskMethod(SequenceMethod):
     @torch.no_grad()
     def _soft_accuracies(self) -> list[float]:
         """Of the soft masks of the epoch that has just been trained, on the samples that judge the hard ones."""
-        rows, temperature = self.constants["validation"], self.constants["temperature"].view(-1, 1, 1)
-        soft = {name: torch.sigmoid(temperature * self.trainable[name]) for name in self.matrices}
+        rows = self.constants["validation"]
+        soft = {name: self._soft(self.trainable[name]) for name in self.matrices}
         answers = predictions(self._masked(soft), rows, self.model, precision=self.precision)
         return accuracies(answers, rows[:, :, -1])
+
+    def _soft(self, logits: Tensor) -> Tensor:
+        """Replica by replica: on a CPU, numbers that do not fill a vector at the end are rounded differently."""
+        pairs = zip(self.constants["temperature"], logits, strict=True)
+        return torch.stack([torch.sigmoid(temperature * own) for temperature, own in pairs])
 
     def _reported_accuracy(self, index: int, hard: HardMask) -> float:
         """Of one hard mask, on the samples that nothing was tuned on."""

@@ -79,9 +79,10 @@ def image_donor(model: ImageModel = RESNET, **changes: Any) -> ImageDonor:
 
 def image_mask(donor: ImageDonor | None = None, **changes: Any) -> ImageMask:
     """A mask of a tiny donor."""
+    own = donor or image_donor()
     made = ImageMask(
-        donor=donor or image_donor(),
-        subtask=shapes_task(),
+        donor=own,
+        subtask=own.task,
         num_samples=30,
         num_evaluation_samples=20,
         initial_logit=-0.1,
@@ -120,7 +121,7 @@ def image_transfer(
     start = image_control(control, mask or image_mask()) if isinstance(control, str) else control
     made = ImageTransfer(
         control=start,
-        task=shapes_task(),
+        task=changes.get("task", shapes_task()),
         num_samples=30,
         num_evaluation_samples=20,
         num_cue_conflict=24,

@@ -133,7 +133,7 @@ class _CausalAttention(torch.autograd.Function):
         joined = joined.contiguous()
         out = joined.new_empty(replicas, batch, length, heads, width)
         softmax = joined.new_empty(replicas, batch, heads, length, length)
-        kernels.attention_forward(_array(joined), _strided(factors), _array(softmax), _array(out))
+        kernels.attention_forward(_array(joined), _array_or_none(factors), _array(softmax), _array(out))
         ctx.save_for_backward(joined, factors, softmax)
         return out
 
@@ -142,14 +142,14 @@ class _CausalAttention(torch.autograd.Function):
         joined, factors, softmax = ctx.saved_tensors
         found = torch.empty_like(joined)
         kernels.attention_backward(
-            _array(gradients[0]), _array(joined), _strided(factors), _array(softmax), _array(found)
+            _array(gradients[0]), _array(joined), _array_or_none(factors), _array(softmax), _array(found)
         )
         return found, None
 
 
-def _strided(factors: Tensor | None) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """The factors where they lie, among those of other places."""
-    return None if factors is None else factors.numpy()
+def _array_or_none(factors: Tensor | None) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The factors, without the gaps between replicas: the kernel that is compiled for gaps is another one."""
+    return None if factors is None else _array(factors)
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from subind.models import cpu
+from subind.models import cpu, products
 from subind.spec import GPT2, Precision
 from subind.tasks.arithmetic import SEQUENCE_LENGTH
 
@@ -196,14 +196,14 @@ class _TiedHead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, table: Tensor) -> Tensor:
         ctx.save_for_backward(x, table)
-        return torch.bmm(x, table.transpose(1, 2))
+        return products.product(x, table.transpose(1, 2))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, table = ctx.saved_tensors
         (gradient,) = gradients
-        of_x = torch.bmm(gradient, table) if ctx.needs_input_grad[0] else None
-        of_table = torch.bmm(gradient.transpose(1, 2), x) if ctx.needs_input_grad[1] else None
+        of_x = products.product(gradient, table) if ctx.needs_input_grad[0] else None
+        of_table = products.product(gradient.transpose(1, 2), x) if ctx.needs_input_grad[1] else None
         return of_x, of_table
 
 
@@ -233,10 +233,10 @@ def layer_norm(
 def _projected(
     parameters: Mapping[str, Tensor], precision: Precision, name: str, x: Tensor
 ) -> Float[Tensor, "replica token out"]:
-    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"].unsqueeze(1)
+    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
     if precision == "bfloat16":
-        return torch.bmm(_rounded(x, precision), _rounded(weight, precision)).float() + bias
-    return torch.baddbmm(bias, x, weight)
+        return products.product(_rounded(x, precision), _rounded(weight, precision)).float() + bias.unsqueeze(1)
+    return products.affine(bias, x, weight)
 
 
 def _rounded(operand: Tensor, precision: Precision) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from subind.models import products
 from subind.vision_spec import ResNet
 
 EPSILON = 1e-5
@@ -161,4 +162,4 @@ def logits(
     for block in _blocks(model):
         x = a_pass.through(block, x)
     pooled = x.mean((2, 3)).view(batch, replicas, -1).transpose(0, 1)
-    return torch.baddbmm(parameters["fc.bias"][:, None], pooled, parameters["fc.weight"].transpose(1, 2))
+    return products.affine(parameters["fc.bias"], pooled, parameters["fc.weight"].transpose(1, 2))

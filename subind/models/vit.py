@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from subind.models import products
 from subind.vision_spec import ViT
 
 EPSILON = 1e-6
@@ -106,7 +107,7 @@ def _embedded(parameters: Mapping[str, Tensor], images: Tensor, model: ViT) -> T
     cut = images.view(replicas, batch, channels, rows // size, size, columns // size, size)
     patches = cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(replicas, -1, channels * size * size)
     weight = parameters["conv_proj.weight"].flatten(2)
-    found = torch.baddbmm(parameters["conv_proj.bias"][:, None], patches, weight.transpose(1, 2))
+    found = products.affine(parameters["conv_proj.bias"], patches, weight.transpose(1, 2))
     tokens = parameters["class_token"].expand(-1, batch, 1, -1)
     joined = torch.cat([tokens, found.view(replicas, batch, -1, model.d_model)], dim=2)
     return joined + parameters["encoder.pos_embedding"]
@@ -122,7 +123,7 @@ def _linear(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 def _multiplied(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    found = torch.baddbmm(bias[:, None], x.flatten(1, 2), weight.transpose(1, 2))
+    found = products.affine(bias, x.flatten(1, 2), weight.transpose(1, 2))
     return found.view(*x.shape[:3], -1)
 
 

@@ -108,21 +108,17 @@ def five_tuned() -> list[Spec]:
     [five_donors(), five_masks(), five_transfers(), five_tuned()],
     ids=["donors", "masks", "transfers", "tuned"],
 )
-def test_curves_of_fifty_steps_alone_equal_those_in_a_pack_of_five(pack: Sequence[Spec]) -> None:
+def test_run_of_fifty_steps_has_the_bits_alone_that_it_has_in_a_pack_of_five(pack: Sequence[Spec]) -> None:
     packed = finished(pack)
     for spec in (pack[0], pack[3]):
-        alone, found = finished([spec])[spec].replica.curves, packed[spec].replica.curves
-        assert found.keys() == alone.keys()
-        for name, curve in alone.items():
-            assert found[name] == pytest.approx(curve, abs=1e-5), name
+        assert_same_bits(packed[spec], finished([spec])[spec])
 
 
 @PACKS
-def test_pack_in_another_order_gives_every_run_the_same_curves(pack: Sequence[Spec]) -> None:
+def test_pack_in_another_order_gives_every_run_the_same_bits(pack: Sequence[Spec]) -> None:
     found, turned = finished(pack), finished(pack[::-1])
     for spec in pack:
-        for name, curve in found[spec].replica.curves.items():
-            assert turned[spec].replica.curves[name] == pytest.approx(curve, abs=1e-5), name
+        assert_same_bits(turned[spec], found[spec])
 
 
 # ---- the same bits

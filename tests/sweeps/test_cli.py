@@ -56,7 +56,8 @@ def test_plan_of_stale_runs_tells_the_reason(
     subind: Call, grid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_with(tmp_path, *runs(0))
-    monkeypatch.setitem(fingerprint.STAGE_VERSIONS, "mask", ("first version", "logits are clipped"))
+    reasons = (*fingerprint.STAGE_VERSIONS["mask"], "logits are clipped")
+    monkeypatch.setitem(fingerprint.STAGE_VERSIONS, "mask", reasons)
     _, out, _ = subind("plan", grid, "--device", "cpu")
     assert "3 runs are stale and run again, because mask: logits are clipped" in out
 

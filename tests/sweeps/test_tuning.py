@@ -190,7 +190,8 @@ def test_choice_that_was_edited_is_refused(tmp_path: Path) -> None:
 def test_choice_outlives_a_new_version_of_its_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = small_study().mask(VALUES)
     path = written(tmp_path, mask)
-    monkeypatch.setitem(fingerprint.STAGE_VERSIONS, "mask", ("first version", "numbers move"))
+    reasons = (*fingerprint.STAGE_VERSIONS["mask"], "numbers move")
+    monkeypatch.setitem(fingerprint.STAGE_VERSIONS, "mask", reasons)
     found = tuned.mask(tiny_mask(), grid=str(path))
     assert found == mask
     assert run_id(found) != tuned.read(path)[0].fingerprint
