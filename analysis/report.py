@@ -212,8 +212,10 @@ def _commits(loaded: pd.DataFrame) -> list[str]:
 
 
 def _commit(commit: Any, dirty: Any, device: Any, num: int) -> str:
-    name = "no commit recorded" if pd.isna(commit) or not commit else f"commit {commit}"
-    state = "" if pd.isna(dirty) or not dirty else ", with uncommitted changes"
+    is_known = not pd.isna(commit) and bool(commit)
+    name = f"commit {commit}" if is_known else "no commit recorded"
+    unknown = "; whether the code had uncommitted changes is not known"
+    state = unknown if pd.isna(dirty) or not is_known else ", with uncommitted changes" if dirty else ""
     place = "" if pd.isna(device) else f", on {device}"
     return f"{num:,} finished rows: {name}{state}{place}"
 

@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import re
 import reprlib
+import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
@@ -35,8 +36,9 @@ class Artifact:
 class Provenance:
     """Which code computed a run, where, with what and for how long.
 
-    `commit` is the git commit of the code, empty outside a checkout; `started` is UTC in ISO 8601; `num_halvings` is
-    how often the run's pack had been halved because a larger one had not enough memory.
+    `commit` is the git commit of the code, empty where it is not known, and `dirty` whether tracked files differed from
+    it, None where that is not known. `started` is UTC in ISO 8601; `num_halvings` is how often the run's pack had been
+    halved because a larger one had not enough memory.
 
     `seconds` is the wall time of the whole pack, which held `pack_size` runs, from the start of its first worker to the
     commit of this run. Of a pack that was interrupted it is the sum over its workers: each up to the checkpoint from
@@ -45,7 +47,7 @@ class Provenance:
     """
 
     commit: str
-    dirty: bool
+    dirty: bool | None
     versions: Mapping[str, str]
     device: str
     host: str
@@ -83,6 +85,8 @@ class RunRecord:
         """
         given = checked_fields(RunRecord, data, source=source)
         provenance = checked_fields(Provenance, given["provenance"], source=source)
+        if not provenance["commit"]:  # earlier records call an unknown commit clean
+            provenance["dirty"] = None
         artifacts = {name: _artifact(name, value, source) for name, value in given["artifacts"].items()}
         return RunRecord(
             **{
@@ -166,6 +170,11 @@ def _test(declared: Any) -> Callable[[Any], bool]:
             return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
         case builtins.int:
             return _is_small_int
+        case types.UnionType:
+            several = [_test(each) for each in arguments]
+            return lambda value: any(holds(value) for holds in several)
+        case types.NoneType:
+            return lambda value: value is None
         case builtins.str | builtins.bool:
             return lambda value: type(value) is declared
         case _:
@@ -278,6 +287,8 @@ ROW_SCHEMA = pa.schema(
         "frozen_fraction": "share of the recipient's projection weights that are frozen at the donor's",
         "subtask_accuracy": "accuracy on the subtask under the hard mask",
         "rival_agreement": "share of validation samples answered as each of the rivals, at the best epoch",
+        "commit": "git commit of the code; empty where it was not known",
+        "dirty": "whether tracked files differed from the commit; null where that was not known",
         "seconds": "wall time of the pack that computed the run, of all its workers; pack_size runs shared it",
     },
 )

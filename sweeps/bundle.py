@@ -30,7 +30,7 @@ ENVIRONMENT = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """The three files, and the commit of the sources: empty outside a checkout, ending in `dirty` if they differ."""
+    """The three files, and the commit of the sources: empty if unknown, ending in its state unless clean."""
 
     sources: Path
     environment: Path
@@ -48,7 +48,7 @@ def gather(home: Path, *, root: Path = ROOT) -> Bundle:
     if not (root / "pyproject.toml").is_file():
         raise ValueError(f"the sources are {root}, which is no checkout: run `subind bundle` in a clone of the project")
     found = provenance.code()
-    commit = f"{found.commit} dirty" if found.commit and found.dirty else found.commit
+    commit = found.commit if not found.commit or found.state == "clean" else f"{found.commit} {found.state}"
     bundle = Bundle(
         sources=home / ".subind" / "source.tar.gz",
         environment=home / ".subind" / "environment",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from subind import provenance
 from subind.store import Store
 from sweeps.workers import available_workers, num_cores
 
@@ -55,6 +56,13 @@ def _workers(_: Store) -> str:
     return f"{workers.num_workers} workers on {workers.device}"
 
 
+def _code(_: Store) -> str:
+    found = provenance.code()
+    if found.unknown:
+        return f"commit {found.commit[:10] or 'unknown'}, perhaps with changes: {found.unknown}"
+    return f"commit {found.commit[:10]}{', with changes' if found.dirty else ''}"
+
+
 def _store(store: Store) -> str:
     return store.check_writable(uuid.uuid4().hex)
 
@@ -95,6 +103,7 @@ def _mlflow(_: Store) -> str:
 
 _LOOKS: dict[str, Callable[[Store], str]] = {
     "Python": _python,
+    "code": _code,
     "cores and memory": _cores_and_memory,
     "PyTorch": _torch,
     "workers": _workers,

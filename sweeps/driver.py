@@ -66,10 +66,11 @@ def drive(
     They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
     mirror is about to log of a run. `images` is the folder of photographs.
     """
+    code = provenance.code()
     job = Job(
         specs={run: canonical_json(plan.runs[run]) for run in plan.missing},
         store=store.url,
-        code=provenance.code(),
+        code=code,
         sources=sources_digest() if ray.is_initialized() else "",
         runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds, images=images),
     )
@@ -88,6 +89,8 @@ def drive(
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
         searcher.on_finish = lambda runs: mirror.tell(searcher.plan.runs[run] for run in runs)
+        if code.unknown:
+            display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
         with mirror, stop.by_ctrl_c():
             _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=scratch).fit()
             mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf

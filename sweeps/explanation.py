@@ -36,7 +36,7 @@ class Computed:
     device: str
     pack_size: int
     commit: str
-    dirty: bool
+    dirty: bool | None
     num_epochs: int
     measurements: Mapping[str, float]
 

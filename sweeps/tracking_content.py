@@ -81,7 +81,7 @@ def tags(spec: Spec, record: RunRecord) -> dict[str, str]:
         "subind.parents": " ".join(record.parents),
         "subind.device": provenance.device,
         "subind.host": provenance.host,
-        "subind.dirty": str(provenance.dirty).lower(),
+        "subind.dirty": "unknown" if provenance.dirty is None else str(provenance.dirty).lower(),
         "subind.pack_size": str(provenance.pack_size),
         "mlflow.source.name": "subind",
         "mlflow.source.git.commit": provenance.commit,

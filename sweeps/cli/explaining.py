@@ -124,7 +124,8 @@ def _state(made: Explanation) -> str:
 
 
 def _computed(found: Computed) -> Iterator[tuple[str, str]]:
-    code = f"commit {found.commit[:10]}{' with changes' if found.dirty else ''}" if found.commit else "no commit"
+    changes = {True: " with changes", False: "", None: ", perhaps with changes"}[found.dirty]
+    code = f"commit {found.commit[:10]}{changes}" if found.commit else "code of an unknown commit"
     pack = "alone" if found.pack_size == 1 else f"in a pack of {found.pack_size}"
     when = f"from {found.started}, {duration(found.seconds)} on {found.host} ({found.device})"
     yield "computed", f"{when} {pack}, {found.num_epochs} epochs, {code}"

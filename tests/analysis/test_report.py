@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -124,6 +125,22 @@ def test_report_page_names_commit_and_methods(report: tuple[Path, Path]):
 def test_report_names_uncommitted_changes(rows_file: RowsFile, tmp_path: Path):
     page = write_report(rows_file([transfer("subnetwork", 0.5, dirty=True)]), tmp_path / "report")
     assert "1 finished rows: commit c0ffee, with uncommitted changes, on cpu" in Page(page).text
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ({"commit": "", "dirty": False}, "no commit recorded"),
+        ({"commit": None, "dirty": None}, "no commit recorded"),
+        ({"commit": "c0ffee", "dirty": None}, "commit c0ffee"),
+    ],
+)
+def test_report_says_that_unknown_changes_are_unknown(
+    code: dict[str, Any], told: str, rows_file: RowsFile, tmp_path: Path
+):
+    rows = [transfer("subnetwork", 0.5, **code)]
+    page = Page(write_report(rows_file(rows), tmp_path / "report")).text
+    assert f"1 finished rows: {told}; whether the code had uncommitted changes is not known, on cpu" in page
 
 
 def test_report_of_failed_and_missing_cells_shows_them(rows_file: RowsFile, tmp_path: Path):
