@@ -38,6 +38,9 @@ Storage = Annotated[
         help="The studies' database, as postgresql://HOST/NAME; else SQLite in the store.",
     ),
 ]
+ChoiceFile = Annotated[
+    Path | None, typer.Option("--output", callback=home_for("--output"), help="Where the choice is written.")
+]
 
 
 @app.command("tune")
@@ -53,9 +56,7 @@ def tune_command(
     ] = True,
     name: Annotated[str | None, typer.Option("--name", help="Begin the studies' names with this.")] = None,
     storage: Storage = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", callback=home_for("--output"), help="Where the choice is written.")
-    ] = None,
+    output: ChoiceFile = None,
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,

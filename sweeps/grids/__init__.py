@@ -4,16 +4,13 @@ A user's own grid is a Python file with the same function, given by its path. Be
 what `subind tune` searches for the masks of the grid.
 """
 
-import importlib.util
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-from subind.quoting import quoted, quoted_path
+from subind.quoting import quoted
 from subind.spec import Transfer
 from sweeps.cells import Cell
+from sweeps.grid_files import cells_of_file, claims_of_file, studies_of_file
 from sweeps.grids import (
     figure_3_depth_2,
     paper_arithmetic,
@@ -58,7 +55,7 @@ def grid(name: str) -> tuple[Cell, ...]:
         case "paper-vision":
             return paper_vision.grid()
         case _ if name.endswith(".py"):
-            return _from_file(Path(name))
+            return cells_of_file(Path(name))
         case _:
             raise ValueError(
                 f"grid is {quoted(name)}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()"
@@ -76,7 +73,7 @@ def studies(name: str) -> tuple[Study, ...]:
         case "figure-3-depth-2":
             return figure_3_depth_2.studies()
         case _ if name.endswith(".py"):
-            return _studies_from_file(Path(name))
+            return studies_of_file(Path(name)) or default_studies(_of_arithmetic(grid(name)))
         case _:
             return default_studies(_of_arithmetic(grid(name)))
 
@@ -89,7 +86,7 @@ def claims(name: str) -> tuple[str, ...]:
         case "paper-arithmetic":
             return paper_arithmetic.CLAIMS
         case _ if name.endswith(".py"):
-            return _claims_of_file(Path(name))
+            return claims_of_file(Path(name))
         case _:
             return ()
 
@@ -107,60 +104,3 @@ def _of_arithmetic(cells: Iterable[Cell]) -> tuple[Transfer, ...]:
             "the grid has recipients on images alone, whose masks no study searches: give several ImageMasks instead"
         )
     return found
-
-
-def _from_file(path: Path) -> tuple[Cell, ...]:
-    made = _made_by(path, "grid")
-    cells = tuple(made) if isinstance(made, Iterable) else (made,)
-    if not cells or not all(isinstance(cell, Cell) for cell in cells):
-        raise ValueError(
-            f"grid() of {quoted_path(path)} gives {quoted(cells[:1])}: let it give a tuple of at least one Transfer"
-        )
-    return cells
-
-
-def _studies_from_file(path: Path) -> tuple[Study, ...]:
-    made = _made_by(path, "studies", absent=())
-    several = tuple(made) if isinstance(made, Iterable) else (made,)
-    if not all(isinstance(each, Study) for each in several):
-        raise ValueError(f"studies() of {quoted_path(path)} gives {quoted(several[:1])}: let it give a tuple of Study")
-    return several or default_studies(_of_arithmetic(_from_file(path)))
-
-
-def _made_by(path: Path, function: str, *, absent: Any = None) -> Any:
-    """What the function of the file gives; `absent`, unless that is None, if there is no such function."""
-    if not path.is_file():
-        raise ValueError(f"grid is {quoted_path(path)}: there is no such file")
-    try:
-        module = _loaded(path)
-        if not callable(getattr(module, function, None)):
-            if absent is not None:
-                return absent
-            raise ValueError(f"it has no function {function}(); define one that gives a tuple of specs")
-        return getattr(module, function)()
-    except Exception as error:  # whatever the user's code raises is told by its place there
-        raise ValueError(f"grid {quoted_path(path)} cannot be made: {_told(error, path)}") from error
-
-
-def _claims_of_file(path: Path) -> tuple[str, ...]:
-    found = getattr(_loaded(path), "CLAIMS", ())
-    if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
-        raise ValueError(f"CLAIMS of {quoted_path(path)} is {quoted(found)}: give a tuple of sentences")
-    return found
-
-
-def _loaded(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"subind_grid_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _told(error: Exception, path: Path) -> str:
-    """The error in one line, with the last line of the file that it came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
-    place = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -90,7 +90,7 @@ def test_studies_of_a_file_without_any_are_those_around_its_masks(tmp_path: Path
 
 def test_studies_of_a_file_that_are_no_studies_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def grid():\n    return ()\n\n\ndef studies():\n    return (1,)\n")
-    with pytest.raises(ValueError, match=r"studies\(\) of .* gives \(1,\): let it give a tuple of Study"):
+    with pytest.raises(ValueError, match=r"studies\(\) of .* gives 1, item 0: let it give a tuple of Study"):
         grids.studies(str(tmp_path / "mine.py"))
 
 
