@@ -48,7 +48,10 @@ OF_MASKS = ("penalty", "final_temperature")
 
 DONOR = "donor"
 REFERENCE = "subnetwork"
-ORDER = (*controls.ORDER, "new_head", "data_mixture")
+LONGER_DONOR = "donor trained longer"
+"""The donor that recipients of the control longer_donor start from; `donor` is the one that masks are of."""
+
+ORDER = (*controls.ORDER, "longer_donor", "new_head", "data_mixture")
 """The controls of both kinds of rows, as they are listed."""
 
 SETS = {"original": "original images", "mean_pooled": "mean-pooled images"}
@@ -80,9 +83,17 @@ def _typed(found: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     settings = [name for name in SETTINGS if name in names]
     typed = found.reindex(columns=[*COLUMNS, *settings]).astype(COLUMNS)
     starts = pd.Series([_start(row) for row in typed.to_dict("records")], typed.index, pd.StringDtype())
+    starts = starts.mask(_is_longer(typed), LONGER_DONOR)
     several = typed["held"].groupby([typed["model"], starts]).transform("nunique") > 1
     held = " (held: " + typed["held"].str.replace("_", " ") + ")"
     return typed.assign(start=starts.where(~several, starts + held))
+
+
+def _is_longer(typed: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are donors that recipients of longer_donor start from, and nothing else does."""
+    is_start = (typed["control"] == "longer_donor").fillna(False)
+    of_control, of_others = (set(typed.loc[each, "parent_id"].dropna()) for each in (is_start, ~is_start))
+    return typed["run_id"].isin(of_control - of_others)
 
 
 def _start(row: dict[Any, Any]) -> Any:
@@ -147,7 +158,7 @@ def _rank(start: str) -> tuple[int, bool, int, str]:
     plain = re.split(r", | of an untrained| \(held", start)[0].replace(" ", "_")
     place = ORDER.index(plain) if plain in ORDER else len(ORDER)
     share = re.search(r"(\d+)%", start)
-    first = -2 if start == DONOR else -1 if start == "untrained donor" else place
+    first = -2 if start == DONOR else -1 if start in {"untrained donor", LONGER_DONOR} else place
     return first, "untrained" in start, int(share[1]) if share else 0, start
 
 

@@ -1,6 +1,6 @@
 """What a recipient starts from: the controls, each with just the parents that its numbers depend on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from subind.arithmetic_spec import GPT2, Donor, Mask
@@ -90,11 +90,33 @@ class NewHead(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LongerDonor(Checked):
+    """Full transfer of the donor trained for `num_more_epochs` more, as many as the steps of a mask come to.
+
+    It is the control of equal training: what discovery costs is spent on the donor. The longer donor is trained from
+    the same initial weights on the same images; its learning rate falls over all of its epochs, and it does not stop
+    early. Of these epochs it keeps the one of lowest validation loss, as every donor does.
+    """
+
+    donor: ImageDonor
+    num_more_epochs: int
+
+    def _check(self) -> None:
+        positive(self, "num_more_epochs")
+
+    def longer(self) -> ImageDonor:
+        """The donor that the recipient starts from."""
+        num_epochs = self.donor.num_epochs + self.num_more_epochs
+        return replace(self.donor, num_epochs=num_epochs, patience=num_epochs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataMixture(Checked):
     """The whole donor, nothing frozen, trained on original images and `num_mean_pooled` mean-pooled ones.
 
     The mean-pooled images are repeated in turn until they are `mean_pooled_share` of all; with a share of 1 they are
-    all, and each is taken once.
+    all, and each is taken once. At a share that leaves room for fewer than `num_mean_pooled`, an epoch has the first of
+    them, the same in every epoch.
     """
 
     donor: ImageDonor
@@ -119,7 +141,7 @@ Control = MaskedControl | FullTransfer | UnmaskedOnly | RandomInit
 """What a recipient of arithmetic starts from. A control contains just the parents that its numbers depend on."""
 
 MaskedImageControl = Subnetwork | SubnetworkTrainable | RandomSubnetwork | ComplementSubnetwork | SubnetworkTrainedAlone
-ImageControl = MaskedImageControl | FullTransfer | UnmaskedOnly | RandomInit | NewHead | DataMixture
+ImageControl = MaskedImageControl | FullTransfer | UnmaskedOnly | RandomInit | NewHead | DataMixture | LongerDonor
 """What a recipient that classifies images starts from."""
 
 AnyControl = Control | ImageControl
@@ -138,6 +160,8 @@ def control_parent(control: AnyControl) -> Donor | Mask | ImageDonor | ImageMask
             return None
         case FullTransfer(donor=donor) | UnmaskedOnly(donor=donor) | NewHead(donor=donor) | DataMixture(donor=donor):
             return donor
+        case LongerDonor():
+            return control.longer()
         case (
             Subnetwork(mask=mask)
             | SubnetworkTrainable(mask=mask)

@@ -64,7 +64,7 @@ def _inheritance(control: ImageControl, mask: HardMask, model: ImageModel, *, se
     match control:
         case specs.SubnetworkTrainedAlone():
             return mask, masks.inverted(mask)
-        case specs.DataMixture():
+        case specs.DataMixture() | specs.LongerDonor():
             return everything, nothing
         case specs.NewHead():
             head = vision.head(model)

@@ -15,6 +15,7 @@ from subind.spec import (
     ImageMask,
     ImageModel,
     ImageTransfer,
+    LongerDonor,
     NewHead,
     NoClip,
     RandomInit,
@@ -45,6 +46,7 @@ CONTROLS: dict[str, Any] = {
     "random_init": RandomInit,
     "new_head": NewHead,
     "data_mixture": DataMixture,
+    "longer_donor": LongerDonor,
 }
 
 
@@ -107,6 +109,8 @@ def image_control(name: str, mask: ImageMask) -> ImageControl:
             made = RandomInit(model=mask.donor.model)
         case "data_mixture":
             made = DataMixture(donor=mask.donor, num_mean_pooled=7, mean_pooled_share=0.4)
+        case "longer_donor":
+            made = LongerDonor(donor=mask.donor, num_more_epochs=1)
         case "new_head" | "full_transfer" | "unmasked_only":
             made = CONTROLS[name](donor=mask.donor)
         case _:

@@ -34,6 +34,8 @@ class Panel:
 OWN_STYLES = {
     "donor": Style(color="#882255", marker="h"),
     "untrained donor": Style(color="#AA4499", marker="p"),
+    "donor trained longer": Style(color="#CC6677", marker="h"),
+    "longer donor": Style(color="#661100", marker="s"),
     "new head": Style(color="#332288", marker="*"),
 }
 MIXTURES = ("#E3C08B", "#C08A3E", "#8F5A1B", "#5A330B", "#2E1903")

@@ -42,13 +42,13 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
         beside = given[vision.agrees(given, shared)]
         for other in vision.in_order(beside["start"].to_list()):
             if other != start:
-                cell = _cell(subnetworks, beside[beside["start"] == other], other=other)
+                cell = _cell(subnetworks, beside[beside["start"] == other])
                 found.append({**shared, "start": start, "other": other, **cell})
     return pd.DataFrame(found, columns=[*names, *COLUMNS]).astype(COLUMNS)  # type: ignore[arg-type]
 
 
-def _cell(subnetworks: pd.DataFrame, others: pd.DataFrame, *, other: str) -> dict[str, object]:
-    is_donor = other.endswith(vision.DONOR) and (others["stage"] == "donor").all()
+def _cell(subnetworks: pd.DataFrame, others: pd.DataFrame) -> dict[str, object]:
+    is_donor = bool((others["stage"] == "donor").all())
     by = "donor_seed" if is_donor else "seed"
     ours = _by_seed(subnetworks, by)
     theirs = _by_seed(others, "seed").rename_axis(by)

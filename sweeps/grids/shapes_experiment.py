@@ -7,6 +7,7 @@ below zero, and no gradient passes (docs/vision.md has the measurements).
 """
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 from subind.spec import (
     SGD,
@@ -21,6 +22,7 @@ from subind.spec import (
     ImageModel,
     ImagePrecision,
     ImageTransfer,
+    LongerDonor,
     NewHead,
     NoClip,
     RandomInit,
@@ -31,6 +33,7 @@ from subind.spec import (
     SubnetworkTrainable,
     TemperatureSchedule,
     UnmaskedOnly,
+    steps_per_epoch,
 )
 
 NUM_EVALUATION = 500
@@ -123,13 +126,13 @@ def untrained(of: ImageDonor) -> ImageDonor:
 
 
 def controls(setting: Setting, *, seed: int) -> tuple[ImageControl, ...]:
-    """Every start: the subnetwork with its controls, and data mixtures.
+    """Every start: the subnetwork with its controls, the control of equal training, and data mixtures.
 
-    Of these one has a tenth as many mean-pooled images as originals, as they are; one has the same repeated until they
-    are as many; and one has mean-pooled images only.
+    A mixture has as many distinct mean-pooled images as discovery: each once beside the originals, each three times, or
+    no originals.
     """
     own = donor(setting, seed=seed)
-    found, few = mask(setting, own), setting.num_images // 10
+    found = mask(setting, own)
     return (
         Subnetwork(mask=found),
         SubnetworkTrainable(mask=found),
@@ -137,13 +140,23 @@ def controls(setting: Setting, *, seed: int) -> tuple[ImageControl, ...]:
         ComplementSubnetwork(mask=found),
         UnmaskedOnly(donor=own),
         FullTransfer(donor=own),
+        longer_donor(found),
         RandomInit(model=setting.model),
         NewHead(donor=own),
         Subnetwork(mask=mask(setting, untrained(own))),
-        DataMixture(donor=own, num_mean_pooled=few, mean_pooled_share=few / (few + setting.num_images)),
-        DataMixture(donor=own, num_mean_pooled=few, mean_pooled_share=0.5),
-        DataMixture(donor=own, num_mean_pooled=setting.num_images, mean_pooled_share=1.0),
+        *(mixture(found, share=share) for share in (0.5, 0.75, 1.0)),
     )
+
+
+def mixture(of: ImageMask, *, share: float) -> DataMixture:
+    """The mask's donor on originals and as many distinct mean-pooled images as the mask is discovered on."""
+    return DataMixture(donor=of.donor, num_mean_pooled=of.num_samples, mean_pooled_share=share)
+
+
+def longer_donor(of: ImageMask) -> LongerDonor:
+    """The mask's donor, trained for as many more steps as the mask is, rounded up to whole epochs."""
+    num_steps = of.num_epochs * steps_per_epoch(of)
+    return LongerDonor(donor=of.donor, num_more_epochs=ceil(num_steps / steps_per_epoch(of.donor)))
 
 
 def cells(setting: Setting, seeds: tuple[int, ...]) -> tuple[ImageTransfer, ...]:

@@ -18,8 +18,8 @@ TASKS = (
     replace(TASK, texture_predictivity=1.0),
     replace(TASK, shape_predictivity=0.8),
     replace(TASK, shape_predictivity=1.0),
-    replace(TASK, texture_contrast=0.3),
-    replace(TASK, shape_contrast=0.25),
+    replace(TASK, texture_contrast=0.5),
+    replace(TASK, shape_contrast=0.2),
 )
 
 

@@ -1,6 +1,6 @@
 """Shape against texture in small, in minutes on two CPU cores: two seeds of a small ResNet and its main controls."""
 
-from subind.spec import DataMixture, FullTransfer, ImageTransfer, RandomInit, RandomSubnetwork, Subnetwork
+from subind.spec import FullTransfer, ImageTransfer, RandomInit, RandomSubnetwork, Subnetwork
 from sweeps.grids import shapes_experiment as experiment
 from sweeps.grids import vision_shapes
 from sweeps.grids.shapes_experiment import Setting
@@ -14,7 +14,7 @@ def setting() -> Setting:
 
 
 def grid() -> tuple[ImageTransfer, ...]:
-    """The subnetwork and four controls at two seeds."""
+    """The subnetwork and five controls at two seeds."""
     small, cells = setting(), []
     for seed in SEEDS:
         donor = experiment.donor(small, seed=seed)
@@ -23,8 +23,9 @@ def grid() -> tuple[ImageTransfer, ...]:
             Subnetwork(mask=mask),
             RandomSubnetwork(mask=mask),
             FullTransfer(donor=donor),
+            experiment.longer_donor(mask),
             RandomInit(model=small.model),
-            DataMixture(donor=donor, num_mean_pooled=small.num_images, mean_pooled_share=0.5),
+            experiment.mixture(mask, share=0.5),
         )
         cells += [experiment.transfer(small, start, seed=seed) for start in starts]
     return tuple(cells)

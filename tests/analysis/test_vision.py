@@ -347,3 +347,24 @@ def test_report_of_failed_image_classifiers_tells_why(tmp_path: Path):
     text = write_report(write(tmp_path / "rows.parquet", [run("donor", 0.3), failed]), tmp_path / "report").read_text()
     assert "ValueError: no images" in text
     assert "subnetwork, seed 0" in text
+
+
+# ---- the control of equal training
+
+
+def test_longer_donors_are_a_start_of_their_own_beside_the_donors_of_masks(tmp_path: Path) -> None:
+    made = [
+        run("donor", 0.3, run_id="own"),
+        run("donor", 0.4, run_id="longer"),
+        run("full_transfer", 0.5, parent_id="own"),
+        run("longer_donor", 0.6, parent_id="longer"),
+        run("subnetwork", 0.7),
+    ]
+    rows = vision.rows(write(tmp_path / "rows.parquet", made))
+    table = table_1.table(rows)
+    assert table["start"].to_list() == ["donor", "donor trained longer", "subnetwork", "full transfer", "longer donor"]
+    assert table["shape_bias"].to_list() == pytest.approx([0.3, 0.4, 0.7, 0.5, 0.6])
+    differences = shape_bias.table(rows).set_index("other")["difference"]
+    assert differences.to_dict() == pytest.approx(
+        {"donor": 0.4, "donor trained longer": 0.3, "full transfer": 0.2, "longer donor": 0.1}
+    )

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from subind.fingerprint import decode, encoded, run_id
+from subind.fingerprint import decode, encoded, run_id, run_id_at
 from subind.spec import (
     SGD,
     DataMixture,
     FreshWeights,
     FullTransfer,
+    LongerDonor,
     NoClip,
     PublishedWeights,
     RandomInit,
@@ -128,7 +129,7 @@ def test_image_transfer_comes_back_from_json_with_its_id(name: str) -> None:
 
 
 def test_image_runs_have_ids_that_stay() -> None:
-    found = [run_id(each) for each in (image_donor(), image_mask(), image_transfer())]
+    found = [run_id_at(each, (1, 1, 1)) for each in (image_donor(), image_mask(), image_transfer())]
     assert found == ["b3e6a57a7a796468", "f54c73d1f7781f7a", "16d0dd220e3fad65"]
 
 
@@ -156,3 +157,20 @@ def test_pack_shape_joins_seeds_tasks_and_controls() -> None:
 )
 def test_pack_shape_parts_what_trains_otherwise(changes: dict[str, Any]) -> None:
     assert pack_shape(image_transfer()) != pack_shape(image_transfer(**changes))
+
+
+# ---- the control of equal training
+
+
+def test_longer_donor_descends_from_the_donor_with_more_epochs_and_no_stop() -> None:
+    donor = image_donor(num_epochs=2, patience=1)
+    spec = image_transfer(LongerDonor(donor=donor, num_more_epochs=3))
+    assert parents(spec) == (replace(donor, num_epochs=5, patience=5),)
+    assert list(lineage(spec)) == [spec, *parents(spec)]
+    others = [LongerDonor(donor=donor, num_more_epochs=4), LongerDonor(donor=image_donor(seed=1), num_more_epochs=3)]
+    assert len({run_id(spec), *(run_id(image_transfer(each)) for each in others)}) == 3
+
+
+def test_longer_donor_without_more_epochs_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_more_epochs"):
+        LongerDonor(donor=image_donor(), num_more_epochs=0)

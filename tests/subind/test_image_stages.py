@@ -12,7 +12,7 @@ from torch import Tensor
 from subind.image_training import ImageMethod
 from subind.models import vision
 from subind.run_files import BESIDE_FILE, WEIGHTS_FILE
-from subind.spec import DataMixture, ImageSpec, ImageTransfer, RandomInit
+from subind.spec import DataMixture, ImageSpec, ImageTransfer, LongerDonor, RandomInit
 from subind.stages import method_of
 from subind.tasks import images
 from subind.training import Finished, Runtime, Saved, Trainer
@@ -308,3 +308,12 @@ def test_random_init_has_no_parent_to_read() -> None:
         raise AssertionError(f"{file} of {parent} was read")
 
     assert finished([spec], read=nothing, runtime=Runtime())[spec].replica.failure == ""  # type: ignore[arg-type]
+
+
+def test_recipient_of_a_longer_donor_starts_as_that_donor_and_trains_whole() -> None:
+    control = LongerDonor(donor=image_donor(), num_more_epochs=3)
+    method = method_in(trainer_of([image_transfer(control)]))
+    # The hand-made donors differ by seed alone, so the longer one has the tensors of its own spec.
+    donor = hand_donor(control.longer())
+    assert all(torch.equal(tensor[0], donor[name]) for name, tensor in method.trainable.items())
+    assert method.frozen == ()  # type: ignore[attr-defined]

@@ -8,17 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from subind.image_transfer import training_images
 from subind.models import vision
 from subind.spec import (
     DataMixture,
+    ImageDonor,
     ImageSpec,
     ImageTask,
     ImageTransfer,
+    LongerDonor,
     RandomInit,
     Subnetwork,
     control_name,
     lineage,
     parents,
+    steps_per_epoch,
 )
 from sweeps import grids
 from sweeps.cells import chosen, condition, planned_columns
@@ -63,13 +67,40 @@ def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
     for several in found.values():
         names = sorted({control_name(each.control) for each in several})
         assert names == [
-            "complement_subnetwork", "data_mixture", "full_transfer", "new_head", "random_init", "random_subnetwork",
-            "subnetwork", "subnetwork_trainable", "unmasked_only",
+            "complement_subnetwork", "data_mixture", "full_transfer", "longer_donor", "new_head", "random_init",
+            "random_subnetwork", "subnetwork", "subnetwork_trainable", "unmasked_only",
         ]  # fmt: skip
         shares = [each.control.mean_pooled_share for each in several if isinstance(each.control, DataMixture)]
-        assert shares == [300 / 3300, 0.5, 1.0]
+        assert shares == [0.5, 0.75, 1.0]
         masks = [each.control.mask for each in several if isinstance(each.control, Subnetwork)]
         assert [mask.donor.num_epochs == 0 for mask in masks] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["vision-quickstart", "vision-shapes"])
+def test_mixtures_train_on_as_many_distinct_mean_pooled_images_as_discovery(name: str) -> None:
+    for several in cells(name).values():
+        masks = {each.control.mask for each in several if isinstance(each.control, Subnetwork)}
+        mixtures = [each for each in several if isinstance(each.control, DataMixture)]
+        assert mixtures
+        for each in mixtures:
+            assert isinstance(each.control, DataMixture)
+            pixels = training_images(each, "").pixels  # type: ignore[union-attr]
+            pooled = pixels[each.num_original :]
+            distinct = {image.numpy().tobytes() for image in pooled}
+            assert {mask.num_samples for mask in masks} == {each.control.num_mean_pooled} == {len(distinct)}
+
+
+@pytest.mark.parametrize("name", ["vision-quickstart", "vision-shapes"])
+def test_longer_donor_has_the_steps_of_the_donor_and_of_its_mask(name: str) -> None:
+    for several in cells(name).values():
+        (longer,) = {parents(each)[0] for each in several if isinstance(each.control, LongerDonor)}
+        mask = next(each.control.mask for each in several if isinstance(each.control, Subnetwork))
+        own = mask.donor
+        assert isinstance(longer, ImageDonor)
+        steps = [each.num_epochs * steps_per_epoch(each) for each in (longer, own, mask)]
+        assert steps[0] == steps[1] + steps[2]
+        assert longer.patience >= longer.num_epochs
+        assert replace(longer, num_epochs=own.num_epochs, patience=own.patience) == own
 
 
 def test_vision_map_has_the_setting_of_vision_shapes_and_six_that_differ_from_it_in_one_parameter() -> None:
@@ -137,7 +168,7 @@ def test_operations_are_six_a_weight_and_image_of_a_linear_map() -> None:
 def test_plan_of_a_grid_of_images_has_packs_and_a_forecast(tmp_path: Path) -> None:
     request = Request(grid="vision-quickstart", where=(), store=str(tmp_path / "store"))
     found = prepared(request, request.opened(), Workers(device="cpu", num_workers=2, free_bytes=8e9))
-    assert sum(len(pack.specs) for pack in found.plan.packs) == len(found.plan.missing) == 14
+    assert sum(len(pack.specs) for pack in found.plan.packs) == len(found.plan.missing) == 18
     assert found.forecast is not None
     assert found.forecast.seconds > 0
 
