@@ -23,13 +23,19 @@ class FileEntry:
 
 
 class Files(Protocol):
-    """Whole files by their path. Every error is an OSError: FileNotFoundError, or one that says what to do."""
+    """Whole files by their path. Every error is an OSError: FileNotFoundError, or one that says what to do.
+
+    What stands in the place of a file and is none, such as a pipe, is never opened: it raises DamagedError.
+    """
 
     fs: Any
     root: str
 
     def read(self, path: str, *, most: int | None = None) -> bytes:
         """The content of a file, of which no more than `most` + 1 bytes are read. Raises FileNotFoundError."""
+
+    def blocks(self, path: str, *, num_bytes: int) -> Iterator[bytes]:
+        """The content of a file in blocks of so many bytes. Raises FileNotFoundError."""
 
     def contents(self, paths: Iterable[str], *, most: int) -> Iterator[bytes | OSError]:
         """What `read` gives or raises for each path, in order."""
@@ -42,6 +48,9 @@ class Files(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
+
+    def move(self, folder: str, target: str) -> None:
+        """Move all that is in a folder to another path."""
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file, asked anew each time."""

@@ -5,13 +5,16 @@ relied on: a file's time is the one that its file system gave it.
 """
 
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import fsspec
 
 from subind.files import CLOCK_SECONDS, FileEntry
+from subind.store_errors import DamagedError
 
 
 class LocalFiles:
@@ -23,10 +26,15 @@ class LocalFiles:
         self._asked = float("-inf")
 
     def read(self, path: str, *, most: int | None = None) -> bytes:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             if most is None or os.fstat(file.fileno()).st_size <= most:
                 return file.read()
             return file.read(most + 1)
+
+    def blocks(self, path: str, *, num_bytes: int) -> Iterator[bytes]:
+        with _opened(path) as file:
+            while block := file.read(num_bytes):
+                yield block
 
     def contents(self, paths: Iterable[str], *, most: int) -> Iterator[bytes | OSError]:
         for path in paths:
@@ -36,13 +44,20 @@ class LocalFiles:
                 yield error
 
     def replace(self, path: str, content: bytes) -> None:
-        os.replace(_written_aside(path, content), path)
+        temporary = _written_aside(path, content)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError:
+            os.unlink(temporary)
+            raise DamagedError(f"{path} is a folder where a file belongs: remove it") from None
         _sync_folder(os.path.dirname(path))
 
     def create(self, path: str, content: bytes) -> bool:
         temporary = _written_aside(path, content)
         try:
             if not _linked(temporary, path):
+                if not os.path.isfile(path):
+                    raise DamagedError(f"{path} is {_kind(path)} where a file belongs: remove it")
                 return False
         finally:
             os.unlink(temporary)
@@ -54,15 +69,27 @@ class LocalFiles:
             os.unlink(path)
         except FileNotFoundError:
             return
+        except OSError as error:
+            if os.path.isdir(path):
+                raise DamagedError(f"{path} is a folder where a file belongs: remove it") from None
+            raise error
+
+    def move(self, folder: str, target: str) -> None:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.rename(folder, target)
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(path)
+        return os.path.isfile(path)
 
     def paths(self, folder: str) -> list[str]:
         try:
             return [f"{folder}/{name}" for name in os.listdir(folder)]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            if not os.path.isdir(folder):
+                raise DamagedError(f"{folder} is {_kind(folder)} where a folder belongs: remove it") from None
+            raise error
 
     def entries(self, folder: str) -> list[FileEntry]:
         return [entry for path in self.paths(folder) if (entry := _entry(path)) is not None]
@@ -106,12 +133,41 @@ def _linked(temporary: str, path: str) -> bool:
     return True
 
 
-def _entry(path: str) -> FileEntry | None:
-    """What a listing tells of a file; None if it is gone, or none."""
+def _opened(path: str) -> BinaryIO:
+    """The regular file at the path, for reading. A pipe would be waited for, and a device read without an end.
+
+    Raises DamagedError if something else stands there, FileNotFoundError if nothing does.
+    """
     try:
-        with open(path, "rb") as file:  # NFS asks the server for a file's time when it is opened, and seldom before
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if not os.path.isfile(path):
+            raise DamagedError(f"{path} is {_kind(path)} where a file belongs: remove it") from None
+        raise error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedError(f"{path} is {_kind(path)} where a file belongs: remove it")
+    return open(descriptor, "rb")
+
+
+def _kind(path: str) -> str:
+    """What stands at a path in place of a file or a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "a link that leads nowhere" if os.path.islink(path) else "nothing"
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _entry(path: str) -> FileEntry | None:
+    """What a listing tells of a regular file; None if there is none."""
+    try:
+        with _opened(path) as file:  # NFS asks the server for a file's time when it is opened, and seldom before
             found = os.fstat(file.fileno())
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, DamagedError):
         return None
     return FileEntry(path=path, num_bytes=found.st_size, modified=found.st_mtime)
 

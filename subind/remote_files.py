@@ -64,6 +64,15 @@ class RemoteFiles:
             raise
         return beginning
 
+    def blocks(self, path: str, *, num_bytes: int) -> Iterator[bytes]:
+        start, size = 0, int(self._asked_for(self.fs.info, path)["size"])
+        while start < size:
+            block: bytes = self._asked_for(self.fs.cat_file, path, start=start, end=min(start + num_bytes, size))
+            if not block:
+                raise FileNotFoundError(f"{path} has become shorter while it was read")
+            yield block
+            start += len(block)
+
     def contents(self, paths: Iterable[str], *, most: int) -> Iterator[bytes | OSError]:
         def one(path: str) -> bytes | OSError:
             try:
@@ -99,6 +108,11 @@ class RemoteFiles:
             self._asked_for(self.fs.rm_file, path)
         except FileNotFoundError:
             return
+
+    def move(self, folder: str, target: str) -> None:
+        for path in sorted(self.found(folder), key=lambda each: not each.endswith("record.json")):
+            self._asked_for(self.fs.cp_file, path, target + path[len(folder) :])
+            self.remove(path)
 
     def exists(self, path: str) -> bool:
         try:

@@ -7,6 +7,7 @@
     checkpoints/<pack>.{json,safetensors}     a pack under way; removed once its runs are committed
     running/<pack>.json                       a heartbeat of the worker that computes the pack
     index/                                    what is derived from the records; may be removed at any time
+    damaged/                                  what `subind verify --repair` has moved aside; nobody reads it
 
 Two writers of the same run: the first commit wins, the second is told so. Nothing here is unpickled or executed.
 """
@@ -18,19 +19,22 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from subind import spec as specs
+from subind.damage import REPAIR, Reports
 from subind.files import FileEntry, Files, joined
 from subind.fingerprint import run_id
-from subind.json_files import MOST_BYTES, MOST_CURVE_VALUES, parsed
+from subind.json_files import MOST_BYTES, parsed
 from subind.listing import Listing, listing_of_folders, local_listing, remote_listing
 from subind.local_files import LocalFiles
 from subind.mounts import network_file_system
+from subind.record_json import check_fits, record_of
 from subind.remote_files import FIRST_PATIENCE_SECONDS, RemoteFiles
 from subind.results import Artifact, Failure, RunRecord
 from subind.spec import STAGES, Spec
-from subind.store_errors import shown
+from subind.store_errors import DamagedError, shown
 from subind.under_way import (
     HEARTBEAT_SECONDS,
     PLAIN_NAME,
@@ -44,6 +48,11 @@ from subind.under_way import (
 )
 
 __all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store", "slug"]
+
+_BEAT = re.compile(r"[^.].*\.json")
+
+BLOCK_BYTES = 8_000_000
+"""What is in memory of a file that is checked."""
 
 
 def slug(spec: Spec) -> str:
@@ -73,6 +82,7 @@ class Store:
         self.url = url
         self._files = opened_files(url, patience_seconds=patience_seconds)
         self._fs, self._root = self._files.fs, self._files.root
+        self._reports = Reports()
 
     @property
     def is_local(self) -> bool:
@@ -164,7 +174,7 @@ class Store:
 
         Raises as `record` does.
         """
-        for record in self._records_or_errors(several):
+        for record in self.records_or_errors(several):
             if not isinstance(record, RunRecord):
                 raise record
             yield record
@@ -181,9 +191,10 @@ class Store:
 
     def readable_records(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord]:
         """The records of runs whose folders are known, in order, less those that cannot be read."""
-        return (each for each in self._records_or_errors(several) if isinstance(each, RunRecord))
+        return (each for each in self.records_or_errors(several) if isinstance(each, RunRecord))
 
-    def _records_or_errors(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord | ValueError | OSError]:
+    def records_or_errors(self, several: Iterable[tuple[str, str]]) -> Iterator[RunRecord | ValueError | OSError]:
+        """The records of runs whose folders are known, in order, or why one cannot be read."""
         places = list(several)
         paths = (joined(folder, "record.json") for folder, _ in places)
         contents = self._files.contents(paths, most=MOST_BYTES)
@@ -192,7 +203,7 @@ class Store:
                 yield content
                 continue
             try:
-                yield _record_of(content, joined(folder, "record.json"), run)
+                yield record_of(content, joined(folder, "record.json"), run)
             except ValueError as error:
                 yield error
 
@@ -203,7 +214,7 @@ class Store:
         written, if the record is too large, holds NaN or a value of another type than declared; OSError if it cannot be
         written.
         """
-        _check_fits(record)
+        check_fits(record)
         folder = self.folder(spec)
         artifacts = {name: self._write_artifact(folder, name, content) for name, content in files.items()}
         data = {**record.data(), "artifacts": {name: asdict(artifact) for name, artifact in artifacts.items()}}
@@ -221,8 +232,18 @@ class Store:
         path = joined(self.folder(spec), found.file)
         content = self._files.read(path)
         if hashlib.sha256(content).hexdigest() != found.sha256:
-            raise ValueError(f"{path} is damaged (its checksum differs): remove its folder and run the sweep again")
+            raise DamagedError(f"{path} is damaged (its checksum differs): {REPAIR}")
         return content
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """The content of a file of the store, a few megabytes at a time. Raises FileNotFoundError or DamagedError."""
+        return self._files.blocks(path, num_bytes=BLOCK_BYTES)
+
+    def move_aside(self, path: str) -> str:
+        """Move a run's folder, or a file of the store, out of the way into the folder `damaged`; its path there."""
+        target = self._path("damaged", f"{path.removeprefix(self._root).strip('/')}-{uuid.uuid4().hex[:8]}")
+        self._files.move(path, target)
+        return target
 
     # ---- imported weights
 
@@ -240,7 +261,7 @@ class Store:
         """A file of weights by its SHA-256. Raises FileNotFoundError if it is absent, ValueError if it is damaged."""
         content = self._files.read(self._weights_path(sha256))
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise ValueError(f"{self._weights_path(sha256)} is damaged (its checksum differs): import the file again")
+            raise DamagedError(f"{self._weights_path(sha256)} is damaged (its checksum differs): import the file again")
         return content
 
     def weights_beginning(self, sha256: str, num_bytes: int) -> bytes:
@@ -254,7 +275,12 @@ class Store:
     def named_weights(self, name: str) -> str | None:
         """The SHA-256 of the weights that a published file's name stands for; None if it was not imported."""
         path = self._path("weights", f"{name}.sha256")
-        return self._files.read(path).decode() if self._files.exists(path) else None
+        if not self._files.exists(path):
+            return None
+        digest = self._files.read(path, most=MOST_BYTES).decode(errors="replace")
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise DamagedError(f"{path} holds no SHA-256: import the file again")
+        return digest
 
     def _weights_path(self, sha256: str) -> str:
         if not re.fullmatch("[0-9a-f]{64}", sha256):
@@ -297,19 +323,19 @@ class Store:
         self._sweep_checkpoint_files(checkpoint.pack, keep=file)
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """All packs under way that have a checkpoint."""
+        """All packs under way that have a checkpoint; a damaged description of one is reported and left out."""
         paths = (path for path in self._files.paths(self._path("checkpoints")) if path.endswith(".json"))
-        found = (described for path in paths if (described := self._checkpoint_file(path)) is not None)
-        return tuple(sorted((each.checkpoint() for each in found), key=lambda each: each.pack))
+        told = (self._reports.unless_damaged(partial(self._checkpoint_file, path)) for path in paths)
+        return tuple(sorted((each.checkpoint() for each in told if each is not None), key=lambda each: each.pack))
 
     def checkpoint_content(self, pack: str) -> bytes | None:
         """The pack's checkpoint, or None if there is none or it is not whole."""
-        described = self._checkpoint_file(self._checkpoint_path(pack))
+        described = self._reports.unless_damaged(lambda: self._checkpoint_file(self._checkpoint_path(pack)))
         if described is None:
             return None
         try:
             content = self._files.read(self._path("checkpoints", described.file))
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedError):
             return None
         return content if hashlib.sha256(content).hexdigest() == described.sha256 else None
 
@@ -325,13 +351,14 @@ class Store:
     def heartbeats(self) -> tuple[Heartbeat, ...]:
         """The packs whose worker has been heard of lately, by the store's clock and none of a worker or reader.
 
-        `time` of each is when it was written as the reader's clock would have said.
+        `time` of each is when it was written as the reader's clock would have said. A damaged file is reported and
+        left out.
         """
-        entries = [entry for entry in self._files.entries(self._path("running")) if _is_plain_json(entry.name)]
+        entries = [each for each in self._files.entries(self._path("running")) if _BEAT.fullmatch(each.name)]
         found = []
         for entry in entries:
-            data, age = self._read_json_or_none(entry.path), self.now() - entry.modified
-            if data is not None and is_live(beat := heartbeat_from(data, source=entry.path), age_seconds=age):
+            beat, age = self._reports.unless_damaged(partial(self._heartbeat, entry.path)), self.now() - entry.modified
+            if beat is not None and is_live(beat, age_seconds=age):
                 found.append(replace(beat, time=time.time() - max(age, 0.0)))
         return tuple(found)
 
@@ -359,6 +386,10 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def _heartbeat(self, path: str) -> Heartbeat | None:
+        data = self._read_json_or_none(path)
+        return None if data is None else heartbeat_from(data, source=path)
+
     def _checkpoint_file(self, path: str) -> CheckpointFile | None:
         data = self._read_json_or_none(path)
         return None if data is None else checkpoint_from(data, source=path)
@@ -376,25 +407,3 @@ class Store:
             name = path.rsplit("/", 1)[1]
             if re.fullmatch(rf"{re.escape(pack)}-[0-9a-f]{{8}}\.safetensors", name) and name != keep:
                 self._files.remove(path)
-
-
-def _is_plain_json(name: str) -> bool:
-    return name.endswith(".json") and not name.startswith(".")
-
-
-def _check_fits(record: RunRecord) -> None:
-    """Raise ValueError if what is about to be committed could not be read."""
-    RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
-    num_values = sum(map(len, record.curves.values()))
-    if num_values > MOST_CURVE_VALUES:
-        raise ValueError(
-            f"the record of run {record.run_id} has curves of {num_values:,} values, and {MOST_CURVE_VALUES:,} fit: "
-            "evaluate less often"
-        )
-
-
-def _record_of(content: bytes, path: str, run: str) -> RunRecord:
-    record = RunRecord.from_data(parsed(content, source=path), source=path)
-    if record.run_id != run:
-        raise ValueError(f"{path} is the record of run {record.run_id}, not of {run}: remove that folder")
-    return record

@@ -4,6 +4,7 @@ The file systems are optional packages, so that their errors are known by name a
 neither credentials nor the query of a URL.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -43,6 +44,23 @@ _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 
 class StoreError(OSError):
     """A store that cannot be used as it is: one line that says why, and what to do."""
+
+
+class DamagedError(OSError, ValueError):
+    """A file of a store that is not what it should be: one line that names it and says what to do.
+
+    It is an OSError, as all errors of files are, and a ValueError, because asking again is no use.
+    """
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the error says that a disk has no room: that passes when somebody makes some."""
+    return isinstance(error, OSError) and (
+        error.errno in (errno.ENOSPC, errno.EDQUOT) or any(text in str(error) for text in _FULL)
+    )
+
+
+_FULL = ("No space left on device", "Disk quota exceeded")
 
 
 def meaning(error: BaseException) -> Meaning:

@@ -163,7 +163,10 @@ def spent(found: Plan, store: Store, *, within_seconds: float) -> Spent:
         if time.monotonic() >= end:
             break
         spec = found.runs[run]
-        made = store.record(spec).provenance
+        try:
+            made = store.record(spec).provenance
+        except (ValueError, FileNotFoundError):
+            continue
         alike[made.device, made.pack_size, made.host, made.started, specs.pack_shape(spec)].append(made.seconds)
         num_read += 1
     hours, num_packs = defaultdict[str, float](float), 0

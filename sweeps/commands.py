@@ -3,6 +3,7 @@
 import shutil
 import uuid
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from subind.spec import STAGES, Donor, ImageDonor, ImportedWeights, Spec
 from subind.store import Heartbeat, Store
 from sweeps import grids, published
 from sweeps.cells import Cell, chosen, condition
+from sweeps.damaged_runs import failure_of, with_damaged_parents
 from sweeps.forecast import Forecast
 from sweeps.memory import FLOAT, num_parameters
 from sweeps.plan import Plan, accounts
@@ -58,7 +60,14 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
     """
     cells = (*chosen(grids.grid(request.grid), [condition(text) for text in request.where]), *request.added)
     listing = listing or store.listing()
-    found = accounts(grids.label(request.grid), cells, finished=listing.finished.keys(), failed=listing.failed)
+    found = accounts(
+        grids.label(request.grid),
+        cells,
+        finished=listing.finished.keys(),
+        failed=listing.failed,
+        damaged=listing.damaged,
+    )
+    found = with_damaged_parents(found, store)
     _check_imports(found, store)
     check_architectures(found, store)
     return found
@@ -169,29 +178,42 @@ def _failure_data(spec: Spec, store: Store, failure: Failure) -> dict[str, str]:
         "stage": specs.stage(spec),
         "error": failure.error,
         "message": failure.message,
-        "traceback": store.failure_path(spec),
+        "traceback": store.failure_path(spec) if failure.traceback else "",
     }
 
 
 def retry_failed(found: Plan, store: Store) -> int:
-    """Forget the failures of a plan's runs, so that they are tried again; how many there were."""
-    for run in found.failed:
-        store.forgive(found.runs[run])
-    return len(found.failed)
+    """Forget the failures of a plan's runs, so that they are tried again; how many there were.
+
+    Runs with a damaged record or artifact are left as they are.
+    """
+    return _forgiven(found.failed - found.damaged.keys(), found, store)
 
 
 def retry_failed_of_class(found: Plan, store: Store, error: str) -> int:
     """Forget those failures whose error is of that class, in any case; how many. Raises ValueError if there is none."""
-    classes = {run: store.failure(found.runs[run]).error for run in found.failed}
-    chosen_runs = [run for run, name in classes.items() if name.lower() == error.lower()]
+    failures = {run: failure_of(run, found, store) for run in found.failed}
+    classes = {run: failure.error for run, failure in failures.items() if failure is not None}
+    chosen_runs = {run for run, name in classes.items() if name.lower() == error.lower()}
     if not chosen_runs:
         told = ", ".join(f"{name} ({number})" for name, number in sorted(Counter(classes.values()).items()))
         raise ValueError(
             f"--class is {quoted(error)}: {f'the failed runs have {told}' if told else 'no run has failed'}"
         )
-    for run in chosen_runs:
-        store.forgive(found.runs[run])
-    return len(chosen_runs)
+    return _forgiven(chosen_runs - found.damaged.keys(), found, store)
+
+
+def _forgiven(runs: Collection[str], found: Plan, store: Store) -> int:
+    """Forget the failures of the runs; how many. Raises OSError after all others if one cannot be removed."""
+    troubles = []
+    for run in runs:
+        try:
+            store.forgive(found.runs[run])
+        except OSError as error:
+            troubles.append(error)
+    if troubles:
+        raise troubles[0]
+    return len(runs)
 
 
 def check_exists(store: Store) -> None:

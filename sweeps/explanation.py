@@ -1,23 +1,26 @@
 """Why a run is as it is: its state, what it descends from, and the traces that it has left in a store."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
 
 from subind import spec as specs
+from subind.damage import REPAIR
 from subind.fingerprint import encoded, run_id, run_id_at
+from subind.json_files import parsed
 from subind.results import MEASURED_COLUMNS, Failure, RunRecord, Status
 from subind.spec import Spec, Stage
 from subind.store import Heartbeat, Store, opened_files
 from sweeps.cells import planned_columns
 from sweeps.checkpoint_state import CheckpointState, checkpoint_state
+from sweeps.damaged_runs import damaged_failure, damaged_records, failure_of, with_damaged, with_damaged_parents
 from sweeps.finding import Known, folder_name, runs_path, stored_runs
 from sweeps.plan import Plan, accounts, changes_since, descendants, earlier_versions
 from sweeps.preparation import Prepared
-from sweeps.status import status
+from sweeps.status import state_of, status
 
 MOST_SIMILAR = 20
 """Records of like-named runs that are read to find the one that differs least."""
@@ -120,10 +123,14 @@ class Explanation:
 
 
 class Explainer:
-    """Explains runs of a store as it is now."""
+    """Explains runs of a store as it is now; `planned` are those of the grids in question.
 
-    def __init__(self, store: Store) -> None:
+    What is missing of them decides whether damaged weights or masks matter.
+    """
+
+    def __init__(self, store: Store, planned: Iterable[Spec] = ()) -> None:
         self._store = store
+        self._planned = tuple(planned)
         self._stored = stored_runs(store)
         self._listing = store.listing()
         self._beats = store.heartbeats()
@@ -135,9 +142,18 @@ class Explainer:
             return self._by_folder(found)
         if run_id(found.spec) != found.run:
             return self._outdated(found, found.spec)
-        plan = accounts("", [found.spec], finished=self._listing.finished.keys(), failed=self._listing.failed)
-        made = self._lineage(found.spec, plan)
+        made = self._lineage(found.spec, self._plan(found.spec))
         return replace(made, grids=found.grids)
+
+    def _plan(self, spec: Spec) -> Plan:
+        """The run and all planned runs of its kin, as `status` counts them."""
+        kin = {run_id(each) for each in specs.lineage(spec)}
+        others = [each for each in self._planned if not kin.isdisjoint(map(run_id, specs.lineage(each)))]
+        found = self._listing
+        plan = accounts("", [spec, *others], finished=found.finished.keys(), failed=found.failed, damaged=found.damaged)
+        plan = with_damaged_parents(plan, self._store)
+        finished = [each for each in specs.lineage(spec) if run_id(each) in plan.finished]
+        return with_damaged(plan, damaged_records(finished, self._store))
 
     def _lineage(self, spec: Spec, plan: Plan) -> Explanation:
         """The run and, within it, what it descends from."""
@@ -145,7 +161,7 @@ class Explainer:
         beat = next((beat for beat in self._beats if run in beat.runs), None)
         state = status(plan, run, () if beat is None else beat.runs)
         record = self._store.record(spec) if state == "finished" else None
-        failure = self._store.failure(spec) if run in plan.failed and state != "finished" else None
+        failure = failure_of(run, plan, self._store) if run in plan.failed else None
         return Explanation(
             run=run,
             stage=specs.stage(spec),
@@ -156,7 +172,7 @@ class Explainer:
             columns=planned_columns(spec),
             computed=None if record is None else _computed(record),
             failure=failure,
-            traceback_path=self._store.failure_path(spec) if failure else "",
+            traceback_path=self._store.failure_path(spec) if failure and failure.traceback else "",
             blocked_by=_failed_ancestor(parents) if state == "blocked" else "",
             stale=None if record is not None else self._stale(spec),
             similar=None if record is not None else self._similar(spec),
@@ -198,7 +214,7 @@ class Explainer:
             if run in each.runs:
                 try:
                     return checkpoint_state(self._store, each.pack)
-                except FileNotFoundError:
+                except (FileNotFoundError, ValueError, KeyError, TypeError):
                     return None
         return None
 
@@ -224,9 +240,12 @@ class Explainer:
     def _by_folder(self, found: Known) -> Explanation:
         """A run without a readable record that no known grid plans."""
         path = f"{runs_path(self._store)}/{found.stage}/{found.folder}"
-        failure = self._failure_in(path)
+        why = self._listing.damaged.get(found.run, "")
+        failure = damaged_failure(found.run, f"{why}: {REPAIR}") if why else self._failure_in(path, found.run)
         beat = next((beat for beat in self._beats if found.run in beat.runs), None)
-        state: Status = "running" if beat is not None else "failed" if failure is not None else "missing"
+        state = state_of(
+            is_finished=False, is_failed=failure is not None, is_blocked=False, is_running=beat is not None
+        )
         return Explanation(
             run=found.run,
             stage=found.stage,
@@ -236,20 +255,22 @@ class Explainer:
             grids=(),
             columns={},
             failure=failure,
-            traceback_path=f"{path}/failure.json" if failure else "",
+            traceback_path=f"{path}/failure.json" if failure and failure.traceback else "",
             worker=beat,
             seconds_silent=None if beat is None else max(0.0, time.time() - beat.time),
             checkpoint=self._checkpoint(found.run),
             note="its folder has no readable record, so its spec is not known: name the grid that plans it",
         )
 
-    def _failure_in(self, path: str) -> Failure | None:
+    def _failure_in(self, path: str, run: str) -> Failure | None:
         source = f"{path}/failure.json"
         try:
             content = opened_files(self._store.url).read(source, most=MOST_BYTES)
-            return Failure.from_data(orjson.loads(content), source=source)
-        except (FileNotFoundError, ValueError):
+            return Failure.from_data(parsed(content, source=source), source=source)
+        except FileNotFoundError:
             return None
+        except ValueError as error:
+            return damaged_failure(run, str(error))
 
 
 def _computed(record: RunRecord) -> Computed:

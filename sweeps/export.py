@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -15,6 +16,7 @@ from subind.results import ROW_SCHEMA, Status
 from subind.spec import Spec, lineage
 from subind.store import Store
 from sweeps.cells import planned_rows
+from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.deciding import NOTHING_EXPECTED, Expected
 from sweeps.mask_counts import write_mask_counts
 from sweeps.measured import RECORD_COLUMNS
@@ -36,35 +38,45 @@ PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_
 def export(
     plan: Plan, store: Store, path: Path, listing: Listing | None = None, *, expected: Expected = NOTHING_EXPECTED
 ) -> Path:
-    """Write the grid's rows as Parquet, whole or not at all; returns the path.
+    """Write the grid's rows as Parquet; returns the path. See `exported_plan`."""
+    exported_plan(plan, store, path, listing, expected=expected)
+    return path
 
+
+def exported_plan(
+    plan: Plan, store: Store, path: Path, listing: Listing | None = None, *, expected: Expected = NOTHING_EXPECTED
+) -> Plan:
+    """Write the grid's rows as Parquet, whole or not at all; returns the plan that they have.
+
+    A finished run whose record turns out to be damaged counts as failed there, and one whose record is gone as missing.
     `expected` are the grid's claims, which the file carries in its metadata.
     `listing` is the store's, made when the plan was or later; without one the store is listed once more.
     Beside them stand the counts that only the stored masks tell (`sweeps.mask_counts`), and pictures
     (`sweeps.pictures`).
-    Records are read once: what they give stands in the store's index from then on. Raises ValueError naming the file
-    if one is not its run's record, and FileNotFoundError if one is gone.
+    Records are read once: what they give stands in the store's index from then on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as temporary, tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
         index = RecordIndex(store, stamps=(listing or store.listing()).finished, scratch=Path(scratch))
-        _write(plan, store, index, temporary, schema=expected.written_into(ROW_SCHEMA))
+        plan = _write(plan, store, index, temporary, schema=expected.written_into(ROW_SCHEMA))
         index.tidy()
     write_mask_counts(plan, store, path)
     write_pictures(plan, store, path)
-    return path
+    return plan
 
 
-def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: pa.Schema) -> None:
-    """Write the rows to the path; one table is joined while the one before is encoded."""
+def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: pa.Schema) -> Plan:
+    """Write the rows to the path, and return their plan; one table is joined while the one before is encoded."""
     finished = [run if run in plan.finished else None for run in plan.runs]
     measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
+    plan = with_damaged(replace(plan, finished=plan.finished - index.gone), index.damaged)
     with row_writer(path, schema) as writer, ThreadPoolExecutor(1) as thread:
         written: Future[None] = thread.submit(lambda: None)
         for table in _tables(plan, store, measured):
             written.result()
             written = thread.submit(writer.write_table, table.replace_schema_metadata(schema.metadata))
         written.result()
+    return plan
 
 
 def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:
@@ -91,8 +103,11 @@ def _planned_arrays(some: Sequence[Spec], plan: Plan, store: Store, running: set
 def _failure(state: Status, spec: Spec, plan: Plan, store: Store) -> str | None:
     match state:
         case "failed":
-            failure = store.failure(spec)
-            return f"{failure.error}: {failure.message} ({store.failure_path(spec)})"
+            failure = failure_of(run_id(spec), plan, store)
+            if failure is None:
+                return "it has been forgiven since"
+            where = f" ({store.failure_path(spec)})" if failure.traceback else ""
+            return f"{failure.error}: {failure.message}{where}"
         case "blocked":
             among = [run_id(each) for each in lineage(spec) if run_id(each) in plan.failed]
             return f"blocked: {', '.join(f'{parent} has failed' for parent in among)}"

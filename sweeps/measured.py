@@ -41,6 +41,11 @@ def measured_table(records: Iterable[RunRecord]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=RECORD_SCHEMA)
 
 
+def check_measured(record: RunRecord) -> None:
+    """Raise ValueError if `measured_table` cannot take the record."""
+    _measured(record)
+
+
 def _measured(record: RunRecord) -> dict[str, Any]:
     found, curves, provenance = record.measurements, record.curves, record.provenance
     row: dict[str, Any] = {name: found[name] for name in MEASURED_COLUMNS if name in found}

@@ -6,8 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from subind.damage import REPAIR
 from subind.spec import Spec
 from subind.store import HEARTBEAT_SECONDS, Heartbeat, Store
+from subind.store_errors import DamagedError
+from sweeps.measured import check_measured
 
 SECONDS_OF_PACE = 6.5 * HEARTBEAT_SECONDS
 
@@ -74,14 +77,18 @@ class Origins:
             try:
                 self.known[run] = self._origin(finished[run])
             except ValueError as error:
-                self.unreadable[run] = str(error)
+                self.unreadable[run] = f"{error}; {REPAIR}"
         return 0
 
     def _origin(self, spec: Spec) -> Origin:
         try:
-            made = self._store.record(spec).provenance
+            record = self._store.record(spec)
+            check_measured(record)
+        except DamagedError:
+            raise
         except OSError:
             return Origin(host="", device="")
+        made = record.provenance
         return Origin(host=made.host, device=made.device)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import inf
+from types import MappingProxyType
 
 from subind import spec as specs
 from subind.fingerprint import STAGE_VERSIONS, current_versions, run_id, run_id_at
@@ -48,7 +49,8 @@ class Plan:
     """What a sweep has to do: all runs by id, parents first, and which are finished, failed, blocked or missing.
 
     A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `stale` says of
-    missing runs that the store holds under an earlier version of their stage why they run again.
+    missing runs that the store holds under an earlier version of their stage why they run again. `damaged` says of
+    those failed runs that have a damaged record or artifact what is wrong.
     """
 
     grid: str
@@ -60,6 +62,7 @@ class Plan:
     packs: tuple[Pack, ...]
     schedule: Schedule
     naive_makespan: float = 0.0
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -79,24 +82,40 @@ def packed(found: Plan, *, checkpoints: Sequence[Checkpoint], crew: Crew) -> Pla
     return replace(found, packs=several, schedule=packing.schedule, naive_makespan=packing.naive_makespan)
 
 
-def accounts(grid: str, cells: Iterable[Spec], *, finished: Collection[str], failed: Collection[str]) -> Plan:
+def accounts(
+    grid: str,
+    cells: Iterable[Spec],
+    *,
+    finished: Collection[str],
+    failed: Collection[str],
+    damaged: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
     """The plan for the cells of a grid without packs: which of its runs are finished, failed, blocked or missing."""
-    runs = with_parents(cells)
-    done = frozenset(finished) & runs.keys()
-    quarantined = (frozenset(failed) & runs.keys()) - done
-    blocked = descendants(runs, quarantined) - done
-    left_out = done | quarantined | blocked
-    missing = {key: spec for key, spec in runs.items() if key not in left_out}
-    return Plan(
+    empty = Plan(
         grid=grid,
-        runs=runs,
-        finished=done,
-        failed=quarantined,
-        blocked=blocked,
-        stale=_stale(missing, finished),
+        runs=with_parents(cells),
+        finished=frozenset(),
+        failed=frozenset(),
+        blocked=frozenset(),
+        stale={},
         packs=(),
         schedule=Schedule(starts=(), ends=(), chains=()),
     )
+    found = standing(empty, finished=finished, failed=failed, damaged=damaged)
+    missing = {key: found.runs[key] for key in found.missing}
+    return replace(found, stale=_stale(missing, finished))
+
+
+def standing(plan: Plan, *, finished: Collection[str], failed: Collection[str], damaged: Mapping[str, str]) -> Plan:
+    """The plan with its runs in the first of these that holds: damaged, which is failed; finished; failed; blocked.
+
+    What is left is missing.
+    """
+    broken = {run: why for run, why in damaged.items() if run in plan.runs}
+    done = (frozenset(finished) & plan.runs.keys()) - broken.keys()
+    quarantined = ((frozenset(failed) & plan.runs.keys()) - done) | broken.keys()
+    blocked = descendants(plan.runs, quarantined) - done
+    return replace(plan, finished=done, failed=quarantined, blocked=blocked, damaged=broken)
 
 
 def with_parents(cells: Iterable[Spec]) -> dict[str, Spec]:

@@ -45,12 +45,15 @@ class RecordIndex:
 
     `stamps` are those of the store's finished runs, and `scratch` is an empty folder of this machine for as long as
     the index is used. No error of the index is raised: what cannot be read or written there is read from the records.
+    `damaged` says why records could not be read, by run; the records of the runs in `gone` were not there any more.
     """
 
     def __init__(self, store: Store, *, stamps: Mapping[str, str], scratch: Path) -> None:
         self._store = store
         self._stamps = stamps
         self._scratch = scratch
+        self.damaged: Mapping[str, str] = {}
+        self.gone: frozenset[str] = frozenset()
         self._files = opened_files(store.url)
         self._root = joined(self._files.root, "index")
         self._names = self._listed()
@@ -59,14 +62,16 @@ class RecordIndex:
     def rows(self, runs: Sequence[str | None], *, folder: Callable[[str], str]) -> "Rows":
         """The rows of the runs, in their order, null for None. Records that no part holds are read and added first.
 
-        `folder` gives a run's folder in the store. Raises FileNotFoundError if a record is gone, ValueError if a file
-        is not its run's record.
+        `folder` gives a run's folder in the store. Rows of records that are damaged or gone are null: see `damaged` and
+        `gone`.
         """
         positions = self._positions(runs)
         absent = [run for run, place in zip(runs, positions.tolist(), strict=True) if run is not None and place < 0]
         if absent:
             found = [FinishedRun(run=run, folder=folder(run), stamp=self._stamps.get(run, "")) for run in absent]
-            self._add(write_parts(self._store, found, self._scratch), is_trusted=all(each.stamp for each in found))
+            written = write_parts(self._store, found, self._scratch)
+            self._add(written.paths, is_trusted=all(each.stamp for each in found))
+            self.damaged, self.gone = written.damaged, written.gone
             positions = self._positions(runs)
         return Rows(self._parts, positions)
 

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import multiprocessing
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from math import ceil
@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from subind.damage import REPAIR
+from subind.results import RunRecord
 from subind.store import Store
 from sweeps import measured
-from sweeps.measured import RECORD_SCHEMA, measured_table
+from sweeps.measured import RECORD_SCHEMA, check_measured, measured_table
 from sweeps.row_files import row_writer
 from sweeps.workers import num_cores
 
@@ -76,7 +78,7 @@ def is_readable(name: str) -> bool:
 def opened(path: Path) -> Part | None:
     """The part at a path of this machine; None if it is gone, damaged or of other code."""
     try:
-        if not is_readable(path.name) or path.name != _named_by_content(path):
+        if not is_readable(path.name) or not path.is_file() or path.name != _named_by_content(path):
             return None
         file = pq.ParquetFile(path)
         table = file.read(columns=["run_id", "stamp"])
@@ -100,26 +102,55 @@ def _named_by_content(path: Path) -> str:
         return f"{PREFIX}{hashlib.file_digest(file, 'sha256').hexdigest()[:32]}.parquet"
 
 
-def write_parts(store: Store, runs: Sequence[FinishedRun], folder: Path) -> list[Path]:
-    """Read the records of the runs and write parts of them into a folder of this machine, on all cores if many.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Parts that were written; what is wrong with damaged records, by run, and the runs whose record was gone."""
 
-    Raises FileNotFoundError if a record is gone, ValueError if a file is not its run's record.
-    """
+    paths: Sequence[Path]
+    damaged: Mapping[str, str]
+    gone: frozenset[str]
+
+
+def write_parts(store: Store, runs: Sequence[FinishedRun], folder: Path) -> Written:
+    """Read the records of the runs and write parts of them into a folder of this machine, on all cores if many."""
     num_processes = min(num_cores(), len(runs) // FEWEST_FOR_A_PROCESS)
     if num_processes < 2:
-        return [_write_part(store.url, runs, folder)]
+        return _write_part(store.url, runs, folder)
     size = ceil(len(runs) / num_processes)
     shares = [runs[start : start + size] for start in range(0, len(runs), size)]
     with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(_write_part, [store.url] * len(shares), shares, [folder] * len(shares)))
+        several = list(pool.map(_write_part, [store.url] * len(shares), shares, [folder] * len(shares)))
+    return Written(
+        paths=[path for each in several for path in each.paths],
+        damaged={run: why for each in several for run, why in each.damaged.items()},
+        gone=frozenset(run for each in several for run in each.gone),
+    )
 
 
-def _write_part(url: str, runs: Sequence[FinishedRun], folder: Path) -> Path:
+def _write_part(url: str, runs: Sequence[FinishedRun], folder: Path) -> Written:
+    damaged: dict[str, str] = {}
+    gone: set[str] = set()
     groups = (runs[start : start + ROWS_OF_A_GROUP] for start in range(0, len(runs), ROWS_OF_A_GROUP))
-    return written_part(folder, (_part_table(Store(url), group) for group in groups))
+    path = written_part(folder, (_part_table(Store(url), group, damaged, gone) for group in groups))
+    return Written(paths=[path], damaged=damaged, gone=frozenset(gone))
 
 
-def _part_table(store: Store, runs: Sequence[FinishedRun]) -> pa.Table:
-    columns = measured_table(store.records_in((each.folder, each.run) for each in runs))
-    keys = [pa.array([each.run for each in runs]), pa.array([each.stamp for each in runs])]
+def _part_table(store: Store, runs: Sequence[FinishedRun], damaged: dict[str, str], gone: set[str]) -> pa.Table:
+    """The rows of the records that can be read; the others are entered in the last two arguments."""
+    read: list[FinishedRun] = []
+    found: list[RunRecord] = []
+    for each, record in zip(runs, store.records_or_errors((each.folder, each.run) for each in runs), strict=True):
+        try:
+            if not isinstance(record, RunRecord):
+                raise record
+            check_measured(record)
+        except FileNotFoundError:
+            gone.add(each.run)
+        except ValueError as error:
+            damaged[each.run] = f"{error}; {REPAIR}"
+        else:
+            read.append(each)
+            found.append(record)
+    columns = measured_table(found)
+    keys = [pa.array([each.run for each in read], pa.string()), pa.array([each.stamp for each in read], pa.string())]
     return pa.Table.from_arrays([*keys, *columns.columns], schema=PART_SCHEMA)

@@ -30,15 +30,28 @@ class FailureClass:
         return {"error": self.error, "runs": self.num_runs, "run_id": self.run_id, "example": self.example}
 
 
+def state_of(*, is_finished: bool, is_failed: bool, is_blocked: bool, is_running: bool) -> Status:
+    """The state of a run: the first of these that holds, else missing. All that say a state say this one.
+
+    A failure counts while its pack is still computed, for what has failed is not tried again before it is forgiven.
+    """
+    if is_finished:
+        return "finished"
+    if is_failed:
+        return "failed"
+    if is_blocked:
+        return "blocked"
+    return "running" if is_running else "missing"
+
+
 def status(plan: Plan, run: str, running: Collection[str]) -> Status:
     """The state of one planned run."""
-    if run in plan.finished:
-        return "finished"
-    if run in running:
-        return "running"
-    if run in plan.failed:
-        return "failed"
-    return "blocked" if run in plan.blocked else "missing"
+    return state_of(
+        is_finished=run in plan.finished,
+        is_failed=run in plan.failed,
+        is_blocked=run in plan.blocked,
+        is_running=run in running,
+    )
 
 
 def states(plan: Plan, running: Collection[str]) -> dict[str, Status]:

@@ -14,9 +14,10 @@ from subind.results import STATUSES, Failure
 from subind.spec import STAGES
 from subind.store import Heartbeat, Store
 from sweeps.cost import operations
+from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.display import duration
 from sweeps.nodes import Node, Origins, Pace, nodes
-from sweeps.plan import Plan, descendants
+from sweeps.plan import Plan, standing
 from sweeps.status import FailureClass, StageCounts, failure_classes, stage_counts, states, total
 
 SHARE_OF_TIME = 0.1
@@ -37,7 +38,7 @@ class Snapshot:
     """What a look at a grid found: its runs by state, the packs under way, the failures of its runs.
 
     `num_unattributed` runs are finished on hosts that are not known yet. `unreadable` says by run what is wrong with a
-    damaged record of one that counts as finished, and what to do. The speed and the seconds left are None while
+    damaged record, and what to do; such a run counts as failed. The speed and the seconds left are None while
     too little has been seen; they hold as if nothing stopped early. `trouble` says why the store could not be read.
     """
 
@@ -122,10 +123,11 @@ class Watch:
         if self._last is not None and (self._clock() >= self._next_listing or self._has_ended(beats)):
             self._recount()
         self._pace.see(beats)
-        self._read_failures()
-        plan, running = self._plan, {run for beat in beats for run in beat.runs}
-        finished = {run: plan.runs[run] for run in plan.finished}
+        running = {run for beat in beats for run in beat.runs}
+        finished = {run: self._plan.runs[run] for run in self._plan.finished}
         unread = self._origins.learn(finished, within_seconds=self._seconds_of_records)
+        self._plan = plan = with_damaged(self._plan, self._origins.unreadable)
+        self._read_failures()
         self._take_down(beats)
         runs_per_hour, seconds_left = self._speed()
         return Snapshot(
@@ -164,10 +166,7 @@ class Watch:
 
     def _failure(self, run: str) -> Failure | None:
         """The failure of a run; None if it has been forgiven since the listing."""
-        try:
-            return self._store.failure(self._plan.runs[run])
-        except FileNotFoundError:
-            return None
+        return failure_of(run, self._plan, self._store)
 
     # ---- speed
 
@@ -200,11 +199,12 @@ class Watch:
 
 
 def recounted(plan: Plan, listing: Listing) -> Plan:
-    """The plan with its runs finished, failed and blocked as a later listing has them."""
-    finished = frozenset(listing.finished.keys() & plan.runs.keys())
-    failed = (listing.failed & plan.runs.keys()) - finished
-    blocked = descendants(plan.runs, failed) - finished
-    return replace(plan, finished=finished, failed=failed, blocked=blocked)
+    """The plan with its runs finished, failed and blocked as a later listing has them.
+
+    What was damaged is so until it has been set back to missing.
+    """
+    still = {run: why for run, why in plan.damaged.items() if run in listing.finished}
+    return standing(plan, finished=listing.finished, failed=listing.failed, damaged={**still, **listing.damaged})
 
 
 # ---- as text

@@ -19,6 +19,7 @@ from sweeps.cli import (
     watching,
 )
 from sweeps.cli.app import app, err
+from sweeps.cli.damage_lines import damage_printed
 from sweeps.cli.running import INTERRUPTED
 
 __all__ = [
@@ -46,7 +47,8 @@ def main() -> None:
     """Run the command; what the user can mend is told in a line, without a traceback."""
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
-        app()
+        with damage_printed():
+            app()
     except (ValueError, OSError) as error:
         err.print(f"subind: {error}", style="red")
         sys.exit(2)

@@ -51,7 +51,8 @@ def why_command(
     planned = planned_runs(names)
     known = planned if grid else {**stored_runs(opened), **planned}
     found = with_spec(meant_run(run, known), opened)
-    made = Explainer(opened).explained(found)
+    runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
+    made = Explainer(opened, runs.values()).explained(found)
     packs: list[PlannedPack] = []
     if made.state == "missing":
         plans = (
@@ -59,7 +60,6 @@ def why_command(
             for name in found.grids
         )
         packs = [pack for plan in plans if (pack := planned_pack(made.run, plan)) is not None]
-    runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
     number = num_descendants(runs, made.run)
     if as_json:
         print(json.dumps({**made.data(), "packs": [pack.data() for pack in packs], "num_descendants": number}))

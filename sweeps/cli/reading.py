@@ -31,10 +31,8 @@ class Outcome:
 def print_failures(data: dict[str, Any], most: int = 10) -> None:
     """Why runs failed, a line each."""
     for failure in data["failures"][:most]:
-        out.print(
-            f"{failure['stage']} {failure['run_id']} failed: {failure['error']}: {failure['message']} "
-            f"(traceback in {failure['traceback']})"
-        )
+        where = f" (traceback in {failure['traceback']})" if failure["traceback"] else ""
+        out.print(f"{failure['stage']} {failure['run_id']} failed: {failure['error']}: {failure['message']}{where}")
     if len(data["failures"]) > most:
         out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
 

@@ -16,6 +16,7 @@ from subind.fingerprint import canonical_json, run_id
 from subind.results import RunRecord
 from subind.spec import Mask
 from subind.store import Store
+from sweeps.damaged_runs import damaged_failure
 from sweeps.plan import Pack, named_pack
 from sweeps.tracking_experiment import Content
 from sweeps.trainable import STOPPED
@@ -155,20 +156,31 @@ class TrialFeed:
             for run, trial in list(study.in_flight.items()):
                 if run in listing.finished:
                     self._tell(study, trial)
+                elif run in listing.damaged:
+                    study.trials.tell_failed(trial, damaged_failure(run, listing.damaged[run]))
+                    self._forget(study, trial)
                 elif run in listing.failed:
                     self._tell_failure(study, trial)
         self._looked = monotonic()
         return True
 
     def _tell(self, study: Ongoing, trial: Trial) -> None:
-        record = self._store.record(trial.mask)
+        try:
+            record = self._store.record(trial.mask)
+        except ValueError as error:
+            study.trials.tell_failed(trial, damaged_failure(run_id(trial.mask), str(error)))
+            self._forget(study, trial)
+            return
         study.trials.tell(trial, record)
         study.curves.append(dict(record.curves))
         self._forget(study, trial)
 
     def _tell_failure(self, study: Ongoing, trial: Trial) -> None:
         """A trial that was stopped is no failed run: a grid that wants its mask trains it to the end."""
-        failure = self._store.failure(trial.mask)
+        try:
+            failure = self._store.failure(trial.mask)
+        except ValueError as error:
+            failure = damaged_failure(run_id(trial.mask), str(error))
         if failure.error == STOPPED:
             study.trials.tell_stopped(trial, failure)
             self.stopped.add(run_id(trial.mask))
@@ -185,7 +197,8 @@ class TrialFeed:
         finished = self._store.finished()
         for trial in trials.completed():
             if run_id(trial.mask) in finished:
-                yield self._store.record(trial.mask)
+                with suppress(ValueError):
+                    yield self._store.record(trial.mask)
                 self._names[run_id(trial.mask)] = Name(study=trials.name, number=trial.number)
 
     # ---- beside the sweep

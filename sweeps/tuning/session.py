@@ -12,6 +12,7 @@ from subind.spec import Mask
 from subind.store import Store
 from sweeps import grids, tuned
 from sweeps.cost import unknown_gpu_model
+from sweeps.damaged_runs import with_damaged_parents
 from sweeps.memory import most_replicas
 from sweeps.plan import Crew, Plan, accounts, packed
 from sweeps.preparation import cost_model
@@ -123,7 +124,14 @@ def planned(session: Session, workers: Workers) -> Plan:
     """What must be trained beside the trials: the donors, and the published settings on the trials' validation."""
     store = session.store
     listing = store.listing()
-    found = accounts(session.name, session.published(), finished=listing.finished, failed=listing.failed)
+    found = accounts(
+        session.name,
+        session.published(),
+        finished=listing.finished,
+        failed=listing.failed,
+        damaged=listing.damaged,
+    )
+    found = with_damaged_parents(found, store)
     if not found.missing:
         return found
     model = cost_model(store, workers) or unknown_gpu_model()

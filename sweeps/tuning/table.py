@@ -64,8 +64,7 @@ def _rows(trials: Trials, store: Store) -> Iterator[Row]:
     for found in trials.study.get_trials(deepcopy=False):
         yield _trial_row(trials, found, store) | {"is_on_front": found.number in members}
     published = trials.definition.published
-    if store.is_finished(published):
-        measured = _measured(store.record(published))
+    if measured := _stored(published, store):
         yield _planned(trials, published) | measured | {"state": "published", "is_on_front": False}
 
 
@@ -77,8 +76,16 @@ def _trial_row(trials: Trials, found: FrozenTrial, store: Store) -> Row:
     row |= _planned(trials, mask)
     if found.state == TrialState.COMPLETE:
         row |= {name: found.user_attrs[name] for name in MEASURES}
-        row |= _measured(store.record(mask)) if store.is_finished(mask) else {}
+        row |= _stored(mask, store)
     return row
+
+
+def _stored(mask: Mask, store: Store) -> Row:
+    """What the store has measured of the mask; nothing if that is not finished or its record is damaged."""
+    try:
+        return _measured(store.record(mask))
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
 
 
 def _planned(trials: Trials, mask: Mask | None) -> Row:

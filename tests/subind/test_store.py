@@ -123,7 +123,7 @@ def test_artifact_that_was_changed_is_refused(store: Store) -> None:
     spec = tiny_mask()
     store.commit(spec, small_record(spec), FILES)
     overwrite(store, spec, file_of(store, spec, "mask.safetensors"), b"bitz")
-    with pytest.raises(ValueError, match=r"mask-.*\.safetensors is damaged .* remove its folder"):
+    with pytest.raises(ValueError, match=r"mask-.*\.safetensors is damaged .* verify --all --repair"):
         store.artifact(spec, "mask.safetensors")
 
 
@@ -296,11 +296,15 @@ def test_stop_beating_removes_the_heartbeat_and_may_be_repeated(store: Store) ->
 
 
 @pytest.mark.parametrize("damage", [{"time": "now"}, {"runs": 5}, {"extra": 1}, {"pack": "../p"}, {"pack": "q"}])
-def test_heartbeats_with_a_hostile_file_name_it(store: Store, damage: dict[str, Any]) -> None:
+def test_hostile_heartbeat_is_passed_over_and_reported_once(
+    store: Store, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store.beat(heartbeat(pack="good"))
     store._fs.makedirs(store._path("running"), exist_ok=True)
     store._fs.pipe_file(store._path("running", "p.json"), json.dumps(asdict(heartbeat()) | damage).encode())
-    with pytest.raises(ValueError, match=r"running/p\.json"):
-        store.heartbeats()
+    assert [[beat.pack for beat in store.heartbeats()] for _ in range(2)] == [["good"], ["good"]]
+    (report,) = caplog.records
+    assert "running/p.json" in report.message
 
 
 def test_heartbeat_of_a_process_number_that_no_system_has_is_left_out(store: Store) -> None:
@@ -319,12 +323,16 @@ def test_pack_whose_name_leads_out_of_its_folder_is_refused(store: Store, pack: 
 
 
 @pytest.mark.parametrize("damage", [{"pack": "../../p"}, {"file": "../p.safetensors"}, {"file": ".."}, {"runs": 5}])
-def test_checkpoint_with_a_hostile_description_names_its_file(store: Store, damage: dict[str, Any]) -> None:
+def test_checkpoint_with_a_hostile_description_is_passed_over_and_reported(
+    store: Store, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save_checkpoint(Checkpoint(pack="good", runs=("y",)), b"state")
     store.save_checkpoint(Checkpoint(pack="p", runs=("x",)), b"state")
     path = store._path("checkpoints", "p.json")
     store._fs.pipe_file(path, json.dumps(json.loads(store._fs.cat_file(path)) | damage).encode())
-    with pytest.raises(ValueError, match=r"checkpoints/p\.json"):
-        store.checkpoints()
+    assert [each.pack for each in store.checkpoints()] == ["good"]
+    assert store.checkpoint_content("p") is None
+    assert "checkpoints/p.json" in caplog.text
 
 
 @pytest.mark.parametrize("sha256", ["../../x", "", "A" * 64, "0" * 63, "0" * 64 + "/"])

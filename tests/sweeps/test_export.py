@@ -1,6 +1,7 @@
 """Rows of a grid: one per planned cell, whatever became of it."""
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -171,10 +172,10 @@ def test_status_of_a_finished_run_that_a_pack_still_names_is_finished(store: Sto
     assert status(_plan(store), run_id(donor), {run_id(donor)}) == "finished"
 
 
-def test_status_of_a_failed_run_that_is_tried_again_is_running(store: Store) -> None:
+def test_status_of_a_failed_run_whose_pack_is_still_computed_is_failed(store: Store) -> None:
     donor = tiny_donor(seed=0)
     store.fail(donor, small_failure(donor))
-    assert status(_plan(store), run_id(donor), {run_id(donor)}) == "running"
+    assert status(_plan(store), run_id(donor), {run_id(donor)}) == "failed"
 
 
 def test_export_has_parents_before_their_children(store: Store, tmp_path: Path) -> None:
@@ -206,10 +207,15 @@ def test_export_that_fails_leaves_the_old_rows_and_nothing_else(
     assert path.read_bytes() == before
 
 
-def test_export_of_a_damaged_record_raises_an_error_that_names_the_file(store: Store, tmp_path: Path) -> None:
+def test_export_of_a_damaged_record_tells_it_in_its_row_and_blocks_what_is_missing_below(
+    store: Store, tmp_path: Path
+) -> None:
     donor = tiny_donor(seed=0)
     commit_fabricated(store, [donor])
     path = Path(store.folder(donor), "record.json")
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"record\.json is no JSON .* remove it and run the sweep again"):
-        export(_plan(store), store, tmp_path / "rows.parquet")
+    rows = _rows(store, tmp_path)
+    assert rows[run_id(donor)]["status"] == "failed"
+    assert re.search(r"Damaged: .*record\.json is no JSON .* remove it", rows[run_id(donor)]["failure"])
+    below = [row for row in rows.values() if row["donor_seed"] == 0 and row["stage"] == "mask"]
+    assert [row["status"] for row in below] == ["blocked"]

@@ -154,9 +154,8 @@ def test_store_that_cannot_be_read_is_told_with_the_last_counts(tmp_path: Path) 
     store = store_with(tmp_path, donor(0))
     watch = _watch(tmp_path, store)
     watch.look()
-    broken = tmp_path / "store" / "running" / "broken.json"
-    broken.parent.mkdir(exist_ok=True)
-    broken.write_text("{")
+    broken = tmp_path / "store" / "running"
+    broken.write_text("a file where the folder should be")
     found = watch.look()
     assert "the store cannot be read" in found.trouble
     assert (total(found.counts, "finished"), found.is_over) == (1, False)
@@ -167,10 +166,10 @@ def test_store_that_cannot_be_read_is_told_with_the_last_counts(tmp_path: Path) 
 def test_store_that_cannot_be_read_at_first_raises_an_error(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     watch = _watch(tmp_path, store)
-    broken = tmp_path / "store" / "running" / "broken.json"
-    broken.parent.mkdir(parents=True)
-    broken.write_text("{")
-    with pytest.raises(ValueError, match=r"broken\.json"):
+    broken = tmp_path / "store" / "running"
+    broken.parent.mkdir(exist_ok=True)
+    broken.write_text("a file where the folder should be")
+    with pytest.raises(ValueError, match="running is a file where a folder belongs"):
         watch.look()
 
 
