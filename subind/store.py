@@ -16,7 +16,6 @@ import hashlib
 import json
 import re
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -50,9 +49,6 @@ from subind.under_way import (
 __all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store", "slug"]
 
 _BEAT = re.compile(r"[^.].*\.json")
-
-BLOCK_BYTES = 8_000_000
-"""What is in memory of a file that is checked."""
 
 
 def slug(spec: Spec) -> str:
@@ -235,16 +231,6 @@ class Store:
             raise DamagedError(f"{path} is damaged (its checksum differs): {REPAIR}")
         return content
 
-    def blocks(self, path: str) -> Iterator[bytes]:
-        """The content of a file of the store, a few megabytes at a time. Raises FileNotFoundError or DamagedError."""
-        return self._files.blocks(path, num_bytes=BLOCK_BYTES)
-
-    def move_aside(self, path: str) -> str:
-        """Move a run's folder, or a file of the store, out of the way into the folder `damaged`; its path there."""
-        target = self._path("damaged", f"{path.removeprefix(self._root).strip('/')}-{uuid.uuid4().hex[:8]}")
-        self._files.move(path, target)
-        return target
-
     # ---- imported weights
 
     def add_weights(self, content: bytes) -> str:
@@ -315,9 +301,9 @@ class Store:
 
     def save_checkpoint(self, checkpoint: Checkpoint, content: bytes) -> None:
         """Replace the pack's checkpoint; a reader sees the old one or the new one, whole."""
-        file = pack_file(checkpoint.pack, f"-{uuid.uuid4().hex[:8]}.safetensors")
-        self._files.replace(self._path("checkpoints", file), content)
         digest = hashlib.sha256(content).hexdigest()
+        file = pack_file(checkpoint.pack, f"-{digest[:8]}.safetensors")
+        self._files.replace(self._path("checkpoints", file), content)
         described = CheckpointFile(**asdict(checkpoint), file=file, sha256=digest)
         self._files.replace(self._checkpoint_path(checkpoint.pack), json.dumps(asdict(described)).encode())
         self._sweep_checkpoint_files(checkpoint.pack, keep=file)

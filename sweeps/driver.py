@@ -194,7 +194,8 @@ class Watcher(Callback):
         """Bring the display up to date."""
         board, searcher = self._display.board, self._searcher
         board.plan = searcher.plan
-        board.finished, board.failed, board.blocked = searcher.finished, searcher.failed, searcher.blocked
+        board.finished = searcher.finished
+        board.failed, board.blocked = searcher.counted()
         board.packs = {trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()}
         board.note = self._mirror.note
         self._display.refresh()

@@ -2,7 +2,7 @@
 
 A lost node is nobody's fault: its pack is tried again without counting, so long as it gets on now and then. A worker
 that dies while its node lives, or an exception, counts; a pack that twice gets no further is given up. What lacks
-memory is tried in halves. A store that cannot be written or reached is waited for.
+memory is tried in halves. A store that cannot be written or reached is waited for, one whose disk is full without end.
 """
 
 import socket
@@ -15,8 +15,9 @@ from typing import Literal, assert_never
 from subind.fingerprint import run_id
 from subind.results import Failure
 from subind.spec import Spec
+from subind.store_errors import is_full
 
-Kind = Literal["node lost", "worker died", "out of memory", "store failed", "exception"]
+Kind = Literal["node lost", "worker died", "out of memory", "store failed", "disk full", "exception"]
 
 NUM_ATTEMPTS = 2
 """How often a pack is tried whose worker dies or raises without getting on, before its runs are quarantined."""
@@ -28,6 +29,9 @@ NUM_STORE_FAILURES = 6
 """How often in a row the store may fail a pack: with the pauses between, some minutes."""
 
 LONGEST_PAUSE_SECONDS = 60.0
+
+LONGEST_WAIT_FOR_ROOM = 15.0
+"""Seconds between two attempts while a disk is full: nobody is at fault, and it ends when somebody makes room."""
 
 LACKS_MEMORY = ("can't allocate memory", "not enough memory", "ALLOC_FAILED", "low on memory", "OutOfMemory")
 """What PyTorch's CPU allocator, cuBLAS and Ray say where they raise no class of their own, or where that is lost."""
@@ -87,6 +91,8 @@ class Account:
                 return self._again_or_given_up(num_alike, NUM_LOSSES)
             case "store failed":
                 return self._again_or_given_up(num_alike, NUM_STORE_FAILURES)
+            case "disk full":
+                return Again(seconds=min(LONGEST_WAIT_FOR_ROOM, 2.0**num_alike))
             case "out of memory" if num_runs > 1:
                 return Halved()
             case "out of memory" | "worker died" | "exception":
@@ -132,8 +138,11 @@ def _kind(error: BaseException | None, cause: BaseException | None, told: str) -
         return "node lost"
     if "RayActorError" in names or (cause is None and "actor" in told.lower()):
         return "node lost" if "node has died" in told or "node was" in told else "worker died"
+    if cause is not None and is_full(cause):
+        return "disk full"
     root = type(cause).__module__.partition(".")[0]
-    return "store failed" if isinstance(cause, OSError) or root in STORE_LIBRARIES else "exception"
+    is_damage = isinstance(cause, ValueError)  # asking again is no use
+    return "store failed" if (isinstance(cause, OSError) and not is_damage) or root in STORE_LIBRARIES else "exception"
 
 
 def _lacks_memory(names: set[str], told: str) -> bool:
@@ -148,7 +157,7 @@ def _error_class(kind: Kind, name: str) -> str:
             return "WorkerDied"
         case "out of memory":
             return "OutOfMemory"
-        case "store failed" | "exception":
+        case "store failed" | "disk full" | "exception":
             return name or "UnknownError"
         case _:
             assert_never(kind)

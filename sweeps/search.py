@@ -15,8 +15,10 @@ from ray.tune.search import Searcher
 
 from subind import spec as specs
 from subind.fingerprint import run_id
+from subind.results import Failure
 from subind.spec import Spec
 from subind.store import Store
+from subind.store_errors import DamagedError
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
 from sweeps.feed import Feed, NoFeed
 from sweeps.memory import bytes_per_replica
@@ -92,6 +94,10 @@ class PackSearcher(Searcher):
         self._avoided_until: dict[str, float] = {}
         self._too_many_bytes = math.inf
         self._next_look = float("-inf")
+        self._listing_failed: frozenset[str] = frozenset()
+        self._unwritten: list[tuple[Spec, Failure]] = []
+        self._next_writing = float("-inf")
+        self._is_waiting = False
         self._children: defaultdict[str, list[str]] = defaultdict(list)
 
     # ---- what Tune asks and tells
@@ -102,10 +108,12 @@ class PackSearcher(Searcher):
         A pack that runs may fall and come back, and FINISHED is for good: it is said when none does.
         """
         self._look()
+        self._write_failures()
         if self._is_stopped():
             return Searcher.FINISHED
         pack = self._next_pack()
-        if pack is None and not (self._is_fed() or self._queue or self.running or self._fallen):
+        under_way = self.running or self._fallen or self._unwritten
+        if pack is None and not (self._is_fed() or self._queue or under_way):
             return Searcher.FINISHED
         pack = pack or self._next_pack()
         if pack is not None:
@@ -159,6 +167,14 @@ class PackSearcher(Searcher):
         if left:
             self._judge(pack, left, fall, got_on=len(left) < len(pack.specs) or trial_id in self._has_saved)
 
+    def counted(self) -> tuple[set[str], set[str]]:
+        """The runs that have failed and those that are blocked, as `status` counts them.
+
+        Among the failed are those of packs under way that have a failure already.
+        """
+        failed = self.failed | (self._listing_failed - self.finished)
+        return failed, (self.blocked | self._descendants(failed - self.failed)) - failed - self.finished
+
     def num_waiting(self) -> int:
         """How many packs are not yet handed out."""
         return len(self._queue)
@@ -181,7 +197,8 @@ class PackSearcher(Searcher):
             return
         own = {run for pack in (*self.running.values(), *self._fallen.values()) for run in pack.runs}
         listing = patiently(self._store.listing, tell=self.tell)
-        self._finish((listing.finished.keys() & self.plan.runs.keys()) - self.finished)
+        self._finish((listing.finished.keys() & self.plan.runs.keys()) - self.plan.damaged.keys() - self.finished)
+        self._listing_failed = (listing.failed & own) - self.finished
         self._fail((listing.failed & self.plan.runs.keys()) - own - self.finished)
         now = time.monotonic()
         self._next_look = now + max(SECONDS_BETWEEN_LOOKS, (now - start) / SHARE_OF_LOOKING)
@@ -233,7 +250,8 @@ class PackSearcher(Searcher):
         now, nodes = time.monotonic(), set(self._nodes())
         avoided = {node for node, until in self._avoided_until.items() if until > now}
         falls = self._accounts[pack.name].falls
-        own = {falls[-1].node} if falls and falls[-1].kind in ("store failed", "exception", "worker died") else set()
+        blamed = ("store failed", "disk full", "exception", "worker died")
+        own = {falls[-1].node} if falls and falls[-1].kind in blamed else set()
         for chosen in (avoided | own, avoided):
             if nodes - chosen:
                 return sorted(chosen & nodes)
@@ -261,8 +279,10 @@ class PackSearcher(Searcher):
                     self._queue.add(half, place=self._place_in_plan[half.name])
                 self.tell(f"{pack.name}: {fall.kind} with {len(left)} runs; it is tried again in halves")
             case GivenUp():
-                for spec in left:
-                    self._store.fail(spec, failure(spec, pack.specs, fall, num_attempts=account.num_attempts))
+                number = account.num_attempts
+                self._unwritten += [(spec, failure(spec, pack.specs, fall, num_attempts=number)) for spec in left]
+                self._next_writing = float("-inf")
+                self._write_failures()
                 self._fail({run_id(spec) for spec in left})
                 self.tell(f"{pack.name}: {fall.kind} ({fall.message}); given up after {account.num_attempts} attempts")
             case _:
@@ -274,12 +294,37 @@ class PackSearcher(Searcher):
         return {run_id(spec) for spec in pack.specs if patiently(partial(ask, spec), tell=self.tell)}
 
     def _has_failure(self, spec: Spec) -> bool:
-        """Whether a worker has written why this run alone has failed."""
+        """Whether a worker has written why this run alone has failed; something that cannot be read counts."""
         try:
-            self._store.failure(spec)
+            patiently(partial(self._store.failure, spec), tell=self.tell)
         except FileNotFoundError:
             return False
+        except ValueError:
+            return True
         return True
+
+    def _write_failures(self) -> None:
+        """Write why runs have failed; what the store has no room for just now waits, and the sweep does not end before.
+
+        A driver that is stopped meanwhile leaves those runs missing.
+        """
+        if not self._unwritten or time.monotonic() < self._next_writing:
+            return
+        while self._unwritten:
+            spec, why = self._unwritten[0]
+            try:
+                self._store.fail(spec, why)
+            except DamagedError as error:
+                self.tell(f"why run {why.run_id} failed cannot be written: {error}")
+            except OSError as error:
+                if not self._is_waiting:
+                    self.tell(f"why {len(self._unwritten)} runs failed cannot be written ({error}); it is tried again")
+                self._is_waiting, self._next_writing = True, time.monotonic() + SECONDS_BETWEEN_LOOKS
+                return
+            del self._unwritten[0]
+        if self._is_waiting:
+            self.tell("why runs failed is written")
+        self._is_waiting = False
 
     def _halves(self, pack: Pack, several: tuple[Spec, ...]) -> tuple[Pack, Pack]:
         middle = (len(several) + 1) // 2
@@ -293,7 +338,7 @@ class PackSearcher(Searcher):
         match fall.kind:
             case "node lost" | "out of memory":
                 return
-            case "store failed" | "exception" | "worker died":
+            case "store failed" | "disk full" | "exception" | "worker died":
                 self._falls_of_node[fall.node] += 1
                 if fall.node and self._falls_of_node[fall.node] >= NUM_FALLS_OF_A_NODE:
                     self._avoided_until[fall.node] = time.monotonic() + NODE_REST_SECONDS

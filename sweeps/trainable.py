@@ -29,6 +29,7 @@ from subind.spec import Donor, ImageDonor, Parent, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
+from sweeps.patience import when_there_is_room
 from sweeps.published import imported_weights
 from sweeps.sources import check_sources
 
@@ -167,7 +168,7 @@ class Worker:
         """Say every few seconds that this pack is being computed, until the block ends."""
         over = threading.Event()
         thread = threading.Thread(target=self._beat_until, args=(over,), daemon=True)
-        self._store.beat(self._heartbeat())
+        when_there_is_room(lambda: self._store.beat(self._heartbeat()), tell=self._tell)
         thread.start()
         try:
             yield
@@ -194,6 +195,11 @@ class Worker:
             time=time.time(),
         )
 
+    def _tell(self, text: str) -> None:
+        """Have the driver say what the pack waits for."""
+        self._notes.append(text)
+        self.send_progress()
+
     def _report(self, progress: Progress) -> None:
         self._progress = progress
         if time.monotonic() - self._reported > REPORT_SECONDS:
@@ -206,9 +212,11 @@ class Worker:
         spec = finished.replica.spec
         if finished.replica.failure:
             self.num_failed += 1
-            self._store.fail(spec, failure_of(finished.replica, self._pack))
+            why = failure_of(finished.replica, self._pack)
+            when_there_is_room(lambda: self._store.fail(spec, why), tell=self._tell)
             return
-        self._store.commit(spec, self._record(finished), finished.files)
+        record = self._record(finished)
+        when_there_is_room(lambda: self._store.commit(spec, record, finished.files), tell=self._tell)
 
     def _record(self, finished: Finished) -> RunRecord:
         spec, code = finished.replica.spec, self._job.code
@@ -249,7 +257,8 @@ class Worker:
             seconds=round(self._seconds(), 3),
             pack_size=self._before.pack_size,
         )
-        self._store.save_checkpoint(described, save_tensors({**tensors, STATE: state}))
+        content = save_tensors({**tensors, STATE: state})
+        when_there_is_room(lambda: self._store.save_checkpoint(described, content), tell=self._tell)
         self._num_saved += 1
         self.send_progress()
 

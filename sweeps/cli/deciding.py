@@ -50,7 +50,7 @@ def _undecided(request: Request, found: Plan, store: Store, *, num_looks: int) -
     from analysis.claims import judged, of_rows, planned
     from analysis.load import load
 
-    path = exported(request, found, store, num_looks=num_looks)
+    path, found = exported(request, found, store, num_looks=num_looks)
     rows = load(path)
     claims, reasons = planned(of_rows(path), rows)
     for reason in reasons:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err,
 from sweeps.commands import Request
 from sweeps.deciding import Expected
 from sweeps.given_paths import check_rows_target
+from sweeps.patience import when_there_is_room
 from sweeps.plan import Plan
 from sweeps.tracking_report import Report, has_tracker, log_report
 
@@ -37,6 +39,14 @@ def print_failures(data: dict[str, Any], most: int = 10) -> None:
         out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
 
 
+def print_damaged(found: Plan, most: int = 10) -> None:
+    """What is wrong with damaged runs, a line each on standard error."""
+    for run, why in list(found.damaged.items())[:most]:
+        err.print(f"subind: run {run} is damaged: {why}", style="yellow")
+    if len(found.damaged) > most:
+        err.print(f"and {len(found.damaged) - most} more; `subind status --json` lists them all", style="yellow")
+
+
 def write_rows_and_report(
     request: Request,
     found: Plan,
@@ -46,12 +56,16 @@ def write_rows_and_report(
     listing: Listing | None = None,
     num_looks: int = 1,
     tracking_uri: str | None = None,
-) -> None:
-    """Write the rows of a part of a grid, and its report from them, which is logged where there is a tracker."""
-    path = exported(request, found, store, listing=listing, num_looks=num_looks)
+) -> Plan:
+    """Write the rows of a part of a grid, and its report from them, which is logged where there is a tracker.
+
+    Returns the plan that the rows have: runs whose record cannot be read count as failed.
+    """
+    write = partial(exported, request, found, store, listing=listing, num_looks=num_looks)
+    path, found = when_there_is_room(write, tell=err.print)
     out.print(f"rows: {path}")
     folder = output or Path("reports") / request.name
-    files = _report(path, folder)
+    files = when_there_is_room(partial(_report, path, folder), tell=err.print)
     if has_tracker(store, tracking_uri):
         tags = {"subind.rows": str(path), "subind.num_looks": str(num_looks)}
         try:
@@ -59,6 +73,7 @@ def write_rows_and_report(
             log_report(store, report, given=tracking_uri)
         except ValueError as error:
             err.print(str(error), style="yellow")
+    return found
 
 
 def exported(
@@ -69,9 +84,9 @@ def exported(
     path: Path | None = None,
     listing: Listing | None = None,
     num_looks: int = 1,
-) -> Path:
-    """Write the rows of a part of a grid with its claims; the path of the file."""
-    from sweeps.export import export
+) -> tuple[Path, Plan]:
+    """Write the rows of a part of a grid with its claims; the path of the file, and the plan that the rows have."""
+    from sweeps.export import exported_plan
 
     if not store.exists():
         err.print(
@@ -80,7 +95,7 @@ def exported(
     path = path or rows_path(request)
     check_rows_target(path)
     expected = Expected(claims=grids.claims(request.grid), num_looks=num_looks)
-    return export(found, store, path, listing, expected=expected)
+    return path, exported_plan(found, store, path, listing, expected=expected)
 
 
 def rows_path(request: Request) -> Path:
@@ -109,7 +124,8 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
     opened = request.opened()
     listing = opened.listing()
     found = commands.accounted(request, opened, listing)
-    path = exported(request, found, opened, path=rows, listing=listing)
+    path, found = exported(request, found, opened, path=rows, listing=listing)
+    print_damaged(found)
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
 
 
@@ -139,4 +155,5 @@ def report_command(
     opened = request.opened()
     listing = opened.listing()
     found = commands.accounted(request, opened, listing)
-    write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)
+    found = write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)
+    print_damaged(found)

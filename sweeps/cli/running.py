@@ -19,7 +19,7 @@ from sweeps import commands
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
-from sweeps.cli.reading import Outcome, print_failures, rows_path, write_rows_and_report
+from sweeps.cli.reading import Outcome, print_damaged, print_failures, rows_path, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.inputs import check_inputs
@@ -65,6 +65,7 @@ def plan_command(
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
         return
     _print_plan(made)
+    print_damaged(made.plan)
     if bill is not None:
         print_cost(made.plan, *bill)
 
@@ -199,6 +200,7 @@ def _swept(
     check_inputs(made.plan, store, images)
     check_room(made)
     _print_plan(made)
+    print_damaged(made.plan)
     if not made.plan.missing:
         return made.plan
     if images:
@@ -222,7 +224,7 @@ def _swept(
 def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
     """Write rows and report, say how it went, and exit with the status that tells it."""
     found = outcome.plan
-    write_rows_and_report(
+    found = write_rows_and_report(
         outcome.request, found, store, output=None, num_looks=outcome.num_looks, tracking_uri=tracking_uri
     )
     data = commands.status_data(found, store)

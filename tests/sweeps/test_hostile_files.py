@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import save
 
+from subind.fingerprint import run_id
 from subind.json_files import MOST_BYTES
 from subind.store import Store
 from sweeps.cli.__main__ import main
@@ -52,11 +54,6 @@ def grid(tmp_path: Path) -> str:
     return written_grid(tmp_path)
 
 
-def is_one_line_that_names(file: str, told: tuple[int, str]) -> bool:
-    status, said = told
-    return status == 2 and said.count("\n") == 1 and file in said and "remove" in said and len(said) < 2000
-
-
 def _nested(depth: int) -> bytes:
     return b'{"a":' * depth + b"1" + b"}" * depth
 
@@ -91,20 +88,37 @@ def _with_artifact(data: dict[str, Any], name: str, file: str) -> dict[str, Any]
 
 
 @pytest.mark.parametrize("damage", [name for name in RECORDS if name != "nested in its spec"])
-@pytest.mark.parametrize("command", ["export", "report"])
-def test_hostile_record_is_told_in_a_line(subind: Call, store: Store, grid: str, command: str, *, damage: str) -> None:
+def test_hostile_record_stops_its_own_run_alone_and_is_told_in_a_line(
+    subind: Call, store: Store, grid: str, damage: str
+) -> None:
     path = Path(store.folder(transfers(0)[0]), "record.json")
     path.write_bytes(RECORDS[damage](json.loads(path.read_bytes())))
-    assert is_one_line_that_names("record.json", subind(command, grid))
+    status, said = subind("export", grid)
+    assert (status, said.count("\n")) == (0, 1)
+    assert "record.json" in said
+    assert "remove" in said
+    assert "subind verify" in said
+    assert len(said) < 2000
+    rows = {row["run_id"]: row["status"] for row in pq.read_table("results/tiny.parquet").to_pylist()}
+    assert rows[run_id(transfers(0)[0])] == "failed"
+    assert [rows[run_id(spec)] for spec in runs(0)].count("finished") == len(runs(0)) - 1
+
+
+def test_report_on_a_store_with_a_hostile_record_is_written(subind: Call, store: Store, grid: str) -> None:
+    Path(store.folder(transfers(0)[0]), "record.json").write_bytes(b"{}")
+    status, said = subind("report", grid)
+    assert status == 0
+    assert "record.json" in said
+    assert Path("reports/tiny/index.html").is_file()
 
 
 @pytest.mark.parametrize("damage", RECORDS)
-def test_plan_beside_a_hostile_record_learns_nothing_from_it_and_goes_on(
-    subind: Call, store: Store, grid: str, damage: str
-) -> None:
+def test_plan_beside_a_hostile_record_tells_it_and_goes_on(subind: Call, store: Store, grid: str, damage: str) -> None:
     path = Path(store.folder(donor(0)), "record.json")
     path.write_bytes(RECORDS[damage](json.loads(path.read_bytes())))
-    assert subind("plan", grid, "--device", "cpu") == (0, "")
+    status, said = subind("plan", grid, "--device", "cpu")
+    assert status == 0
+    assert said.count("\n") <= 1
 
 
 @pytest.mark.parametrize("command", ["plan", "status", "export"])
@@ -113,20 +127,28 @@ def test_plan_beside_a_hostile_record_learns_nothing_from_it_and_goes_on(
     [b"", b"{}", b"[" * 10**6, b'{"pack": "../../p", "runs": [], "file": "x", "sha256": "0"}', b"\xff"],
     ids=["empty", "other", "deep", "outside", "no text"],
 )
-def test_hostile_file_of_a_pack_under_way_is_told_in_a_line(
+def test_hostile_file_of_a_pack_under_way_is_passed_over_and_told_in_a_line(
     subind: Call, store: Store, grid: str, command: str, *, content: bytes
 ) -> None:
     folder = "checkpoints" if command == "plan" else "running"
     Path(store.url, folder).mkdir(exist_ok=True)
     Path(store.url, folder, "p.json").write_bytes(content)
-    assert is_one_line_that_names(f"{folder}/p.json", subind(command, grid))
+    status, said = subind(command, grid)
+    assert (status, said.count("\n")) == (0, 1)
+    assert f"{folder}/p.json" in said
+    assert "remove" in said
+    assert len(said) < 2000
 
 
-def test_hostile_failure_is_told_in_a_line(subind: Call, store: Store, grid: str) -> None:
+def test_hostile_failure_counts_as_a_failure_that_tells_its_file(subind: Call, store: Store, grid: str) -> None:
     path = Path(store.failure_path(mask(1)))
     path.parent.mkdir(parents=True)
     path.write_bytes(b'{"run_id": []}')
-    assert "failure.json" in subind("status", grid)[1]
+    assert subind("status", grid)[0] == 0
+    assert subind("export", grid)[0] == 0
+    rows = {row["run_id"]: row for row in pq.read_table("results/tiny.parquet").to_pylist()}
+    assert rows[run_id(mask(1))]["status"] == "failed"
+    assert "failure.json" in rows[run_id(mask(1))]["failure"]
 
 
 # ---- files of weights
