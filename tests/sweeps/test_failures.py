@@ -73,9 +73,9 @@ def test_fall_with_the_node_is_node_lost(error: Exception) -> None:
     assert (found.kind, found.error) == ("node lost", "NodeLost")
 
 
-def test_fall_of_a_full_disk_is_the_stores() -> None:
+def test_fall_of_a_full_disk_is_no_fault_of_the_pack() -> None:
     found = fall_of(_from_a_worker(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))), text="")
-    assert (found.kind, found.error) == ("store failed", "OSError")
+    assert (found.kind, found.error) == ("disk full", "OSError")
 
 
 def test_fall_of_any_other_exception_keeps_its_class_and_its_last_line() -> None:

@@ -32,6 +32,7 @@ def _looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(failures, "LONGEST_WAIT_FOR_ROOM", 0.0)
 
 
 def _donors(number: int) -> list[Any]:
@@ -111,6 +112,14 @@ def test_lost_nodes_and_store_failures_are_borne_up_to_a_bound(store: Store, kin
     assert sweep.searcher.failed == set()
     _falls(sweep, [kind])
     assert sweep.searcher.failed == {run_id(tiny_donor(seed=0))}
+
+
+@pytest.mark.usefixtures("_without_pauses")
+def test_full_disk_is_waited_for_however_often_it_fails_a_pack(store: Store) -> None:
+    sweep = Sweep(store, _donors(1))
+    _falls(sweep, ["disk full"] * 3 * NUM_STORE_FAILURES)
+    assert sweep.searcher.failed == set()
+    assert sweep.started()[1] == (tiny_donor(seed=0),)
 
 
 @pytest.mark.usefixtures("_without_pauses")
