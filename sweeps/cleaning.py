@@ -40,7 +40,7 @@ class Leftover:
 def leftovers(store: Store, *, idle_days: float = IDLE_DAYS) -> tuple[Leftover, ...]:
     """All that nobody needs, by kind and path.
 
-    Files are dated by the store's clock. Raises ValueError naming the file if a heartbeat or a checkpoint is damaged.
+    Files are dated by the store's clock.
     """
     now, trees = store.now(), {folder: list(store.tree(folder)) for folder in FOLDERS}
     listing, beats = store.listing(), store.heartbeats()  # later, so that what has appeared in between is known
@@ -130,7 +130,7 @@ def _artifacts(store: Store, entries: Sequence[FileEntry], listing: Listing, *, 
     named = _named(store, [folder for folder in others if _run(folder) in listing.finished])
     for folder, some in others.items():
         run = _run(folder)
-        if run in listing.finished and folder not in named:
+        if run in listing.damaged or (run in listing.finished and folder not in named):
             continue  # its record cannot be read, so nobody knows
         for entry in some:
             if entry.name not in named.get(folder, frozenset()):

@@ -16,6 +16,7 @@ from sweeps.cli import (
     running,
     serving,
     tuning,
+    verifying,
     watching,
 )
 from sweeps.cli.app import app, err
@@ -36,6 +37,7 @@ __all__ = [
     "running",
     "serving",
     "tuning",
+    "verifying",
     "watching",
 ]
 

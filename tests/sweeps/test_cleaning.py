@@ -197,9 +197,10 @@ def test_artifacts_of_a_run_that_is_being_computed_stay(store: Store) -> None:
     assert delete(store) == []
 
 
-def test_files_of_a_run_whose_record_is_damaged_stay(store: Store) -> None:
+@pytest.mark.parametrize("content", [b"{", b""])
+def test_files_of_a_run_whose_record_is_damaged_stay(store: Store, content: bytes) -> None:
     commit(store, tiny_donor())
-    put(store, f"{run_folder(store, tiny_donor())}/record.json", b"{")
+    put(store, f"{run_folder(store, tiny_donor())}/record.json", content)
     make_older(store, 2 * HOUR)
     assert delete(store) == []
 

@@ -13,6 +13,7 @@ from subind.store import Store
 from sweeps import failures, search
 from sweeps.failures import NUM_LOSSES, NUM_STORE_FAILURES, Kind
 from sweeps.memory import bytes_per_replica
+from tests.small_disk import small_disk
 from tests.specs import tiny_donor, tiny_model
 from tests.sweeps.fabricated import commit_fabricated
 from tests.sweeps.hand_driven import Sweep, cells
@@ -259,3 +260,17 @@ def test_fall_is_told_in_a_line(store: Store) -> None:
     name = sweep.plan.packs[0].name
     _falls(sweep, ["out of memory"])
     assert sweep.told == [f"{name}: out of memory with 2 runs; it is tried again in halves"]
+
+
+def test_failure_that_the_disk_has_no_room_for_is_written_when_there_is_some(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        sweep = Sweep(Store(str(disk.path / "store")), _donors(1))
+        disk.fill()
+        _falls(sweep, ["exception", "exception"])
+        assert sweep.searcher.failed == {run_id(tiny_donor(seed=0))}
+        assert sweep.start() is None
+        assert sum("cannot be written" in each for each in sweep.told) == 1
+        disk.make_room()
+        sweep.searcher._next_writing = 0.0
+        assert sweep.start() == Searcher.FINISHED
+        assert sweep.store.failure(tiny_donor(seed=0)).error == "SomeError"

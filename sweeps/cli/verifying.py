@@ -1,0 +1,182 @@
+"""The command that checks what a store holds: `subind verify`."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from subind.fingerprint import run_id
+from subind.spec import Donor, ImageDonor, ImportedWeights, PublishedWeights, Spec
+from subind.store import Store
+from sweeps import commands, grids
+from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
+from sweeps.commands import Request
+from sweeps.display import SECONDS_BETWEEN_LINES
+from sweeps.finding import planned_runs
+from sweeps.plan import Plan, descendants
+from sweeps.verification import (
+    Damage,
+    Place,
+    Progress,
+    Verified,
+    finished_below,
+    places_in,
+    repaired,
+    verify,
+    weights_in,
+)
+
+SECONDS_IN_SILENCE = 2.0
+"""A verification that takes longer tells how far it is."""
+
+MOST_NAMED = 5
+"""Runs that are named of those that depend on a damaged one."""
+
+
+@app.command("verify")
+def verify_command(
+    grid: Annotated[
+        str, typer.Argument(help="The grid whose runs and imported weights are checked. Or give --all.")
+    ] = "",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Check all that the store holds.")] = False,
+    where: Where = None,
+    store: StorePath = "store",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move what is damaged aside, so that the next run computes it again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the checksums of every finished run, and say what is damaged and what depends on it.
+
+    It reads every byte of weights and masks. The same command again goes on after an interruption. It ends with status
+    1 if something is damaged and has not been set back to missing.
+    """
+    if bool(grid) == everything:
+        raise ValueError("nothing is chosen to verify: give a GRID, or --all for everything in the store")
+    opened = Request(grid=grid, where=tuple(where or ()), store=store).opened()
+    plan = None if everything else commands.accounted(Request(grid=grid, where=tuple(where or ()), store=store), opened)
+    places = places_in(opened) if plan is None else _places(plan, opened)
+    weights = weights_in(opened) if plan is None else _weights(plan, opened)
+    scope = "--all" if plan is None else " ".join([grid, *(where or ())])
+    found = verify(opened, places, weights, scope=scope, tell=ProgressLine().tell)
+    below = _Below(found, plan, opened)
+    moved = dict(repaired(opened, found.damages)) if repair else {}
+    if as_json:
+        print(json.dumps(_data(found, below, moved)))
+    else:
+        _print(found, below, moved, repair=repair)
+    if any(each.kind == "weights" or (each.folder not in moved) for each in found.damages):
+        raise typer.Exit(1)
+
+
+def _places(plan: Plan, store: Store) -> list[Place]:
+    from subind import spec as specs
+
+    runs = [plan.runs[run] for run in plan.runs if run in plan.finished or run in plan.damaged]
+    return [Place(run=run_id(spec), stage=specs.stage(spec), folder=store.folder(spec)) for spec in runs]
+
+
+def _weights(plan: Plan, store: Store) -> list[str]:
+    """The files of imported weights that donors of the plan start from, as far as they are in the store."""
+    wanted = set()
+    for spec in plan.runs.values():
+        if isinstance(spec, Donor | ImageDonor):
+            match spec.weights:
+                case ImportedWeights(sha256=sha256):
+                    wanted.add(f"{sha256}.safetensors")
+                case PublishedWeights(file=file):
+                    wanted.add(f"{file}.sha256")
+                    wanted.add(f"{store.named_weights(file)}.safetensors")
+                case _:
+                    continue
+    return [name for name in weights_in(store) if name in wanted]
+
+
+class ProgressLine:
+    """How far a verification is: on a terminal a line that is written over, elsewhere one line a minute."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + SECONDS_IN_SILENCE
+
+    def tell(self, progress: Progress) -> None:
+        """Show the line, if it is time to."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + (0.5 if err.is_terminal else SECONDS_BETWEEN_LINES)
+        text = f"verified the records of {progress.num_records:,} of {progress.num_runs:,} runs"
+        if progress.all_bytes:
+            text = f"verified {progress.num_bytes / 1e9:.2f} of {progress.all_bytes / 1e9:.2f} GB"
+        err.print(text, end="\r" if err.is_terminal else "\n")
+
+
+class _Below:
+    """What descends from damaged runs: what is finished by records, what is missing by the plan or all named grids."""
+
+    def __init__(self, found: Verified, plan: Plan | None, store: Store) -> None:
+        self._parents = found.parents
+        self._runs: Mapping[str, Spec] = {}
+        self._finished = store.listing().finished if found.damages else {}
+        if plan is not None:
+            self._runs = plan.runs
+        elif found.damages:
+            known = planned_runs(grids.NAMES).values()
+            self._runs = {each.run: each.spec for each in known if each.spec is not None}
+
+    def finished(self, damage: Damage) -> list[str]:
+        """The finished runs that descend from the damaged one. They are valid: it was whole when they were computed."""
+        return sorted(finished_below([damage.run], self._parents)) if damage.run else []
+
+    def missing(self, damage: Damage) -> list[str]:
+        """The runs that cannot be computed as long as the damaged one is not."""
+        found = descendants(self._runs, {damage.run}) if damage.run else frozenset[str]()
+        return sorted(found - self._finished.keys())
+
+
+def _data(found: Verified, below: _Below, moved: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "runs": found.num_runs,
+        "files": found.num_files,
+        "skipped": found.num_skipped,
+        "bytes": found.num_bytes,
+        "damaged": [
+            {
+                "kind": each.kind,
+                "path": each.path,
+                "why": each.why,
+                "run_id": each.run or None,
+                "stage": each.stage,
+                "finished_below": below.finished(each),
+                "missing_below": below.missing(each),
+                "moved_to": moved.get(each.folder or each.path),
+            }
+            for each in found.damages
+        ],
+    }
+
+
+def _print(found: Verified, below: _Below, moved: Mapping[str, str], *, repair: bool) -> None:
+    for each in found.damages:
+        whose = f"{each.stage} {each.run}: " if each.run else "imported weights: "
+        out.print(f"{whose}{each.path}: {each.why}" if each.path not in each.why else f"{whose}{each.why}")
+        if missing := below.missing(each):
+            out.print(f"  {len(missing)} missing runs need it: {_named(missing)}")
+        if finished := below.finished(each):
+            out.print(f"  {len(finished)} finished runs descend from it and stay valid: {_named(finished)}")
+        if target := moved.get(each.folder or each.path):
+            then = "import the file again" if each.kind == "weights" else "the next run computes it again"
+            out.print(f"  moved to {target}; {then}")
+    skipped = f", {found.num_skipped} of them before an interruption" if found.num_skipped else ""
+    out.print(
+        f"{found.num_runs} finished runs and {found.num_files} files verified{skipped}: "
+        f"{len(found.damages) or 'nothing'} damaged"
+    )
+    if found.damages and not repair:
+        out.print("`--repair` moves what is damaged aside, so that the next run computes it again")
+
+
+def _named(runs: list[str]) -> str:
+    more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
+    return ", ".join(runs[:MOST_NAMED]) + more
