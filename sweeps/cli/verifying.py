@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -64,10 +65,13 @@ def verify_command(
     found = verify(opened, places, weights, scope=scope, tell=ProgressLine().tell)
     below = _Below(found, plan, opened)
     moved = dict(repaired(opened, found.damages)) if repair else {}
+    forgiven = below.forgiven(moved, opened)
     if as_json:
-        print(json.dumps(_data(found, below, moved)))
+        print(json.dumps({**_data(found, below, moved), "forgiven": forgiven}))
     else:
         _print(found, below, moved, repair=repair)
+        if forgiven:
+            out.print(f"{len(forgiven)} failures that named what is repaired are forgiven: {_named(forgiven)}")
     if any(each.kind == "weights" or (each.folder not in moved) for each in found.damages):
         raise typer.Exit(1)
 
@@ -117,6 +121,7 @@ class _Below:
 
     def __init__(self, found: Verified, plan: Plan | None, store: Store) -> None:
         self._parents = found.parents
+        self._damaged = {each.run for each in found.damages if each.run}
         self._runs: Mapping[str, Spec] = {}
         self._finished = store.listing().finished if found.damages else {}
         if plan is not None:
@@ -133,6 +138,17 @@ class _Below:
         """The runs that cannot be computed as long as the damaged one is not."""
         found = descendants(self._runs, {damage.run}) if damage.run else frozenset[str]()
         return sorted(found - self._finished.keys())
+
+    def forgiven(self, moved: Iterable[str], store: Store) -> list[str]:
+        """Forget the failures of runs that failed because of a file that has been moved aside; which runs these are."""
+        found = []
+        for run in sorted(descendants(self._runs, self._damaged)) if moved else ():
+            with suppress(OSError, ValueError):
+                message = store.failure(self._runs[run]).message
+                if any(path in message for path in moved):
+                    store.forgive(self._runs[run])
+                    found.append(run)
+        return found
 
 
 def _data(found: Verified, below: _Below, moved: Mapping[str, str]) -> dict[str, Any]:

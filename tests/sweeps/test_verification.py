@@ -12,7 +12,7 @@ from subind.fingerprint import run_id
 from subind.store import Store
 from sweeps.cli import verifying
 from sweeps.verification import Place, Progress, Verified, places_in, repaired, verify, weights_in
-from tests.subind.records import small_record
+from tests.subind.records import small_failure, small_record
 from tests.sweeps.conftest import Call
 from tests.sweeps.damages import STAND_INS, damage
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, transfers, written_grid
@@ -125,6 +125,18 @@ def test_repair_sets_the_damaged_run_back_to_missing_and_touches_nothing_else(
     assert moved == {content for path, content in before.items() if path.startswith(f"{own}/")}
     assert store.commit(mask(0), exportable_record(mask(0)), {"mask.safetensors": b"bits"})
     assert subind("verify", grid)[0] == 0
+
+
+def test_repair_forgives_failures_that_name_the_damaged_file_and_no_others(
+    subind: Call, store: Store, grid: str
+) -> None:
+    path = _artifact(store, 0)
+    path.write_bytes(path.read_bytes()[::-1])
+    caused, other = transfers(0)[2], transfers(1)[2]
+    store.fail(caused, small_failure(caused, message=f"{path} is damaged (its checksum differs)"))
+    store.fail(other, small_failure(other))
+    assert subind("verify", grid, "--repair")[0] == 0
+    assert store.failed() == {run_id(other)}
 
 
 @pytest.mark.parametrize("stand_in", [each for each in STAND_INS if each != "nothing"])
