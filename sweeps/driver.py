@@ -1,11 +1,9 @@
 """The driver of a sweep: Ray Tune over the packs of a plan, with a live display and the MLflow mirror beside it."""
 
 import math
-import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import floor
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,11 +24,13 @@ from subind.fingerprint import canonical_json
 from subind.spec import Spec
 from subind.store import Store
 from subind.training import Runtime
+from sweeps import stop_signals
 from sweeps.cluster import training_nodes
 from sweeps.display import Board, Display, PackState
 from sweeps.failures import fall_of
 from sweeps.feed import Feed
 from sweeps.plan import Plan
+from sweeps.scratch import scratch_folder
 from sweeps.search import PackSearcher
 from sweeps.sources import sources_digest
 from sweeps.tracking import Label, Mirror, as_it_is
@@ -81,8 +81,9 @@ def drive(
     board = Board(plan=plan, finished=set(plan.finished), failed=set(plan.failed), blocked=set(plan.blocked))
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
     with (
-        local_ray(num_cpus=_num_cpus(workers)),
-        tempfile.TemporaryDirectory(prefix="subind-tune-") as scratch,
+        _no_heartbeat_left(searcher, store) as stop_beating,
+        local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating),
+        scratch_folder() as scratch,
         Display(board, console) as display,
     ):
         watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
@@ -91,8 +92,8 @@ def drive(
         searcher.on_finish = lambda runs: mirror.tell(searcher.plan.runs[run] for run in runs)
         if code.unknown:
             display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
-        with mirror, stop.by_ctrl_c():
-            _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=scratch).fit()
+        with mirror, stop.by_signal():
+            _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=str(scratch)).fit()
             mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
         watcher.update()
 
@@ -123,7 +124,7 @@ def _num_cpus(workers: Workers) -> int:
 
 
 class StopSignal(Stopper):
-    """Ctrl-C: the first one ends the sweep in order, another one at once.
+    """Ctrl-C, SIGTERM or the end of the terminal: the first one ends the sweep in order, another one at once.
 
     Tune's own handler ends its loop, but not its wait for a next trial, which lasts minutes while another driver works.
     """
@@ -140,21 +141,32 @@ class StopSignal(Stopper):
         return self._stopped
 
     @contextmanager
-    def by_ctrl_c(self) -> Iterator[None]:
-        """Take SIGINT for the time of the block; only the main thread can."""
+    def by_signal(self) -> Iterator[None]:
+        """Take the signals for the time of the block; only the main thread can."""
 
-        def stop(_signal: int, _frame: FrameType | None) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
+            stop_signals.note(number)
+            if self._stopped:
+                raise KeyboardInterrupt
             self._stopped = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        if threading.current_thread() is not threading.main_thread():
+        with stop_signals.handled(stop):
             yield
-            return
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _no_heartbeat_left(searcher: PackSearcher, store: Store) -> Iterator[Callable[[], None]]:
+    """Remove at the end the heartbeats of packs whose workers were ended with Ray; gives what does so."""
+
+    def stop_beating() -> None:
+        with suppress(OSError):
+            for pack in searcher.unfinished():
+                store.stop_beating(pack)
+
+    try:
+        yield stop_beating
+    finally:
+        stop_beating()
 
 
 def _tuner(

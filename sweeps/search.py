@@ -83,7 +83,7 @@ class PackSearcher(Searcher):
         self._queue = PackQueue(plan.packs, finished=self.finished)
         self._queue.drop(self.failed | self.blocked)
         self._place_in_plan = {pack.name: place for place, pack in enumerate(plan.packs)}
-        self._started: set[str] = set()
+        self._started: dict[str, Pack] = {}
         self._fallen: dict[str, Pack] = {}
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
         self._num_halvings: Counter[str] = Counter()
@@ -175,6 +175,10 @@ class PackSearcher(Searcher):
         failed = self.failed | (self._listing_failed - self.finished)
         return failed, (self.blocked | self._descendants(failed - self.failed)) - failed - self.finished
 
+    def unfinished(self) -> list[str]:
+        """The names of the packs that were handed out and have runs that are not finished."""
+        return [name for name, pack in self._started.items() if not self.finished.issuperset(pack.runs)]
+
     def num_waiting(self) -> int:
         """How many packs are not yet handed out."""
         return len(self._queue)
@@ -228,7 +232,7 @@ class PackSearcher(Searcher):
     def _handed_out(self, pack: Pack, trial_id: str) -> dict[str, Any]:
         self._queue.take(pack)
         pack = self._cut_to_memory(pack)
-        self._started.add(pack.name)
+        self._started[pack.name] = pack
         self.running[trial_id] = pack
         return {
             "pack": pack.name,

@@ -32,6 +32,7 @@ from subind.stages import WEIGHTS_FILE
 from subind.training import Finished, Runtime
 from subind.tuning_spec import TuningValidation
 from sweeps.bench import grid as small
+from sweeps.scratch import scratch_folder
 from sweeps.tuning.definition import Epochs, Range, Study
 from sweeps.tuning.trials import distributions, sampler_arguments
 from sweeps.workers import num_cores
@@ -128,13 +129,13 @@ def plain_study(storage: str) -> None:
         study_name="plain",
     )
     weights = _weights(definition.base.donor)
-    with local_ray(num_cpus=num_cores()), tempfile.TemporaryDirectory(prefix="subind-tune-") as scratch:
+    with local_ray(num_cpus=num_cores()), scratch_folder() as scratch:
         found = tune.Tuner(
             tune.with_resources(tune.with_parameters(_train_one, weights=weights), {"cpu": 1}),
             tune_config=tune.TuneConfig(
                 search_alg=ConcurrencyLimiter(search, max_concurrent=num_cores()), num_samples=NUM_TRIALS
             ),
-            run_config=tune.RunConfig(name="plain", storage_path=scratch, verbose=0),
+            run_config=tune.RunConfig(name="plain", storage_path=str(scratch), verbose=0),
         ).fit()
     assert found.num_errors == 0
     assert len(found) == NUM_TRIALS

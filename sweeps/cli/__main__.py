@@ -1,8 +1,8 @@
 """The command `subind`."""
 
 import gc
-import sys
 
+from sweeps import stop_signals
 from sweeps.cli import (
     benchmarks,
     cleaning,
@@ -19,9 +19,9 @@ from sweeps.cli import (
     verifying,
     watching,
 )
-from sweeps.cli.app import app, err
+from sweeps.cli.app import app
 from sweeps.cli.damage_lines import damage_printed
-from sweeps.cli.running import INTERRUPTED
+from sweeps.cli.ends import ended_in_a_line, lasting_output
 
 __all__ = [
     "benchmarks",
@@ -46,18 +46,10 @@ COLLECTION_THRESHOLDS = (100_000, 50, 100)
 
 
 def main() -> None:
-    """Run the command; what the user can mend is told in a line, without a traceback."""
+    """Run the command; how it ends is told in a line, without a traceback, and by the exit status."""
     gc.set_threshold(*COLLECTION_THRESHOLDS)
-    try:
-        with damage_printed():
-            app()
-    except (ValueError, OSError) as error:
-        err.print(f"subind: {error}", style="red")
-        sys.exit(2)
-    except SystemExit as ending:
-        if ending.code == INTERRUPTED:
-            err.print("subind: stopped; the same command goes on with what is missing")
-        raise
+    with lasting_output(), stop_signals.interrupting(), ended_in_a_line(), damage_printed():
+        app()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from rich.table import Table
 from subind import spec as specs
 from subind.spec import STAGES, Stage
 from subind.store import Store
-from sweeps import commands
+from sweeps import commands, stop_signals
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
@@ -26,9 +26,6 @@ from sweeps.inputs import check_inputs
 from sweeps.plan import Plan
 from sweeps.preparation import Prepared, check_room, prepared
 from sweeps.workers import Workers, available_workers
-
-INTERRUPTED = 130
-"""The exit status of a command that Ctrl-C stopped, as shells have it."""
 
 
 @app.command("plan")
@@ -234,4 +231,4 @@ def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> No
         err.print("some runs failed; `--retry-failed` tries them again", style="red")
         raise typer.Exit(1)
     if data["missing"] or data["running"]:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(stop_signals.status())

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from sweeps import commands, grids, tuned
+from sweeps import commands, grids, stop_signals, tuned
 from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, home_for, out
 from sweeps.cli.reading import trials_path, write_rows_and_report
-from sweeps.cli.running import INTERRUPTED, crew
+from sweeps.cli.running import crew
 from sweeps.commands import Request
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _conclude(
         objectives = ", ".join(f"{name} {value:.4g}" for name, value in choice.objectives.items())
         out.print(f"{choice.study}: trial {choice.trial} is chosen by {choice.rule}: {objectives}")
     if any(sum(count.values()) - count["running"] < num_trials for count in counts):
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(stop_signals.status())
     if any(count["failed"] for count in counts):
         err.print("some trials failed; their message is in the table of trials", style="red")
         raise typer.Exit(1)

@@ -1,0 +1,109 @@
+"""How a command ends: with a line that says why, an exit status that docs/failures.md lists, and never a traceback."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from sweeps import stop_signals
+from sweeps.cli.app import err
+from sweeps.error_lines import BROKEN, details_file, one_line
+
+REMEDIES = {
+    "ray": "Ray failed, for which a busy machine or a lack of memory or disk is enough: give the command again",
+    "mlflow": "MLflow failed; the sweep's results stand in the store: see to the tracker, then `subind sync`",
+    "optuna": "the studies' database failed: see to --storage, then give the command again",
+    "sqlalchemy": "a database failed: see to the tracker or --storage, then give the command again",
+    "alembic": "a database has another schema than this version's: upgrade it, or choose another one",
+    "sqlite3": "a SQLite database failed: see whether it is locked, damaged or on a full disk",
+    "pyarrow": "a Parquet file could not be read or written: remove it if it is damaged, or free some disk",
+    "torch": "PyTorch failed: `subind doctor` checks this machine",
+    "grpc": "a server did not answer: see to the network, then give the command again",
+    "requests": "a server did not answer: see to the network, then give the command again",
+}
+"""What to do when an exception of a dependency gets as far as here."""
+
+FAULT = "this is a fault of subind: report it with the details"
+
+GONE = frozenset({errno.EPIPE, errno.EIO, errno.ENXIO})
+"""What a write says whose reader has ended, or whose terminal was closed."""
+
+
+@contextmanager
+def ended_in_a_line() -> Iterator[None]:
+    """End the process with the status and the line that fit what the block raises."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if _root(error) in REMEDIES:
+            _end_broken(error)
+        err.print(f"subind: {error}", style="red")
+        sys.exit(2)
+    except SystemExit as ending:
+        if ending.code not in (stop_signals.INTERRUPTED, stop_signals.status()):
+            raise
+        err.print("subind: stopped; the same command goes on with what is missing")
+        sys.exit(stop_signals.status())
+    except Exception as error:  # noqa: BLE001  nothing that a command raises ends in a traceback
+        _end_broken(error)
+
+
+def _end_broken(error: Exception) -> None:
+    details = details_file("".join(traceback.format_exception(error)))
+    told = one_line(f"{type(error).__name__}: {error}")
+    err.print(f"subind: {told}; {REMEDIES.get(_root(error), FAULT)}. The details are in {details}", style="red")
+    sys.exit(BROKEN)
+
+
+def _root(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Let the command outlive the readers of what it prints, for the time of the block."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (LastingStream(each) for each in before)
+    try:
+        yield
+    finally:
+        for each in (sys.stdout, sys.stderr):
+            each.flush()
+        sys.stdout, sys.stderr = before
+
+
+class LastingStream:
+    """A text stream whose reader may go away: what is written from then on is lost, and nothing is raised."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write the text, if there is still a reader."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, if there is still a reader."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Send what is still to come nowhere, also what the stream buffers. Raises any other error."""
+        if error.errno not in GONE:
+            raise error
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

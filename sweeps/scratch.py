@@ -1,0 +1,76 @@
+"""A folder of one process's own for what must not outlive it, such as Ray's session; only its owner may look inside.
+
+The owner holds a lock in it, which the system releases when the owner dies: the next command removes what a killed one
+has left.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+PREFIX = "subind-"
+LOCK = "owner.lock"
+
+_own = set[Path]()
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder of mode 0700 in the system's temporary folder, removed at the end, along with abandoned ones.
+
+    Raises ValueError if it cannot be made.
+    """
+    try:
+        parent = Path(tempfile.gettempdir())
+        remove_abandoned(parent)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError as error:
+        raise ValueError(
+            f"TMPDIR is {os.environ.get('TMPDIR', '')!r}: a temporary folder cannot be made ({error.strerror}); "
+            "set TMPDIR to a folder that you may write, with free space"
+        ) from None
+    _own.add(folder)
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _own.discard(folder)
+
+
+def remove_own() -> None:
+    """Remove the folders of this process, which is about to end without unwinding."""
+    for folder in list(_own):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. The file gets its name when it is locked: until then nobody takes it for abandoned."""
+    path = folder / f".{LOCK}"
+    with path.open("w", encoding="utf-8") as file:
+        _lock(file)
+        path.rename(folder / LOCK)
+        yield
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the folders in `parent` whose owner has died, those of this user alone."""
+    for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
+        with contextlib.suppress(OSError), lock.open("r+", encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_uid == os.geteuid() and _lock(file):
+                shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the lock could be taken. A file system without locks has none to give."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
