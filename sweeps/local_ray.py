@@ -19,7 +19,7 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers run this environment as it is, not each a `uv run` of its own
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -31,6 +31,9 @@ for _name, _value in _SETTINGS.items():
 import ray  # noqa: E402  Ray reads its settings when it is imported
 from ray._private import ray_constants  # noqa: E402
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # noqa: E402
+
+# Where another module has imported Ray before, it has read the setting already.
+ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] == "1"
 
 SECONDS_TO_CONNECT = 10.0
 
@@ -150,7 +153,6 @@ def _start(folder: Path, *, num_cpus: int) -> None:
                     log_to_driver=False,
                     logging_level=logging.CRITICAL,
                     _node_ip_address=LOOPBACK,
-                    _skip_env_hook=True,  # workers run this environment as it is, also where Ray was imported before
                     _temp_dir=str(folder),
                     _system_config={"agent_register_timeout_ms": 1000 * AGENT_SECONDS},
                 )
