@@ -23,7 +23,7 @@ from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section, Sheet
 from analysis.settings import distinct
 from analysis.settings import sentences as settings_sentences
-from analysis.statistics import LEVEL, MOST_EXACT_PAIRS
+from analysis.statistics import LEVEL, MOST_EXACT_PAIRS, NUM_PATTERNS
 from analysis.tables import coverage, failures, figure_3
 from analysis.tables.summary import FEW, SUCCESS
 from analysis.tables.wording import DASH, listed
@@ -44,7 +44,9 @@ METHODS = (
     "The mean over depths averages the depths of a seed first, then the seeds; a seed counts once all depths finished.",
     f"The gap is a control's accuracy minus that of {figure_3.REFERENCE}, paired by seed.",
     "The p of a gap is two-sided, from flipping the signs of the pairs; it cannot fall below the smallest possible p.",
-    f"Up to {MOST_EXACT_PAIRS} pairs every pattern of signs is counted; above, the normal approximation serves.",
+    "It is the chance of so large a gap if both arms are alike, so that every sign is a fair coin; it tests no mean.",
+    "Pairs without a difference have no sign and are left out of p and of the smallest possible p.",
+    f"Up to {MOST_EXACT_PAIRS} pairs every pattern of signs is counted; above, {NUM_PATTERNS:,} are drawn.",
     "q adjusts the p of the table's gaps by Benjamini and Hochberg: they are explored, not predicted.",
     f"P(beats {figure_3.REFERENCE}) is over all pairs of runs, ties half, with Newcombe's interval (method 5).",
     "How often these intervals cover the truth on simulated data is told in docs/statistics.md.",

@@ -1,6 +1,6 @@
 """The section of claims, where a grid has any."""
 
-from analysis.claims import ALPHA, judged, num_looks, of_rows, planned
+from analysis.claims import ALPHA, judged, of_rows, planned
 from analysis.sections.parts import Results, Section, Sheet
 from analysis.tables import claims
 
@@ -10,20 +10,29 @@ def sections(results: Results) -> list[Section]:
     several = of_rows(results.path)
     if not several:
         return []
-    looks = num_looks(results.path)
     kept, reasons = planned(several, results.rows)
-    found = claims.table(judged(kept, results.rows, num_looks=looks))
-    rule = (
-        f"Exact sign-flip tests over seeds, adjusted by Holm: the chance of any false verdict is at most {ALPHA:.0%}."
-    )
-    spent = f"Seeds were added until claims were decided: the level is shared by {looks} looks." if looks > 1 else ""
+    found = claims.table(judged(kept, results.rows, num_claims=len(several)))
     return [
         Section(
             name="claims",
             title="Claims",
-            sentences=tuple(filter(None, (rule, spent, *(f"Not judged: {reason}." for reason in reasons)))),
+            sentences=(*_rules(len(several)), *(f"Not judged: {reason}." for reason in reasons)),
             sheet=Sheet(
                 numbers=found, shown=claims.shown(found), caption="What the grid expects, and what came of it."
             ),
         )
     ]
+
+
+def _rules(num_claims: int) -> tuple[str, ...]:
+    each = 1 - ALPHA / num_claims
+    tests = (
+        "A claim holds where its hypothesis is borne out, and fails where the contrary is. Each is decided by betting, "
+        "which takes seeds as independent and assumes nothing about the shape of their accuracies."
+    )
+    error = (
+        f"The chance of any false verdict is at most {ALPHA:.0%}, at all numbers of seeds together: seeds may be added "
+        f"until a claim is decided. {num_claims} claim(s) of the grid share it evenly (Bonferroni); each interval is "
+        f"at {each:.1%}."
+    )
+    return tests, error, "Only finished seeds count: a run that failed or is missing tells nothing here."

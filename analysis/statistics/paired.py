@@ -1,26 +1,34 @@
-"""Differences paired by seed: their mean, its interval, and the exact sign-flip test."""
+"""Differences paired by seed: their mean, its interval, and the sign-flip test."""
 
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from math import ceil, log2
 
 import numpy as np
-from scipy import special
 
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.values import LEVEL, Array, Interval, Values, finite
 
 MOST_EXACT_PAIRS = 24
-"""Up to here every sign pattern is counted; above it the normal approximation of the same distribution serves."""
+"""Up to here every pattern of signs is counted; above it as many are drawn as NUM_PATTERNS says."""
+
+NUM_PATTERNS = 9_999
+"""With the signs that were found they are 10,000, so that p is a multiple of 1 / 10,000."""
+
+TIED = 1e-9
+"""A difference of less than this part of the largest is none: it is what adding floats leaves."""
 
 EXACT = "sign-flip, exact"
-APPROXIMATE = "sign-flip, normal approximation"
+DRAWN = f"sign-flip, {NUM_PATTERNS:,} patterns drawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """The mean difference of pairs, its t interval, the sign-flip p and the smallest p so many pairs can give."""
+    """The mean difference of pairs, its t interval, the sign-flip p and the smallest p that these pairs can give.
+
+    Pairs without a difference count in the mean and the interval; they tell nothing about signs, so p and the smallest
+    p are those of the other pairs.
+    """
 
     num_pairs: int
     mean: float
@@ -39,54 +47,69 @@ def paired_difference(differences: Values, *, level: float = LEVEL) -> PairedDif
     given = finite(differences)
     if given.size == 0:
         return None
+    num_untied = _untied(given).size
     return PairedDifference(
         num_pairs=given.size,
         mean=float(given.mean()),
         interval=t_interval(given, level=level),
         p=sign_flip_p(given),
-        smallest_p=smallest_sign_flip_p(given.size),
-        p_method=EXACT if given.size <= MOST_EXACT_PAIRS else APPROXIMATE,
+        smallest_p=smallest_sign_flip_p(num_untied),
+        p_method=EXACT if num_untied <= MOST_EXACT_PAIRS else DRAWN,
     )
 
 
 def sign_flip_p(differences: Values) -> float:
     """Two-sided p of the mean difference when every sign is a fair coin: the share of sign patterns as extreme.
 
-    All 2^n patterns are counted, by pairing the sums of two halves; above MOST_EXACT_PAIRS the sum of signed
-    differences is taken as normal, with mean 0 and variance Σd². Raises ValueError without differences.
+    Differences of 0 are left out, for a sign changes nothing there; 1 if none is left. Of up to MOST_EXACT_PAIRS all
+    2^n patterns are counted, by pairing the sums of two halves. Of more, NUM_PATTERNS are drawn, always the same, and
+    the pattern that was found counts with them. Raises ValueError without differences.
+
+    The test is exact if the differences are distributed alike above and below 0. It does not test a mean where they are
+    not.
     """
     given = finite(differences)
     if given.size == 0:
         raise ValueError("differences is empty: give at least one pair")
-    observed = abs(float(given.sum()))
-    if given.size > MOST_EXACT_PAIRS:
-        scale = float(np.sqrt((given**2).sum()))
-        return 1.0 if scale == 0 else float(2 * special.ndtr(-observed / scale))
-    threshold = observed - 1e-9 * float(np.abs(given).sum())
+    untied = _untied(given)
+    threshold = abs(float(untied.sum())) - 1e-9 * float(np.abs(untied).sum())
     if threshold <= 0:
         return 1.0
-    half = given.size // 2
-    first, second = _signed_sums(given[:half]), np.sort(_signed_sums(given[half:]))
+    if untied.size > MOST_EXACT_PAIRS:
+        return (1 + _num_extreme(untied, threshold)) / (1 + NUM_PATTERNS)
+    half = untied.size // 2
+    first, second = _signed_sums(untied[:half]), np.sort(_signed_sums(untied[half:]))
     above = second.size - np.searchsorted(second, threshold - first, side="left")
-    return float(2 * above.sum() / 2**given.size)
+    return float(2 * above.sum() / 2**untied.size)
 
 
-def smallest_sign_flip_p(num_pairs: int) -> float:
-    """The smallest two-sided p that so many pairs can give: all signs alike, in either direction."""
-    if num_pairs < 1:
-        raise ValueError(f"num_pairs is {num_pairs}: give 1 or more")
-    return float(2.0 ** (1 - num_pairs))
+def smallest_sign_flip_p(num_untied: int) -> float:
+    """The smallest two-sided p that this many differences other than 0 can give: all of one sign, in either direction.
 
-
-def fewest_pairs(p: float) -> int:
-    """The fewest pairs whose smallest sign-flip p is at most `p`. Raises ValueError unless 0 < p ≤ 1.
-
-    >>> fewest_pairs(0.05)
-    6
+    >>> smallest_sign_flip_p(4)
+    0.125
     """
-    if not 0 < p <= 1:
-        raise ValueError(f"p is {p}: give a probability above 0")
-    return 1 + max(0, ceil(-log2(p)))
+    if num_untied < 0:
+        raise ValueError(f"num_untied is {num_untied}: give 0 or more")
+    exact = float(2.0 ** min(0, 1 - num_untied))
+    return exact if num_untied <= MOST_EXACT_PAIRS else 1 / (1 + NUM_PATTERNS)
+
+
+def _untied(differences: Array) -> Array:
+    sizes = np.abs(differences)
+    untied: Array = differences[sizes > TIED * sizes.max(initial=0.0)]
+    return untied
+
+
+def _num_extreme(differences: Array, threshold: float) -> int:
+    """How many of the drawn patterns have a sum at least as far from 0 as the threshold."""
+    draws, found = np.random.default_rng(differences.size), 0
+    at_once = max(1, 2_000_000 // differences.size)
+    for start in range(0, NUM_PATTERNS, at_once):
+        num = min(at_once, NUM_PATTERNS - start)
+        signs = draws.integers(0, 2, (num, differences.size), dtype=np.int8) * 2.0 - 1
+        found += int((np.abs(signs @ differences) >= threshold).sum())
+    return found
 
 
 def _signed_sums(values: Array) -> Array:

@@ -4,26 +4,26 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.claims import Judgement
-from analysis.statistics import smallest_sign_flip_p
-from analysis.tables.wording import DASH, probability, signed
+from analysis.claims import Judgement, hypothesis
+from analysis.tables.wording import DASH, decimal, interval, probability
 
 COLUMNS = {
     "claim": pd.StringDtype(),
+    "hypothesis": pd.StringDtype(),
     "verdict": pd.StringDtype(),
     "num_seeds": "Int64",
     "num_planned": "Int64",
-    "mean": "Float64",
-    "margin": "Float64",
+    "estimate": "Float64",
+    "low": "Float64",
+    "high": "Float64",
     "p": "Float64",
     "smallest_p": "Float64",
-    "holm_p": "Float64",
-    "level": "Float64",
+    "adjusted_p": "Float64",
     "num_more_seeds": "Int64",
 }
-"""`mean` is the mean difference, or the mean accuracy of a claim that one is reached; `holm_p` is p adjusted over the
-claims of the grid and decides at `level`; `num_more_seeds` would settle an undecided claim in 80% of cases, if the
-effect is as found. It is absent where nothing can be said."""
+"""`estimate` is the share of seeds, the mean difference or the mean accuracy that the hypothesis is about, `low` and
+`high` its interval; `adjusted_p` is p times the number of claims (Bonferroni) and decides; `num_more_seeds` like those
+found would settle an undecided claim. It is absent where nothing can be said."""
 
 
 def table(judgements: Sequence[Judgement]) -> pd.DataFrame:
@@ -31,15 +31,16 @@ def table(judgements: Sequence[Judgement]) -> pd.DataFrame:
     rows = [
         {
             "claim": each.claim.text,
+            "hypothesis": hypothesis(each.claim),
             "verdict": each.verdict,
             "num_seeds": each.num_seeds,
             "num_planned": each.num_planned,
-            "mean": each.mean,
-            "margin": each.claim.margin,
+            "estimate": each.estimate,
+            "low": each.low,
+            "high": each.high,
             "p": each.p,
-            "smallest_p": smallest_sign_flip_p(each.num_seeds) if each.num_seeds else None,
-            "holm_p": each.adjusted_p,
-            "level": each.level,
+            "smallest_p": each.smallest_p,
+            "adjusted_p": each.adjusted_p,
             "num_more_seeds": each.num_more_seeds,
         }
         for each in judgements
@@ -57,13 +58,14 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "claim": found["claim"],
+            "what it says": found["hypothesis"],
             "verdict": found["verdict"],
             "seeds / planned": found["num_seeds"].astype("string") + " / " + found["num_planned"].astype("string"),
-            "mean": list(map(signed, found["mean"])),
+            "share or mean": [decimal(value).replace("-", "−") for value in found["estimate"]],
+            "its interval": list(map(interval, found["low"], found["high"])),
             "p": list(map(probability, found["p"])),
             "smallest possible p": list(map(probability, found["smallest_p"])),
-            "p by Holm": list(map(probability, found["holm_p"])),
-            "decides at": list(map(probability, found["level"])),
+            "p × claims": list(map(probability, found["adjusted_p"])),
             "seeds to settle it": more,
         }
     )

@@ -1,7 +1,10 @@
 """`subind run GRID --until-decided`: seeds are added to the cells of undecided claims until all are decided."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from subind.quoting import quoted
 from subind.spec import Transfer
@@ -12,6 +15,9 @@ from sweeps.cli.reading import Outcome, exported
 from sweeps.commands import Request
 from sweeps.deciding import Need
 from sweeps.plan import Plan
+
+if TYPE_CHECKING:
+    from analysis.claims import Claim, Judgement
 
 
 def decided(request: Request, store: Store, computed: Callable[[Request], Plan], *, max_seeds: int) -> Outcome:
@@ -28,16 +34,39 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
     for text in claims:
         parsed(text)
     cells = _cells(request, store)
-    looks = deciding.looks(deciding.fewest_seeds(cells), most_seeds=max_seeds)
+    num_seeds = deciding.fewest_seeds(cells)
+    if num_seeds > max_seeds:
+        raise ValueError(f"--max-seeds is {max_seeds} and the grid has {num_seeds}: give at least as many")
     found = computed(request)
-    for num_seeds in looks[1:]:
-        needs = _undecided(request, found, store, num_looks=len(looks))
-        if not needs or found.missing or found.failed or found.blocked:
+    while not (found.missing or found.failed or found.blocked):
+        added = _added(cells, _undecided(request, found, store), max_seeds=max_seeds)
+        if not set(added) - set(request.added):
             break
-        added = deciding.added_cells(cells, needs, num_seeds=num_seeds)
         request = replace(request, added=tuple(dict.fromkeys((*request.added, *added))))
         found = computed(request)
-    return Outcome(request=request, plan=found, num_looks=len(looks))
+    return Outcome(request=request, plan=found)
+
+
+def _added(cells: tuple[Transfer, ...], undecided: list[Judgement], *, max_seeds: int) -> tuple[Transfer, ...]:
+    """The cells that undecided claims need for the next look at them."""
+    from analysis.claims import fewest_seeds
+
+    open_ones = [each for each in undecided if each.num_seeds < max_seeds]
+    if not open_ones:
+        return ()
+    fewest = min(fewest_seeds(each.claim, num_claims=each.num_claims) for each in open_ones)
+    num_seeds = deciding.next_look(min(each.num_seeds for each in open_ones), fewest=fewest, most_seeds=max_seeds)
+    return deciding.added_cells(cells, [_need(each.claim) for each in open_ones], num_seeds=num_seeds)
+
+
+def _need(claim: Claim) -> Need:
+    controls = frozenset(filter(None, (claim.control, claim.other)))
+    return Need(
+        controls=controls,
+        num_disambiguation=claim.num_disambiguation,
+        depth=claim.depth,
+        settings=claim.settings,
+    )
 
 
 def _cells(request: Request, store: Store) -> tuple[Transfer, ...]:
@@ -45,21 +74,19 @@ def _cells(request: Request, store: Store) -> tuple[Transfer, ...]:
     return tuple(spec for spec in runs if isinstance(spec, Transfer))
 
 
-def _undecided(request: Request, found: Plan, store: Store, *, num_looks: int) -> list[Need]:
-    """What the undecided claims compare, after saying how every claim stands."""
-    from analysis.claims import judged, of_rows, planned
+def _undecided(request: Request, found: Plan, store: Store) -> list[Judgement]:
+    """The undecided claims, after saying how every claim stands."""
+    from analysis.claims import fewest_seeds, hypothesis, judged, of_rows, planned
     from analysis.load import load
 
-    path, found = exported(request, found, store, num_looks=num_looks)
-    rows = load(path)
-    claims, reasons = planned(of_rows(path), rows)
+    path, _ = exported(request, found, store)
+    rows, claims = load(path), of_rows(path)
+    kept, reasons = planned(claims, rows)
     for reason in reasons:
         out.print(f"not judged: {reason}")
-    needs = []
-    for each in judged(claims, rows, num_looks=num_looks):
-        out.print(f"{each.verdict} with {each.num_seeds} seeds: {each.claim.text}")
-        if each.verdict == "undecided":
-            controls = frozenset(filter(None, (each.claim.control, each.claim.other)))
-            samples, depth = each.claim.num_disambiguation, each.claim.depth
-            needs.append(Need(controls=controls, num_disambiguation=samples, depth=depth))
-    return needs
+    judgements = judged(kept, rows, num_claims=len(claims))
+    for each in judgements:
+        fewest = fewest_seeds(each.claim, num_claims=each.num_claims)
+        needed = f", of at least {fewest}" if each.num_seeds < fewest else ""
+        out.print(f"{each.verdict} with {each.num_seeds} seeds{needed}: {each.claim.text} ({hypothesis(each.claim)})")
+    return [each for each in judgements if each.verdict == "undecided"]

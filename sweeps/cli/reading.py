@@ -23,11 +23,10 @@ from sweeps.tracking_report import Report, has_tracker, log_report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was computed: the request with the cells added to it, its plan, and how often claims are judged."""
+    """What was computed: the request with the cells added to it, and its plan."""
 
     request: Request
     plan: Plan
-    num_looks: int = 1
 
 
 def print_failures(data: dict[str, Any], most: int = 10) -> None:
@@ -54,20 +53,19 @@ def write_rows_and_report(
     *,
     output: Path | None,
     listing: Listing | None = None,
-    num_looks: int = 1,
     tracking_uri: str | None = None,
 ) -> Plan:
     """Write the rows of a part of a grid, and its report from them, which is logged where there is a tracker.
 
     Returns the plan that the rows have: runs whose record cannot be read count as failed.
     """
-    write = partial(exported, request, found, store, listing=listing, num_looks=num_looks)
+    write = partial(exported, request, found, store, listing=listing)
     path, found = when_there_is_room(write, tell=err.print)
     out.print(f"rows: {path}")
     folder = output or Path("reports") / request.name
     files = when_there_is_room(partial(_report, path, folder), tell=err.print)
     if has_tracker(store, tracking_uri):
-        tags = {"subind.rows": str(path), "subind.num_looks": str(num_looks)}
+        tags = {"subind.rows": str(path)}
         try:
             report = Report(grid=found.grid, name=request.name, folder=folder, files=files, tags=tags)
             log_report(store, report, given=tracking_uri)
@@ -83,7 +81,6 @@ def exported(
     *,
     path: Path | None = None,
     listing: Listing | None = None,
-    num_looks: int = 1,
 ) -> tuple[Path, Plan]:
     """Write the rows of a part of a grid with its claims; the path of the file, and the plan that the rows have."""
     from sweeps.export import exported_plan
@@ -94,7 +91,7 @@ def exported(
         )
     path = path or rows_path(request)
     check_rows_target(path)
-    expected = Expected(claims=grids.claims(request.grid), num_looks=num_looks)
+    expected = Expected(claims=grids.claims(request.grid))
     return path, exported_plan(found, store, path, listing, expected=expected)
 
 

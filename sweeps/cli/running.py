@@ -221,9 +221,7 @@ def _swept(
 def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
     """Write rows and report, say how it went, and exit with the status that tells it."""
     found = outcome.plan
-    found = write_rows_and_report(
-        outcome.request, found, store, output=None, num_looks=outcome.num_looks, tracking_uri=tracking_uri
-    )
+    found = write_rows_and_report(outcome.request, found, store, output=None, tracking_uri=tracking_uri)
     data = commands.status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)

@@ -18,9 +18,9 @@ MASK_SEED = 1
 DISAMBIGUATION_COUNTS = (10, 100, 250, 1000, 2500)
 
 CLAIMS = (
-    "subnetwork beats random_subnetwork at n = 1000",
-    "subnetwork beats unmasked_only at n = 1000",
-    "subnetwork beats random_init at n = 1000",
+    "subnetwork beats random_subnetwork in most seeds at n = 1000",
+    "subnetwork beats unmasked_only in most seeds at n = 1000",
+    "subnetwork beats random_init in most seeds at n = 1000",
 )
 
 

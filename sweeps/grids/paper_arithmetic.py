@@ -6,11 +6,11 @@ from sweeps.grids import protocol
 SEEDS = (0, 1, 2, 3, 4)
 
 CLAIMS = (
-    "subnetwork beats random_subnetwork at n = 1000, depth 12",
-    "subnetwork beats unmasked_only at n = 1000, depth 12",
-    "subnetwork beats random_init at n = 1000, depth 12",
-    "subnetwork beats random_as_released at n = 1000, depth 12",
-    "subnetwork beats random_subnetwork at n = 1000",
+    "subnetwork beats random_subnetwork in most seeds at n = 1000, depth 12",
+    "subnetwork beats unmasked_only in most seeds at n = 1000, depth 12",
+    "subnetwork beats random_init in most seeds at n = 1000, depth 12",
+    "subnetwork beats random_as_released in most seeds at n = 1000, depth 12",
+    "subnetwork beats random_subnetwork in most seeds at n = 1000",
 )
 
 

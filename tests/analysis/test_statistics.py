@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 from analysis.statistics import (
-    APPROXIMATE,
+    DRAWN,
     EXACT,
     MOST_EXACT_PAIRS,
+    NUM_PATTERNS,
     bca_interval,
     bca_intervals,
-    fewest_pairs,
     paired_difference,
     sign_flip_p,
     smallest_sign_flip_p,
@@ -135,9 +135,47 @@ def test_sign_flip_p_of_fourteen_pairs_equals_scipy():
 
 
 def test_sign_flip_p_above_the_exact_limit_is_near_the_exact_one():
-    differences = np.random.default_rng(0).normal(0.4, 1, MOST_EXACT_PAIRS)
-    approximate = sign_flip_p(np.append(differences, 0.0))
-    assert approximate == pytest.approx(sign_flip_p(differences), abs=0.01)
+    """The exact share of all 2^28 patterns, from the sums of two halves of integers."""
+    differences = np.random.default_rng(0).integers(-3, 5, 40)
+    differences = differences[differences != 0][:28]
+    assert differences.size == 28 > MOST_EXACT_PAIRS
+    counts = np.ones(1, dtype=np.int64)
+    for each in np.abs(differences):
+        counts = np.convolve(counts, np.bincount([0, 2 * each]))
+    sums = np.arange(counts.size) - np.abs(differences).sum()
+    exact = counts[np.abs(sums) >= abs(differences.sum())].sum() / counts.sum()
+    assert sign_flip_p(differences / 10) == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / NUM_PATTERNS))
+
+
+def test_sign_flip_p_of_drawn_patterns_counts_the_one_that_was_found():
+    assert sign_flip_p([0.1] * 60) == 1 / (1 + NUM_PATTERNS) == smallest_sign_flip_p(60)
+
+
+def test_sign_flip_p_of_pairs_that_mostly_tie_is_that_of_the_others():
+    """Four of 26 pairs differ, all alike: 2 of their 16 patterns are as extreme."""
+    found = paired_difference([0.0] * 22 + [0.1] * 4)
+    assert found is not None
+    assert (found.num_pairs, found.p, found.smallest_p, found.p_method) == (26, 0.125, 0.125, EXACT)
+
+
+def test_sign_flip_p_of_pairs_that_mostly_tie_rejects_alike_arms_at_most_at_its_level():
+    draws = np.random.default_rng(0)
+    differences = np.zeros((2_000, 26))
+    differences[:, :4] = 0.005 * draws.choice([-1, 1], (2_000, 4))
+    rejected = sum(sign_flip_p(each) <= 0.05 for each in differences)
+    assert stats.binomtest(rejected, 2_000, 0.05, alternative="greater").pvalue > 0.01
+
+
+def test_sign_flip_p_takes_what_adding_floats_leaves_for_a_tie():
+    thirds = [(0.1 + 0.2) - 0.3, 0.5, 0.5, 0.5]
+    assert thirds[0] != 0
+    assert sign_flip_p(thirds) == 0.25
+
+
+def test_paired_differences_that_all_tie_have_no_smaller_p_than_one():
+    found = paired_difference([0.0] * 5)
+    assert found is not None
+    assert (found.p, found.smallest_p) == (1.0, 1.0)
 
 
 def test_sign_flip_p_of_many_zeros_is_one():
@@ -170,24 +208,12 @@ def test_paired_difference_of_five_pairs_has_the_interval_of_the_paired_t_test()
     assert (found.interval.low, found.interval.high) == pytest.approx(tuple(expected), abs=1e-12)
 
 
-@pytest.mark.parametrize(("num_pairs", "method"), [(MOST_EXACT_PAIRS, EXACT), (MOST_EXACT_PAIRS + 1, APPROXIMATE)])
+@pytest.mark.parametrize(("num_pairs", "method"), [(MOST_EXACT_PAIRS, EXACT), (MOST_EXACT_PAIRS + 1, DRAWN)])
 def test_paired_difference_names_how_p_was_found(num_pairs: int, method: str):
-    found = paired_difference(np.linspace(-0.1, 0.3, num_pairs))
+    found = paired_difference(np.linspace(0.1, 0.3, num_pairs))
     assert found is not None
     assert found.p_method == method
 
 
 def test_paired_difference_without_pairs_is_none():
     assert paired_difference([]) is None
-
-
-@pytest.mark.parametrize(("p", "fewest"), [(1.0, 1), (0.25, 3), (0.05, 6), (0.03125, 6), (0.03, 7), (0.001, 11)])
-def test_fewest_pairs_are_the_first_whose_smallest_p_is_enough(p: float, fewest: int):
-    assert fewest_pairs(p) == fewest
-    assert smallest_sign_flip_p(fewest) <= p
-    assert fewest == 1 or smallest_sign_flip_p(fewest - 1) > p
-
-
-def test_fewest_pairs_for_a_p_of_zero_are_refused():
-    with pytest.raises(ValueError, match="give a probability above 0"):
-        fewest_pairs(0.0)

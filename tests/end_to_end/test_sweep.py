@@ -231,12 +231,12 @@ def _is_next(beat: dict[str, object], first: dict[str, object]) -> bool:
 def test_until_decided_trains_more_seeds_of_the_claims_cells_alone(here: Folder) -> None:
     here.write_grid()
     path = here.path / "tiny.py"
-    path.write_text(path.read_text() + '\n\nCLAIMS = ("random_init reaches 0.9 at n = 6",)\n')
+    path.write_text(path.read_text() + '\n\nCLAIMS = ("random_init reaches 0.9 in most seeds at n = 6",)\n')
     told = here.run("run", "--until-decided", "--max-seeds", "8")
     assert told.status == 0, told
     rows = pd.read_parquet(here.path / "results" / "tiny.parquet")
     finished = rows[(rows["stage"] == "transfer") & (rows["status"] == "finished")]
     counts = finished.groupby(["control", "num_disambiguation"])["seed"].nunique()
-    assert counts.pop(("random_init", 6)) == 8
+    assert counts.pop(("random_init", 6)) == 6
     assert set(counts) == {2}
-    assert ",fails,8," in (here.path / "reports" / "tiny" / "claims.csv").read_text()
+    assert ",fails,6," in (here.path / "reports" / "tiny" / "claims.csv").read_text()
