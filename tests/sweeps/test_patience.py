@@ -1,11 +1,20 @@
 """Questions to a store that answers late or never."""
 
+import os
+import signal
+import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from subind.store import Store
 from sweeps import patience
-from sweeps.patience import patiently
+from sweeps.patience import patiently, when_there_is_room
+from tests.small_disk import small_disk
+from tests.specs import tiny_donor
+from tests.subind.records import small_failure, small_record
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +55,46 @@ def test_question_that_is_wrong_is_not_repeated() -> None:
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+# ---- a full disk
+
+
+def test_write_to_a_full_disk_waits_says_so_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SECONDS_BETWEEN_TRIES", 0.05)
+    told: list[str] = []
+    with small_disk(tmp_path / "disk") as disk:
+        store = Store(str(disk.path / "store"))
+        disk.fill()
+        threading.Timer(0.5, disk.make_room).start()
+        write = partial(store.commit, tiny_donor(), small_record(tiny_donor()), {"weights.safetensors": bytes(10_000)})
+        assert when_there_is_room(write, tell=told.append)
+        assert store.artifact(tiny_donor(), "weights.safetensors") == bytes(10_000)
+        names = {path.name for path in Path(store.folder(tiny_donor())).iterdir()}
+    assert [text.partition(" (")[0] for text in told] == ["a disk is full", "there is room again: it goes on"]
+    assert len(names) == 2  # no attempt has left a file behind
+
+
+def test_wait_for_room_ends_at_ctrl_c(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        store = Store(str(disk.path / "store"))
+        disk.fill()
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            when_there_is_room(partial(store.fail, tiny_donor(), small_failure(tiny_donor())), tell=lambda _text: None)
+
+
+def test_error_that_is_no_full_disk_is_raised_at_once(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where the folder should be")
+    store = Store(str(tmp_path / "store"))
+    with pytest.raises(OSError, match="Not a directory"):
+        when_there_is_room(partial(store.fail, tiny_donor(), small_failure(tiny_donor())), tell=lambda _text: None)
+
+
+def test_damaged_file_is_not_asked_for_again(tmp_path: Path) -> None:
+    told: list[str] = []
+    store = Store(str(tmp_path / "store"))
+    Path(store.failure_path(tiny_donor())).mkdir(parents=True)
+    with pytest.raises(ValueError, match="is a folder where a file belongs: remove it"):
+        patiently(partial(store.failure, tiny_donor()), tell=told.append)
+    assert told == []

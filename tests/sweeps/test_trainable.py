@@ -1,5 +1,6 @@
 """A worker on a pack: what it goes on from, what it says of that, and what its records say the pack has taken."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,8 +16,10 @@ from subind.provenance import code
 from subind.spec import Spec
 from subind.store import Checkpoint, Store
 from subind.training import Runtime
+from sweeps import patience
 from sweeps.checkpoint_state import STATE
 from sweeps.trainable import Job, Worker
+from tests.small_disk import small_disk
 from tests.specs import tiny_donor, tiny_model
 
 PACK: tuple[Spec, ...] = tuple(tiny_donor(model=tiny_model(dropout=0.1), seed=seed) for seed in range(4))
@@ -168,3 +171,28 @@ def test_worker_goes_on_from_its_checkpoint_to_the_same_bits(store: Store, tmp_p
     run_pack(store)
     expected = undisturbed(tmp_path)
     assert all(results(store, spec) == results(expected, spec) for spec in PACK)
+
+
+# ---- a full disk
+
+
+def test_worker_whose_disk_is_full_for_a_while_waits_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SECONDS_BETWEEN_TRIES", 0.05)
+    with small_disk(tmp_path / "disk") as disk:
+        made, seen = Store(str(disk.path / "store")), list[str]()
+
+        def send(data: dict[str, Any]) -> None:
+            if data["notes"][len(seen) :]:
+                seen.append(data["notes"][-1])
+                if seen[-1].startswith("a disk is full"):
+                    threading.Timer(0.3, disk.make_room).start()
+            elif data["num_saved"] in (1, 3) and len(seen) < data["num_saved"]:
+                disk.fill()
+
+        worker(made, send=send, name=PACK_NAME).run()
+        assert [note.partition(" (")[0] for note in seen] == 2 * ["a disk is full", "there is room again: it goes on"]
+        assert all(results(made, spec) == results(undisturbed(tmp_path), spec) for spec in PACK)
+        assert made.checkpoints() == ()
+        assert list(Path(made.url, "checkpoints").iterdir()) == []
