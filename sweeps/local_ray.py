@@ -23,6 +23,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # nothing is restored from Tune's snapshots, and a full disk would fail them
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 for _name, _value in _SETTINGS.items():

@@ -37,6 +37,11 @@ def interrupting() -> Iterator[None]:
         yield
 
 
+def has_come() -> bool:
+    """Whether the command has been told to stop."""
+    return bool(_received)
+
+
 def note(number: int) -> None:
     """Enter that a signal has come, for `status`."""
     _received.append(number)

@@ -1,17 +1,17 @@
 """Commands that read the store: a grid's rows and its report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from subind.listing import Listing
 from subind.quoting import quoted_path
 from subind.store import Store
-from sweeps import commands, grids
+from sweeps import commands, grids, stop_signals
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.commands import Request
 from sweeps.deciding import Expected
@@ -19,6 +19,8 @@ from sweeps.given_paths import check_rows_target
 from sweeps.patience import when_there_is_room
 from sweeps.plan import Plan
 from sweeps.tracking_report import Report, has_tracker, log_report
+
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +62,10 @@ def write_rows_and_report(
     Returns the plan that the rows have: runs whose record cannot be read count as failed.
     """
     write = partial(exported, request, found, store, listing=listing)
-    path, found = when_there_is_room(write, tell=err.print)
+    path, found = _with_room(write)
     out.print(f"rows: {path}")
     folder = output or Path("reports") / request.name
-    files = when_there_is_room(partial(_report, path, folder), tell=err.print)
+    files = _with_room(partial(_report, path, folder))
     if has_tracker(store, tracking_uri):
         tags = {"subind.rows": str(path)}
         try:
@@ -72,6 +74,11 @@ def write_rows_and_report(
         except ValueError as error:
             err.print(str(error), style="yellow")
     return found
+
+
+def _with_room(write: Callable[[], Written]) -> Written:
+    """What is written, as soon as the disk has room; a command that was told to stop does not wait for that."""
+    return write() if stop_signals.has_come() else when_there_is_room(write, tell=err.print)
 
 
 def exported(

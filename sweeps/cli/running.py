@@ -15,6 +15,7 @@ from rich.table import Table
 from subind import spec as specs
 from subind.spec import STAGES, Stage
 from subind.store import Store
+from subind.store_errors import is_full
 from sweeps import commands, stop_signals
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
@@ -221,7 +222,12 @@ def _swept(
 def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
     """Write rows and report, say how it went, and exit with the status that tells it."""
     found = outcome.plan
-    found = write_rows_and_report(outcome.request, found, store, output=None, tracking_uri=tracking_uri)
+    try:
+        found = write_rows_and_report(outcome.request, found, store, output=None, tracking_uri=tracking_uri)
+    except OSError as error:
+        if not (stop_signals.has_come() and is_full(error)):
+            raise
+        err.print(f"rows and report are not written: a disk is full ({error})", style="yellow")
     data = commands.status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)

@@ -11,7 +11,7 @@ import pytest
 from subind import remote_files
 from subind.files import joined
 from subind.fingerprint import run_id
-from subind.store import Checkpoint, Store
+from subind.store import Checkpoint, Store, opened_files
 from subind.store_errors import StoreError
 from tests.s3_server import BUCKET, ENVIRONMENT, Proxy, answering, forget_connections, make_bucket, s3_server
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
@@ -312,3 +312,37 @@ def test_record_on_s3_is_read_by_one_request(connect: Connect, port: int) -> Non
     with answering(500, "unused", times=0, then=port) as (counting, asked):
         assert connect(counting).record(tiny_donor()) == small_record(tiny_donor())
         assert asked == ["GET"]
+
+
+# ---- what `verify` asks of a file system
+
+
+def test_folder_of_a_run_moves_with_all_its_files(s3: Store) -> None:
+    s3.commit(tiny_donor(), small_record(tiny_donor()), {"weights.safetensors": b"weights"})
+    files, folder = opened_files(URL), s3.folder(tiny_donor())
+    names = {each.name for each in files.entries(folder)}
+    files.move(folder, joined(files.root, "damaged", "a-run"))
+    assert s3.finished() == frozenset()
+    assert {each.name for each in files.entries(joined(files.root, "damaged", "a-run"))} == names
+    assert s3.commit(tiny_donor(), small_record(tiny_donor()), {})
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 9, 10, 11])
+def test_file_is_read_in_blocks(s3: Store, num_bytes: int) -> None:
+    files = opened_files(URL)
+    path = joined(files.root, "file")
+    files.replace(path, bytes(range(num_bytes)))
+    found = list(files.blocks(path, num_bytes=5))
+    assert b"".join(found) == bytes(range(num_bytes))
+    assert all(len(block) <= 5 for block in found)
+
+
+def test_junk_beside_heartbeats_checkpoints_and_records_is_passed_over(s3: Store) -> None:
+    files = opened_files(URL)
+    for name in ("running/p.json", "checkpoints/p.json"):
+        files.replace(joined(files.root, name), b"{}")
+    s3.commit(tiny_donor(), small_record(tiny_donor()), {})
+    files.replace(joined(s3.folder(tiny_donor()), "record.json"), b"")
+    assert (s3.heartbeats(), s3.checkpoints()) == ((), ())
+    listing = s3.listing()
+    assert (listing.finished, list(listing.damaged)) == ({}, [run_id(tiny_donor())])
