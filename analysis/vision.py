@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from analysis import controls
 from analysis.load import row_fingerprint
+from analysis.tables.wording import DASH
 
 COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("run_id", "parent_id", "grid", "stage", "status"), pd.StringDtype()),
@@ -58,14 +59,22 @@ SETS = {"original": "original images", "mean_pooled": "mean-pooled images"}
 
 CURVE_COLUMNS = [f"curve_accuracy_{name}" for name in SETS]
 CUES = ("shape", "texture", "other")
+DECISIONS = tuple(f"num_{cue}" for cue in CUES)
+"""Numbers of decisions for the shape, for the texture and for another class, of all conflict images of a run."""
+
+CHANCE_OF_CUE = 1 / 16
+"""The share of conflict images that a decision drawn among the 16 classes takes for their shape, or their texture."""
+
+FEWEST_DECISIONS = 50
+"""For shape or texture: a ratio of fewer has a standard error of up to 7% and more."""
 
 
 def rows(path: str | PathLike[str]) -> pd.DataFrame:
-    """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, and start.
+    """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, DECISIONS and start.
 
-    `start` says in words what a donor or a recipient started from, and what else of the donor it held where that
-    varies; masks have none. A file without rows of vision costs a look at one column. Raises ValueError if a run is
-    there twice.
+    DECISIONS are counted from the rates. `start` says in words what a donor or a recipient started from, and what else
+    of the donor it held where that varies; masks have none. A file without rows of vision costs a look at one column.
+    Raises ValueError if a run is there twice.
     """
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
@@ -83,10 +92,11 @@ def _typed(found: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     settings = [name for name in SETTINGS if name in names]
     typed = found.reindex(columns=[*COLUMNS, *settings]).astype(COLUMNS)
     starts = pd.Series([_start(row) for row in typed.to_dict("records")], typed.index, pd.StringDtype())
+    counts = {f"num_{cue}": (typed[f"{cue}_rate"] * typed["num_cue_conflict"]).round().astype("Int64") for cue in CUES}
     starts = starts.mask(_is_longer(typed), LONGER_DONOR)
     several = typed["held"].groupby([typed["model"], starts]).transform("nunique") > 1
     held = " (held: " + typed["held"].str.replace("_", " ") + ")"
-    return typed.assign(start=starts.where(~several, starts + held))
+    return typed.assign(**counts, start=starts.where(~several, starts + held))
 
 
 def _is_longer(typed: pd.DataFrame) -> "pd.Series[bool]":
@@ -105,6 +115,29 @@ def _start(row: dict[Any, Any]) -> Any:
     named = controls.label(row["control"])
     share = "" if pd.isna(row["mixture_share"]) else f", {row['mixture_share']:.0%} mean-pooled"
     return named + share + (" of an untrained donor" if untrained else "")
+
+
+def chance_corrected(rate: Any) -> Any:
+    """A rate of shape or texture decisions from 0 at chance to 1: (rate - 1/16) / (1 - 1/16); below 0 under chance."""
+    return (rate - CHANCE_OF_CUE) / (1 - CHANCE_OF_CUE)
+
+
+def is_few(num_decided: Any, num_images: Any) -> bool:
+    """Whether a shape bias rests on few decisions: under FEWEST_DECISIONS, or no more than chance gives, 2 in 16."""
+    return bool(num_decided < FEWEST_DECISIONS or num_decided <= 2 * CHANCE_OF_CUE * num_images)
+
+
+def decided(counts: Mapping[Any, Any]) -> str:
+    """The decisions that a shape bias rests on, of all; said to be few where they are; a dash where there are none.
+
+    `counts` has the DECISIONS.
+    """
+    if any(pd.isna(counts[name]) for name in DECISIONS):
+        return DASH
+    num_images = sum(int(counts[name]) for name in DECISIONS)
+    num_decided = num_images - int(counts["num_other"])
+    words = f"{num_decided:,} of {num_images:,}"
+    return f"few: {words}" if is_few(num_decided, num_images) else words
 
 
 def measured(found: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +199,7 @@ def fingerprint(arithmetic: pd.DataFrame, found: pd.DataFrame) -> str:
     """The fingerprint of rows of both kinds; that of the rows of arithmetic where there is no other."""
     if found.empty:
         return row_fingerprint(arithmetic)
-    kept = found.drop(columns="start")
+    kept = found.drop(columns=["start", *DECISIONS])
     return row_fingerprint(kept if arithmetic.empty else pd.concat([arithmetic, kept], ignore_index=True))
 
 

@@ -53,7 +53,10 @@ def styles(starts: list[str]) -> dict[str, Style]:
 
 
 def draw_shape_bias(table: pd.DataFrame, runs: pd.DataFrame, *, title: str) -> Figure:
-    """A panel per model: a line per start of Table 1, its runs as points, its mean with the interval in black."""
+    """A panel per model: a line per start of Table 1, its runs as points, its mean with the interval in black.
+
+    At the right stand the decisions for shape or texture that a start's ratio rests on, of all.
+    """
     models = sorted(set(table["model"]))
     starts = vision.in_order(table["start"].to_list())
     looks = styles(starts)
@@ -83,11 +86,20 @@ def _biases(axes: Axes, table: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
         if not pd.isna(cell["shape_bias_low"]):
             ends = (max(0.0, cell["shape_bias_low"]), min(1.0, cell["shape_bias_high"]))
             axes.plot(ends, (place, place), color="#000000", linewidth=1, zorder=5)
+        label = vision.decided(cell)
+        axes.text(1.02, place, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center", color=_ink(label))
     axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=DOTS, zorder=1)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("shape bias (0: texture decides, 1: shape decides; dotted: no preference, as by chance)", wrap=True)
+    across = axes.get_xaxis_transform()
+    axes.text(0.51, 0.01, "no preference, as by chance", transform=across, fontsize=6.5, color="#555555", va="bottom")
+    axes.set_xlabel("shape bias (0: texture decides, 1: shape decides)\npoint: a run; bar: mean; line: 95% interval")
     axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def _ink(label: str) -> str:
+    """Few decisions are marked."""
+    return "#B00000" if label.startswith("few") else "#555555"
 
 
 def draw_training(panels: list[Panel], *, title: str) -> Figure:

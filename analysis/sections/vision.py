@@ -23,6 +23,9 @@ METHODS = (
     "Accuracy and cue conflict of image classifiers are measured on images that neither trained nor chose anything.",
     "Shape bias is shape decisions / (shape + texture decisions) over all conflict images together (pooled).",
     "Its class mean is the mean of the ratios of the shape classes.",
+    "Decisions are those for shape or texture, of all: what a ratio rests on.",
+    f"They are few if under {vision.FEWEST_DECISIONS}, or no more than chance gives: 2 in 16 of the images.",
+    "Corrected rates are (rate − 1/16) / (1 − 1/16): 0 for decisions drawn among the 16 classes, 1 for every image.",
     "Images whose shape and texture are of one class are left out; decisions for neither count for neither.",
     f"Intervals over runs are Student's t intervals, {LEVEL:.0%} nominal; that of a single run is over its images.",
     "Differences of shape bias are paired by seed; recipients of one donor count once against it.",
@@ -68,7 +71,7 @@ def _table_1(rows: pd.DataFrame) -> Section:
         _biases(part, rows, values, ending=f"-{place}" if len(several) > 1 else "")
         for place, (values, part) in enumerate(several, start=1)
     ]
-    caption = "Means over finished runs. Shape, texture and other are shares of all conflict images."
+    caption = "Means over finished runs. Shape, texture and other are counts and shares of all conflict images."
     return Section(
         name="table_1",
         title="Table 1: accuracy and shape bias by model and start",
@@ -86,7 +89,8 @@ def _biases(found: pd.DataFrame, rows: pd.DataFrame, values: dict[str, Any], *, 
         name=f"table_1{ending}",
         draw=partial(vision_picture.draw_shape_bias, found, given[vision.agrees(given, values)], title=title),
         title=title,
-        description="A point per run, a bar per mean; lines are the intervals of the table.",
+        description="A point per run, a bar per mean; lines are the intervals of the table. "
+        "At the right: decisions for shape or texture, of all.",
     )
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis import vision
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import decimal
+from analysis.tables.wording import decimal, signed
 
 RATES = ("shape_rate", "texture_rate", "other_rate")
 COLUMNS = {
@@ -13,7 +13,9 @@ COLUMNS = {
     "shape_class": pd.StringDtype(),
     "num_runs": "Int64",
     "num_images": "Float64",
+    **dict.fromkeys(vision.DECISIONS, "Int64"),
     **dict.fromkeys(RATES, "Float64"),
+    **dict.fromkeys(("shape_rate_corrected", "texture_rate_corrected"), "Float64"),
     "shape_bias": "Float64",
 }
 
@@ -21,8 +23,8 @@ COLUMNS = {
 def table(decisions: pd.DataFrame, *, settings: list[str]) -> pd.DataFrame:
     """One row per model, start and shape class, after the settings, from `vision.decisions`.
 
-    Rates are over all images of all runs; `num_images` is the mean number of images a run. `shape_bias` is absent where
-    no decision is for shape or texture.
+    Decisions are counted, and rates are, over all images of all runs; `num_images` is the mean number of images a run.
+    `shape_bias` is absent where no decision is for shape or texture.
     """
     key = [*settings, "model", "start", "shape_class"]
     counts = [f"num_{cue}" for cue in vision.CUES]
@@ -34,6 +36,9 @@ def table(decisions: pd.DataFrame, *, settings: list[str]) -> pd.DataFrame:
         num_images=total / sums["num_runs"],
         **{rate: sums[count] / total.where(total > 0) for rate, count in zip(RATES, counts, strict=True)},
         shape_bias=sums["num_shape"] / decided.where(decided > 0),
+    )
+    made = made.assign(
+        **{f"{rate}_corrected": vision.chance_corrected(made[rate]) for rate in ("shape_rate", "texture_rate")}
     )
     found = made[[*settings, *COLUMNS]].astype(COLUMNS)  # type: ignore[arg-type]
     order = vision.in_order(found["start"].to_list())
@@ -52,9 +57,18 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "shape": found["shape_class"],
             "n": found["num_runs"].astype("string"),
             "images": [f"{num:g}" for num in found["num_images"]],
-            "taken for its shape": list(map(decimal, found["shape_rate"])),
-            "for its texture": list(map(decimal, found["texture_rate"])),
-            "for neither": list(map(decimal, found["other_rate"])),
+            "taken for its shape": _with_counts(found, "shape"),
+            "for its texture": _with_counts(found, "texture"),
+            "for neither": _with_counts(found, "other"),
+            "shape, corrected": list(map(signed, found["shape_rate_corrected"])),
+            "texture, corrected": list(map(signed, found["texture_rate_corrected"])),
+            "decisions": list(map(vision.decided, found.to_dict("records"))),
             "shape bias": list(map(decimal, found["shape_bias"])),
         }
     )
+
+
+def _with_counts(found: pd.DataFrame, cue: str) -> list[str]:
+    """The rate of a decision with its count."""
+    pairs = zip(found[f"{cue}_rate"], found[f"num_{cue}"], strict=True)
+    return [f"{decimal(rate)} ({num:,})" for rate, num in pairs]

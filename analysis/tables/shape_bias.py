@@ -22,6 +22,8 @@ COLUMNS = {
     "num_pairs": "Int64",
     "subnetwork_mean": "Float64",
     "other_mean": "Float64",
+    "subnetwork_decisions": pd.StringDtype(),
+    "other_decisions": pd.StringDtype(),
     **paired.COLUMNS,
 }
 
@@ -62,8 +64,16 @@ def _cell(subnetworks: pd.DataFrame, others: pd.DataFrame) -> dict[str, object]:
         "num_pairs": found.num_pairs,
         "subnetwork_mean": both["ours"].mean(),
         "other_mean": both["theirs"].mean(),
+        "subnetwork_decisions": _decisions(subnetworks[subnetworks[by].isin(both.index)]),
+        "other_decisions": _decisions(others[others["seed"].isin(both.index)]),
         **paired.cells(found),
     }
+
+
+def _decisions(runs: pd.DataFrame) -> str:
+    """The decisions that the ratios of the finished runs rest on, of all."""
+    finished = runs[runs["status"] == "finished"]
+    return vision.decided({name: finished[name].sum(min_count=1) for name in vision.DECISIONS})
 
 
 def _by_seed(runs: pd.DataFrame, by: str) -> pd.Series:
@@ -84,7 +94,8 @@ def _sentence(row: dict[Any, Any]) -> str:
     means = f"{decimal(row['subnetwork_mean'])} ({row['start']}) against {decimal(row['other_mean'])} (their donors)"
     difference = f"{signed(row['difference'])} {interval(row['difference_low'], row['difference_high'])}"
     test = f"p {probability(row['p'])} (smallest possible {probability(row['smallest_p'])})"
-    return f"{where}: shape bias {means}, difference {difference}, {test}, {row['num_pairs']} pairs."
+    decisions = f"decisions for shape or texture: {row['subnetwork_decisions']} against {row['other_decisions']}"
+    return f"{where}: shape bias {means}, difference {difference}, {test}, {row['num_pairs']} pairs; {decisions}."
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
@@ -102,6 +113,8 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "against": found["other"],
             "pairs / planned": found["num_pairs"].astype("string") + " / " + found["num_planned"].astype("string"),
             **means,
+            "its decisions": found["subnetwork_decisions"].fillna(DASH),
+            "the other's": found["other_decisions"].fillna(DASH),
             "difference": list(map(signed, found["difference"])),
             **paired.certainty(found),
         }

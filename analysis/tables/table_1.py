@@ -1,14 +1,17 @@
 """Table 1: of each model and start, accuracy on original and on mean-pooled images, and shape bias on cue conflict.
 
 Means over finished runs, with Student's t intervals over these. With one run the interval of the shape bias is that of
-the run's own images (bootstrap), which tells how much hangs on the images and nothing of other seeds.
+the run's own images (bootstrap), which tells how much depends on the images and nothing of other seeds. A ratio stands
+with the decisions that it rests on, and with the rates of shape and texture corrected for chance.
 """
+
+from typing import Any
 
 import pandas as pd
 
 from analysis import vision
 from analysis.statistics import t_interval
-from analysis.tables.wording import DASH, MISSING, decimal, interval
+from analysis.tables.wording import DASH, MISSING, decimal, interval, signed
 
 MEANS = (
     "shape_bias_class_mean",
@@ -19,6 +22,7 @@ MEANS = (
     "num_training_images",
     "num_cue_conflict",
 )
+CORRECTED = ("shape_rate_corrected", "texture_rate_corrected")
 WITH_INTERVALS = ("accuracy_original", "accuracy_mean_pooled", "shape_bias")
 
 COLUMNS = {
@@ -29,6 +33,8 @@ COLUMNS = {
     **{f"{name}{end}": "Float64" for name in WITH_INTERVALS for end in ("", "_low", "_high")},
     "interval_over": pd.StringDtype(),
     **dict.fromkeys(MEANS, "Float64"),
+    **dict.fromkeys(CORRECTED, "Float64"),
+    **dict.fromkeys(vision.DECISIONS, "Int64"),
 }
 
 
@@ -36,7 +42,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per model and start, after the varying settings: COLUMNS; absent where no run has finished.
 
     `shape_bias` is the pooled ratio, its mean over runs; `interval_over` says what its interval is over: runs or
-    images.
+    images. `num_shape`, `num_texture` and `num_other` are the decisions of all finished runs together.
     """
     given = vision.measured(rows)
     key = [*vision.varying(rows), "model", "start"]
@@ -56,6 +62,8 @@ def _cell(cell: pd.DataFrame) -> dict[str, object]:
     if finished.empty:
         return made
     made |= {name: finished[name].mean() for name in (*WITH_INTERVALS, *MEANS)}
+    made |= {f"{rate}_corrected": vision.chance_corrected(made[rate]) for rate in ("shape_rate", "texture_rate")}
+    made |= {name: finished[name].sum(min_count=1) for name in vision.DECISIONS}
     for name in WITH_INTERVALS:
         found = t_interval(finished[name].dropna().to_numpy(float))
         made |= {f"{name}_low": found and found.low, f"{name}_high": found and found.high}
@@ -87,13 +95,23 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "95% interval": list(map(interval, found["shape_bias_low"], found["shape_bias_high"])),
             "over": found["interval_over"].fillna(DASH),
             "class mean": means("shape_bias_class_mean"),
+            "decisions": list(map(vision.decided, found.to_dict("records"))),
+            "shape / texture / other": list(map(_counts, found.to_dict("records"))),
             "shape": means("shape_rate"),
             "texture": means("texture_rate"),
             "other": means("other_rate"),
+            "shape, corrected": list(map(signed, found["shape_rate_corrected"])),
+            "texture, corrected": list(map(signed, found["texture_rate_corrected"])),
             "images": [DASH if pd.isna(num) else f"{num:,.0f}" for num in found["num_cue_conflict"]],
             "density": means("density"),
         }
     )
+
+
+def _counts(row: dict[Any, Any]) -> str:
+    """The decisions for shape, texture and neither."""
+    counts = [row[name] for name in vision.DECISIONS]
+    return DASH if any(map(pd.isna, counts)) else " / ".join(f"{count:,}" for count in counts)
 
 
 def settings_shown(found: pd.DataFrame) -> dict[str, list[str]]:
