@@ -8,6 +8,7 @@ from sweeps.preparation import MOST_SHARING
 from sweeps.workers import Workers
 
 GIGABYTES = {
+    "GH200": 96,
     "H200": 141,
     "H100 PCIe": 80,
     "H100": 80,
@@ -21,6 +22,9 @@ GIGABYTES = {
     "RTX 3090": 24,
 }
 """Makers' memory of the cards of GPUS; a size in a card's name goes before."""
+
+NAMED_FOR_THEIR_HOST = frozenset({"GH200"})
+"""Cards whose name has the size of the host's memory: a "GH200 480GB" has 96 GB on the card."""
 
 
 def imagined_workers(name: str, *, num_devices: int) -> Workers:
@@ -46,7 +50,7 @@ def known_cards() -> str:
 
 
 def _bytes(name: str) -> float:
-    if told := re.search(r"(\d+) ?GB", name):
-        return 1e9 * int(told[1])
     card = card_of(name)
+    if (told := re.search(r"(\d+) ?GB", name)) and card not in NAMED_FOR_THEIR_HOST:
+        return 1e9 * int(told[1])
     return inf if card is None else 1e9 * GIGABYTES[card]

@@ -170,11 +170,19 @@ def _cards() -> list[tuple[str, int]]:
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
     if done.returncode != 0:
         return []
     lines = [line.rpartition(",") for line in done.stdout.splitlines() if "," in line]
-    return [(name.strip(), int(free) * 2**20) for name, _, free in lines]
+    return [(name.strip(), _free_bytes(free.strip())) for name, _, free in lines]
+
+
+def _free_bytes(told: str) -> int:
+    """Free bytes by what nvidia-smi tells, in MiB; a card that shares the host's memory tells [N/A], and has that."""
+    return int(told) * 2**20 if told.isdecimal() else int(psutil.virtual_memory().available)
 
 
 def _check_code(node: Node) -> None:

@@ -244,6 +244,7 @@ OF_IMAGES = Coefficients(start=0.2, overhead=4e-4, operation=2.0e-11, element=1.
 pack does once, for its replicas train one after another."""
 
 GPUS: Mapping[str, tuple[float, float]] = {
+    "GH200": (67e12, 4.0e12),
     "H200": (67e12, 4.8e12),
     "H100 PCIe": (51e12, 2.0e12),
     "H100": (67e12, 3.35e12),
@@ -282,8 +283,13 @@ def gpu_model(name: str) -> CostModel | None:
 
 
 def card_of(name: str) -> str | None:
-    """The card of GPUS that a device's name tells; an L40 is no L4."""
-    return next((card for card in GPUS if re.search(rf"{card}(?!\d)", name)), None)
+    """The card of GPUS that a device's name tells; an L40 is no L4, and a GH200 is no H200."""
+    return next((card for card in GPUS if names_device(card, name)), None)
+
+
+def names_device(short: str, name: str) -> bool:
+    """Whether a device's name has the short one as a word of its own, in any case."""
+    return re.search(rf"(?<![a-z0-9]){re.escape(short)}(?!\d)", name, re.IGNORECASE) is not None
 
 
 def unknown_gpu_model() -> CostModel:

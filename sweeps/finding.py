@@ -17,6 +17,9 @@ from sweeps.plan import with_parents
 MOST_MATCHES = 4
 """So many of several matches are told."""
 
+ALIKE = 0.75
+"""How like a folder's name a text must be for that run to be offered: 1 is equal."""
+
 FILES = ("record.json", "failure.json")
 
 
@@ -64,10 +67,10 @@ def stored_runs(store: Store) -> dict[str, Known]:
     return found
 
 
-def meant_run(text: str, known: Mapping[str, Known]) -> Known:
+def meant_run(text: str, known: Mapping[str, Known], *, near: Mapping[str, Known] | None = None) -> Known:
     """The one of the runs that a text means: an id or the beginning of one, or the name or path of a folder.
 
-    Raises ValueError, with the nearest matches, if it is none of them or several.
+    Raises ValueError if it is none of them or several; with the nearest matches among `near`, which are all by default.
     """
     stage, name = _folder_parts(text)
     if stage in STAGES:
@@ -77,7 +80,8 @@ def meant_run(text: str, known: Mapping[str, Known]) -> Known:
     found = [each for each in known.values() if each.run.startswith(name.lower())] if _is_hexadecimal(name) else []
     found = found or [each for each in known.values() if each.folder.startswith(name)]
     if not name or not found:
-        raise ValueError(f"RUN is {quoted(text)}: no run has that id or folder{_nearest(name, known)}")
+        told = _as_stage(name) or _nearest(name, known if near is None else near, num_known=len(known))
+        raise ValueError(f"RUN is {quoted(text)}: no run has that id or folder{told}")
     if len(found) > 1:
         told = ", ".join(map(str, found[:MOST_MATCHES]))
         more = f" and {len(found) - MOST_MATCHES} more" if len(found) > MOST_MATCHES else ""
@@ -113,7 +117,13 @@ def _is_hexadecimal(text: str) -> bool:
     return re.fullmatch(r"[0-9a-fA-F]+", text) is not None
 
 
-def _nearest(name: str, known: Mapping[str, Known]) -> str:
+def _as_stage(name: str) -> str:
+    """What to say of the beginning of a stage's name, as the end of a sentence; nothing of any other text."""
+    stage = next((stage for stage in STAGES if len(name) > 2 and stage.startswith(name.lower())), None)
+    return "" if stage is None else f", and {stage} is a stage; give an id, or {stage}/ and the name of a folder"
+
+
+def _nearest(name: str, known: Mapping[str, Known], *, num_known: int) -> str:
     """The runs whose ids, or whose folders as far as the text goes, are most like it, as the end of a sentence."""
     if _is_hexadecimal(name):
         close = get_close_matches(name.lower(), known, n=MOST_MATCHES) or _longest_beginning(name, known)
@@ -121,9 +131,9 @@ def _nearest(name: str, known: Mapping[str, Known]) -> str:
         close = []
     else:
         beginnings = {each.folder[: len(name)]: run for run, each in known.items()}
-        close = [beginnings[each] for each in get_close_matches(name, beginnings, n=MOST_MATCHES)]
+        close = [beginnings[each] for each in get_close_matches(name, beginnings, n=MOST_MATCHES, cutoff=ALIKE)]
     if not close:
-        return f" (of {len(known)}); give a GRID, or --store" if known else "; give a GRID, or --store"
+        return f" (of {num_known}); give a GRID, or --store" if num_known else "; give a GRID, or --store"
     return f"; nearest are {', '.join(str(known[run]) for run in close)}"
 
 

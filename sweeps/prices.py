@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from subind.quoting import quoted
+from sweeps.cost import names_device
 
 TABLE = Path(__file__).with_name("prices.csv")
 
@@ -105,9 +106,9 @@ def _date(row: Mapping[str, str], place: str) -> str:
 
 
 def offers_of(device: str, several: Sequence[Offer]) -> tuple[Offer, ...]:
-    """The offers with the device of that name, else with those of whose names it is a part; the cheapest first."""
+    """The offers with the device of that name, else with those in whose names it is a word; the cheapest first."""
     found = [each for each in several if each.device == device]
-    found = found or [each for each in several if device.casefold() in each.device.casefold()]
+    found = found or [each for each in several if names_device(device, each.device)]
     return tuple(sorted(found, key=_cheapest))
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import chance
-from analysis.figures.style import draw_chance, grid, headline, look
+from analysis.figures.style import draw_chance, grid, headline, look, nothing
 
 FRONT, PUBLISHED, OTHER, CHOSEN = "#0072B2", "#D55E00", "#9A9A9A", "#000000"
 
@@ -45,6 +45,10 @@ def front(trials: pd.DataFrame, *, title: str) -> Figure:
     measured = trials[trials["density"].notna() & (trials["density"] > 0)]
     with look():
         figure = Figure(figsize=(7.2, 6.2), layout="constrained")
+        headline(figure, f"{title}{_without_empty(trials)}")
+        if measured.empty:
+            nothing(figure, "no trial has a mask that keeps a weight")
+            return figure
         above, below = figure.subplots(2, 1, sharex=True)
         least = _least_error(measured)
         _front_panel(above, measured, lambda accuracy: accuracy)
@@ -60,8 +64,13 @@ def front(trials: pd.DataFrame, *, title: str) -> Figure:
         below.set_xlabel("density of the hard mask")
         handles, labels = above.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
-        headline(figure, title)
     return figure
+
+
+def _without_empty(trials: pd.DataFrame) -> str:
+    """What a heading says of trials that are not drawn: on a log scale a mask that keeps nothing has no place."""
+    num_empty = int((trials["density"] == 0).sum())
+    return f" ({num_empty} empty mask{'' if num_empty == 1 else 's'} not drawn)" if num_empty else ""
 
 
 def _log_ticks(axis: Axis) -> None:
@@ -121,6 +130,12 @@ def parallel(trials: pd.DataFrame, *, title: str) -> Figure:
     """A line per finished trial through its settings and objectives, coloured by density, the front in front."""
     finished = trials[(trials["state"] == "finished") & (trials["density"] > 0)].sort_values("is_on_front")
     names = [*PARAMETERS, "tuning_accuracy", "density"]
+    if finished.empty:
+        with look():
+            figure = Figure(figsize=(8.6, 4.4), layout="constrained")
+            headline(figure, f"{title}{_without_empty(trials)}")
+            nothing(figure, "no finished trial has a mask that keeps a weight")
+        return figure
     places = {name: _placed(finished[name], logarithmic=name in LOGARITHMIC) for name in names}
     with look():
         figure = Figure(figsize=(8.6, 4.4), layout="constrained")
@@ -140,7 +155,7 @@ def parallel(trials: pd.DataFrame, *, title: str) -> Figure:
         axes.set_ylim(-0.06, 1.1)
         axes.spines[["left", "bottom"]].set_visible(False)
         _log_ticks(figure.colorbar(colors, ax=axes, label="density").ax.yaxis)
-        headline(figure, title)
+        headline(figure, f"{title}{_without_empty(trials)}")
     return figure
 
 

@@ -41,7 +41,8 @@ def _by_depth(results: Results) -> Section:
     )
     caption = f"Means over masks. Published: densities {masks_by_depth.PUBLISHED_DENSITY} ({masks_by_depth.SOURCE})."
     sheet = Sheet(numbers=found, shown=masks_by_depth.shown(found), caption=caption)
-    return Section(name="masks_by_depth", title=title, pictures=(picture,), sheet=sheet)
+    empty = masks.empty_sentences(results.rows)
+    return Section(name="masks_by_depth", title=title, sentences=empty, pictures=(picture,), sheet=sheet)
 
 
 def _each(results: Results) -> Section:
@@ -50,7 +51,7 @@ def _each(results: Results) -> Section:
         return Section(name="masks", title="Donors and masks", sentences=("No donor and no mask is planned.",))
     caption = "Density is the share of ones; accuracies are on evaluation samples."
     sheet = Sheet(numbers=found, shown=masks.shown(found), caption=caption)
-    return Section(name="masks", title="Donors and masks", sheet=sheet)
+    return Section(name="masks", title="Donors and masks", sentences=masks.empty_sentences(results.rows), sheet=sheet)
 
 
 def _discovery(results: Results) -> Section:
@@ -79,9 +80,10 @@ def _audit(results: Results) -> Section:
         title="What each control takes from the donor",
         description="Shares of projection weights, and of the subnetwork's among them, counted on stored masks.",
     )
+    sentences = (*audit.sentences(found), *masks.empty_sentences(results.rows))
     caption = "Counted on the stored masks, weight by weight; the last columns are what the recipients recorded."
     sheet = Sheet(numbers=found, shown=audit.shown(found), caption=caption)
-    return Section(name="audit", title=title, sentences=tuple(audit.sentences(found)), pictures=(picture,), sheet=sheet)
+    return Section(name="audit", title=title, sentences=sentences, pictures=(picture,), sheet=sheet)
 
 
 def _anatomy(results: Results) -> Section:

@@ -16,6 +16,7 @@ from analysis.figures.vision import Panel
 from analysis.sections.parts import Picture, Section, Sheet
 from analysis.statistics import LEVEL
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_masks, vision_training
+from analysis.tables.masks import empty_sentences
 from analysis.tables.wording import listed
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 
@@ -142,7 +143,9 @@ def _masks(rows: pd.DataFrame) -> list[Section]:
         return []
     caption = "Accuracy of the hard mask on mean-pooled images, and that of the whole donor."
     sheet = Sheet(numbers=found, shown=vision_masks.shown(found), caption=caption)
-    return [Section(name="vision_masks", title="Masks of image classifiers", sheet=sheet)]
+    return [
+        Section(name="vision_masks", title="Masks of image classifiers", sentences=empty_sentences(rows), sheet=sheet)
+    ]
 
 
 def _training(path: Path, rows: pd.DataFrame) -> Section:

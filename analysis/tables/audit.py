@@ -39,7 +39,8 @@ COLUMNS = {
 """Shares of projection weights: `subnetwork_share` in the discovered subnetwork, `inherited_share` that start at the
 donor's value, `frozen_share` that stay there. `contained_share` is the share of the subnetwork that is inherited,
 `expected_contained_share` what a random set of the same size in every matrix would contain, and `size_ratio` how many
-times the subnetwork's size is inherited. `recorded_*` are the means that the recipients' records hold. A start is a
+times the subnetwork's size is inherited; these are absent where no mask keeps a weight.
+`recorded_*` are the means that the recipients' records hold. A start is a
 control's mask or donor and seed; sample counts share it."""
 
 
@@ -59,13 +60,14 @@ def table(rows: pd.DataFrame, recipients: pd.DataFrame) -> pd.DataFrame:
     found[["num_recipients", "num_masks"]] = grouped[["run_id", "mask_id"]].nunique()[["run_id", "mask_id"]]
     for name in ("subnetwork", "inherited", "frozen"):
         found[f"{name}_share"] = found[f"num_{name}"] / found["num_weights"]
+    size = found["num_subnetwork"].where(found["num_subnetwork"] > 0)  # of an empty subnetwork there are no shares
     for share, count in (
         ("contained_share", "num_subnetwork_inherited"),
         ("contained_frozen_share", "num_subnetwork_frozen"),
         ("expected_contained_share", "expected"),
     ):
-        found[share] = found[count] / found["num_subnetwork"]
-    found["size_ratio"] = found["num_inherited"] / found["num_subnetwork"]
+        found[share] = found[count] / size
+    found["size_ratio"] = found["num_inherited"] / size
     typed = found.merge(_recorded(rows), on=key, how="left").reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
     order = controls.ordered(typed["control"])
     ranks = typed.assign(place=typed["control"].map(order.index)).sort_values(["num_layers", "place"])
@@ -93,7 +95,7 @@ def sentences(found: pd.DataFrame) -> list[str]:
     odd = found[
         found["control"].str.contains("random|complement")
         & (found["control"] != "random_init")
-        & (found["size_ratio"] > 2)
+        & (found["size_ratio"] > 2).fillna(False)
     ]
     return [
         f"{controls.label(str(row['control']))} at depth {row['num_layers']} keeps {row['inherited_share']:.1%} of the "
@@ -126,6 +128,6 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
                 heading: [DASH if pd.isna(value) else f"{value:.1%}" for value in found[name]]
                 for heading, name in shares.items()
             },
-            "kept / subnetwork's size": [f"{value:.2f}" for value in found["size_ratio"]],
+            "kept / subnetwork's size": [DASH if pd.isna(value) else f"{value:.2f}" for value in found["size_ratio"]],
         }
     )

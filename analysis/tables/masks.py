@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis import settings
 from analysis.load import donors, masks, transfers
-from analysis.tables.wording import DASH, MISSING, decimal
+from analysis.tables.wording import DASH, MISSING, decimal, density
 
 COLUMNS = {
     "num_layers": "Int64",
@@ -74,7 +74,10 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "mask seed": found["mask_seed"].astype("string").fillna(DASH),
             "penalty": [DASH if pd.isna(value) else f"{value:g}" for value in found["penalty"]],
             "mask": found["mask_status"].fillna(DASH),
-            "density": _measured(found["density"], found["mask_status"]),
+            "density": [
+                density(value, absent=word)
+                for value, word in zip(found["density"], _absent(found["mask_status"]), strict=True)
+            ],
             "subtask accuracy": _measured(found["subtask_accuracy"], found["mask_status"]),
         }
     )
@@ -82,5 +85,21 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
 
 def _measured(values: pd.Series, statuses: pd.Series) -> list[str]:
     """The numbers; `missing` where the run is planned and gave none, a dash where there is no such run."""
-    absent = [DASH if pd.isna(status) else MISSING for status in statuses]
-    return [decimal(value, absent=word) for value, word in zip(values, absent, strict=True)]
+    return [decimal(value, absent=word) for value, word in zip(values, _absent(statuses), strict=True)]
+
+
+def _absent(statuses: pd.Series) -> list[str]:
+    return [DASH if pd.isna(status) else MISSING for status in statuses]
+
+
+def empty_sentences(rows: pd.DataFrame) -> tuple[str, ...]:
+    """What a reader should not miss: finished masks of the rows that keep no weight at all."""
+    finished = rows[(rows["stage"] == "mask") & (rows["status"] == "finished")]
+    num_empty = int((finished["density"] == 0).sum())
+    if not num_empty:
+        return ()
+    verb = "keeps" if num_empty == 1 else "keep"
+    text = (
+        f"{num_empty} of {len(finished)} finished masks {verb} nothing (empty): no weight of a donor's matrices is in"
+    )
+    return (f"{text} such a subnetwork, and a share of it is not defined.",)

@@ -33,6 +33,7 @@ COLUMNS = {
     "density": "Float64",
     "density_low": "Float64",
     "density_high": "Float64",
+    "num_empty": "Int64",
     "subtask_accuracy": "Float64",
     "subtask_low": "Float64",
     "subtask_high": "Float64",
@@ -42,7 +43,8 @@ COLUMNS = {
     "published_density": pd.StringDtype(),
     "published_source": pd.StringDtype(),
 }
-"""`donor_accuracy` is on the donor's own task. `*_low` and `*_high` are ends of 95% intervals: t for means, Wilson for
+"""`donor_accuracy` is on the donor's own task; `num_empty` masks keep no weight.
+`*_low` and `*_high` are ends of 95% intervals: t for means, Wilson for
 the share of masks that reach FOUND."""
 
 
@@ -67,11 +69,11 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 def _rows(given: pd.DataFrame) -> Iterator[dict[str, object]]:
     for key, cell in given.groupby(KEY, dropna=False):
         finished = cell[cell["status"] == "finished"]
-        accuracies = finished["subtask_accuracy"].to_numpy(float)
-        densities = finished["density"].to_numpy(float)
+        accuracies = finished["subtask_accuracy"].dropna().to_numpy(float)
+        densities = finished["density"].dropna().to_numpy(float)
         num_found = int((accuracies >= FOUND).sum())
         share, spread, accuracy = (
-            wilson_interval(num_found, len(finished)),
+            wilson_interval(num_found, len(accuracies)),
             t_interval(densities),
             t_interval(accuracies),
         )
@@ -83,6 +85,7 @@ def _rows(given: pd.DataFrame) -> Iterator[dict[str, object]]:
             "density": densities.mean() if densities.size else None,
             "density_low": spread and spread.low,
             "density_high": spread and spread.high,
+            "num_empty": int((densities == 0).sum()),
             "subtask_accuracy": accuracies.mean() if accuracies.size else None,
             "subtask_low": accuracy and accuracy.low,
             "subtask_high": accuracy and accuracy.high,
@@ -114,6 +117,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "donor's accuracy": means["donor_accuracy"],
             "density": means["density"],
             "its 95% interval": list(map(interval, found["density_low"], found["density_high"])),
+            "empty masks": found["num_empty"].astype("string"),
             "published density": found["published_density"],
             "subtask accuracy": means["subtask_accuracy"],
             "its 95% interval (t)": list(map(interval, found["subtask_low"], found["subtask_high"])),

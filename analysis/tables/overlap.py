@@ -8,10 +8,11 @@ as well: their weights have no common meaning, which makes them a second measure
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.load import masks
-from analysis.tables.wording import DASH
+from analysis.tables.wording import DASH, EMPTY
 
 RELATIONS = (
     "same donor, same subtask",
@@ -62,7 +63,7 @@ def _pair(first: str, second: str, pair: pd.DataFrame, of_masks: pd.DataFrame) -
         pair[name].to_numpy(float) for name in ("num_weights", "num_first", "num_second", "num_both")
     )
     expected = ones * twos / sizes
-    variance = float((expected * (1 - ones / sizes) * (sizes - twos) / (sizes - 1)).sum())
+    variance = float((expected * (1 - ones / sizes) * (sizes - twos) / np.maximum(sizes - 1, 1)).sum())
     common, chance, smaller = float(both.sum()), float(expected.sum()), min(float(ones.sum()), float(twos.sum()))
     total = float(ones.sum() + twos.sum())
     return {
@@ -96,7 +97,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "subtasks": found["first_subtask"] + " | " + found["second_subtask"],
             "seeds": found["first_seed"].astype("string") + ", " + found["second_seed"].astype("string"),
             "densities": [
-                f"{one:.1%}, {two:.1%}"
+                ", ".join(EMPTY if each == 0 else f"{each:.1%}" for each in (one, two))
                 for one, two in zip(found["first_density"], found["second_density"], strict=True)
             ],
             "overlap of the smaller": _shares(found["overlap"]),

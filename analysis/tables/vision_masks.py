@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis import vision
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import DASH, MISSING, decimal
+from analysis.tables.wording import DASH, MISSING, decimal, density
 
 COLUMNS = {
     "model": pd.StringDtype(),
@@ -39,8 +39,11 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     """The table in words, one text column per heading."""
     absent = [DASH if status == "finished" else MISSING for status in found["status"]]
     measured = {
-        heading: [decimal(value, absent=word) for value, word in zip(found[name], absent, strict=True)]
-        for heading, name in (("density", "density"), ("on mean-pooled images", "subtask_accuracy"))
+        heading: [word_of(value, absent=word) for value, word in zip(found[name], absent, strict=True)]
+        for heading, name, word_of in (
+            ("density", "density", density),
+            ("on mean-pooled images", "subtask_accuracy", decimal),
+        )
     }
     return pd.DataFrame(
         {

@@ -7,11 +7,17 @@ import pandas as pd
 
 DASH = "–"
 MISSING = "missing"
+EMPTY = "empty"
 
 
 def decimal(value: Any, *, digits: int = 3, absent: str = DASH) -> str:
     """The number with so many decimals, or `absent` for none."""
     return absent if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def density(value: Any, *, absent: str = DASH) -> str:
+    """The share of ones of a mask with three decimals; `empty` of one that keeps nothing, `absent` for none."""
+    return EMPTY if not pd.isna(value) and value == 0 else decimal(value, absent=absent)
 
 
 def signed(value: Any, *, digits: int = 3) -> str:

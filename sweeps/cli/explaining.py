@@ -49,8 +49,8 @@ def why_command(
     names = (grid,) if grid else grids.NAMES
     opened = Request(grid=grid, where=(), store=store).opened()
     planned = planned_runs(names)
-    known = planned if grid else {**stored_runs(opened), **planned}
-    found = with_spec(meant_run(run, known), opened)
+    stored = {} if grid else stored_runs(opened)
+    found = with_spec(meant_run(run, {**stored, **planned}, near=planned if grid else stored), opened)
     runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
     made = Explainer(opened, runs.values()).explained(found)
     packs: list[PlannedPack] = []

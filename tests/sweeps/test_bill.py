@@ -193,6 +193,7 @@ def test_spent_says_how_many_runs_there_was_no_time_for(tmp_path: Path) -> None:
         ("NVIDIA A100 80GB PCIe", 80),
         ("NVIDIA H200", 141),
         ("NVIDIA A10G", 24),
+        ("NVIDIA GH200 480GB", 96),
     ],
 )
 def test_memory_of_a_card_is_that_of_its_name(name: str, gigabytes: int) -> None:
@@ -210,6 +211,8 @@ def test_memory_of_a_card_is_that_of_its_name(name: str, gigabytes: int) -> None
         ("NVIDIA H100 PCIe", "H100 PCIe"),
         ("NVIDIA H100 80GB HBM3", "H100"),
         ("Tesla T4", "T4"),
+        ("NVIDIA GH200 480GB", "GH200"),
+        ("NVIDIA XH200", None),
     ],
 )
 def test_card_is_known_by_its_whole_name(name: str, card: str | None) -> None:

@@ -1,9 +1,11 @@
 """Which nodes a sweep takes, from what they say of themselves; that they say it is seen in tests/end_to_end."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from subind import provenance
@@ -102,3 +104,18 @@ def test_worker_of_other_sources_than_the_drivers_refuses_to_train() -> None:
     check_sources(sources_digest())
     with pytest.raises(ValueError, match=r"the sources of this node are .* bring the node to the driver's version"):
         check_sources("0" * 64)
+
+
+NVIDIA_SMI = """#!/bin/sh
+echo 'NVIDIA GB10, [N/A]'
+echo 'NVIDIA L4, 1024'
+"""
+
+
+def test_card_that_shares_the_memory_of_its_host_has_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia-smi").write_text(NVIDIA_SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (shared, shared_bytes), other = cluster._cards()
+    assert (shared, other) == ("NVIDIA GB10", ("NVIDIA L4", 2**30))
+    assert 0 < shared_bytes <= psutil.virtual_memory().total

@@ -8,6 +8,7 @@ from subind.fingerprint import run_id
 from subind.store import Store, slug
 from sweeps.finding import Known, meant_run, planned_runs, stored_runs, with_spec
 from tests.subind.records import small_failure
+from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, exportable_record, ids, mask, runs, store_with, transfers, written_grid
 
 
@@ -101,3 +102,26 @@ def test_misspelt_folder_is_told_with_the_nearest(known: dict[str, Known]) -> No
 def test_text_that_means_nothing_is_told_with_the_remedy(text: str) -> None:
     with pytest.raises(ValueError, match=r"give a GRID, or --store"):
         meant_run(text, {"0123456789abcdef": _run("0123456789abcdef")})
+
+
+@pytest.mark.parametrize("text", ["tran", "transfer", "Mask", "don"])
+def test_beginning_of_a_stage_is_told_as_a_stage_and_offers_no_run(known: dict[str, Known], text: str) -> None:
+    with pytest.raises(ValueError, match=r"and (transfer|mask|donor) is a stage; give an id, or \w+/ and the name"):
+        meant_run(text, known)
+
+
+def test_runs_that_the_store_lacks_are_not_offered(known: dict[str, Known]) -> None:
+    near = {run: each for run, each in known.items() if each.stage == "mask"}
+    with pytest.raises(ValueError, match=r"no run has that id or folder \(of 12\); give a GRID"):
+        meant_run("randm_init-layers2", known, near=near)
+    with pytest.raises(ValueError, match=r"nearest are \w{16} \(mask layers2-seed\d\)"):
+        meant_run("layrs2-seed0", known, near=near)
+
+
+def test_why_of_a_misspelt_run_offers_those_of_the_store_alone(subind: Call, tmp_path: Path) -> None:
+    store_with(tmp_path, *runs(0))
+    status, _, err = subind("why", "randm_init-layers2-n8")
+    assert status == 2
+    assert "random_init-layers2-n" in err
+    assert "vit" not in err
+    assert "nearest" not in subind("why", "random_init-vit_b_17", "--store", str(tmp_path / "none"))[2]

@@ -80,6 +80,10 @@ def test_offers_of_a_device_are_those_of_its_name_the_cheapest_first() -> None:
     assert offers_of("NVIDIA L4", several) == (several[1], several[0])
 
 
+def test_offers_of_a_card_are_none_of_a_card_whose_name_has_it_within_a_word() -> None:
+    assert offers_of("H200", [_offer("NVIDIA GH200 480GB")]) == ()
+
+
 def test_offers_of_a_part_of_a_name_are_all_that_have_it() -> None:
     several = [_offer("NVIDIA A100-SXM4-80GB", on_demand=2.0), _offer("NVIDIA A100-SXM4-40GB"), _offer("NVIDIA L4")]
     assert offers_of("a100", several) == (several[1], several[0])
