@@ -14,9 +14,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
-from sweeps import tracking_uri
+from sweeps import stop_signals, tracking_uri
 
 LOOPBACK = "127.0.0.1"
 
@@ -30,6 +29,22 @@ SERVER_SETTINGS = {
 QUIET = ("--uvicorn-opts", "--log-level warning")
 """No line per request."""
 
+ENDS_WITH_PARENT = """
+import os, signal, subprocess, sys, threading, time
+
+def end_with_parent():
+    sys.stdin.buffer.read()
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        os.killpg(0, ending)
+        time.sleep(10)
+
+signal.signal(signal.SIGTERM, lambda *_: None)
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+threading.Thread(target=end_with_parent, daemon=True).start()
+sys.exit(child.wait())
+"""
+"""Runs a command, and ends its process group when standard input ends, which `kill -9` of the parent does."""
+
 START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 
@@ -37,14 +52,14 @@ STOP_SECONDS = 10.0
 def serve(
     arguments: Sequence[str], environment: Mapping[str, str], *, host: str, port: int, on_ready: Callable[[str], None]
 ) -> int:
-    """Run `mlflow server` until Ctrl-C or SIGTERM; `on_ready` is called with its URL once it answers.
+    """Run `mlflow server` until Ctrl-C, SIGTERM or the end of the terminal; `on_ready` gets its URL once it answers.
 
     Returns 0 when it was ended so, else the exit status of MLflow.
 
     Raises ValueError if the port is taken, RuntimeError if MLflow does not start.
     """
     check_port(host, port)
-    with interrupted_by_sigterm(), _server(arguments, environment, host=host, port=port) as child:
+    with stop_signals.interrupting(), _server(arguments, environment, host=host, port=port) as child:
         try:
             reached = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104  what any address is reached by
             _wait_until_ready(child, reached, port)
@@ -65,27 +80,16 @@ def check_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Ends like Ctrl-C, so that the child is never left behind."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _server(
     arguments: Sequence[str], environment: Mapping[str, str], *, host: str, port: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow in a session of its own, ended with all its workers."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), *QUIET, *arguments]
+    mlflow = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), *QUIET, *arguments]
     settings = {**tracking_uri.SETTINGS, **SERVER_SETTINGS, **os.environ, **environment}
-    child = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, start_new_session=True)
+    command = [sys.executable, "-c", ENDS_WITH_PARENT, *mlflow]
+    child = subprocess.Popen(
+        command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         yield child
     finally:
@@ -103,6 +107,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
     child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes], host: str, port: int) -> None:

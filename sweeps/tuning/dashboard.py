@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from sweeps.mlflow_process import LOOPBACK, check_port, interrupted_by_sigterm
+from sweeps import stop_signals
+from sweeps.mlflow_process import LOOPBACK, check_port
 from sweeps.tuning.trials import Trials
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def serve_dashboard(trials: Trials, *, port: int, on_ready: Callable[[str], None
 
     application = guarded(wsgi(trials.storage))
     check_port(LOOPBACK, port)
-    with interrupted_by_sigterm(), make_server(LOOPBACK, port, application, handler_class=_Silent) as server:
+    with stop_signals.interrupting(), make_server(LOOPBACK, port, application, handler_class=_Silent) as server:
         on_ready(f"http://{LOOPBACK}:{port}")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
