@@ -41,7 +41,6 @@ OTHER_SHARE = 0.4
 SUCCESS = 0.7
 """The accuracy that counts as success: between the modes, and the mean of the normal ones."""
 RUNS_OF_A_GROUP = 3
-MOST_SEEDS = 20
 COUNTS = np.array([0.0, 10, 40, 100, 250, 1000, 2500])
 RISE = np.array([-0.3, -0.25, -0.15, -0.05, 0.1, 0.22, 0.25])
 """A learning curve: what each count adds to a seed's level."""
@@ -98,12 +97,24 @@ def markdown(found: list[Covered], *, num_repetitions: int) -> str:
 
 def write(path: Path, *, num_repetitions: int = NUM_REPETITIONS) -> None:
     """Put the table between the marks of a file. Raises ValueError if the file lacks them."""
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{path} must have one line {BEGIN} and one line {END}, between which the table goes")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    check_marks(path, BEGIN, END)
     table = markdown(list(study(num_repetitions=num_repetitions)), num_repetitions=num_repetitions)
-    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    put_between(path, BEGIN, END, table)
+
+
+def check_marks(path: Path, begin: str, end: str) -> None:
+    """Raises ValueError unless the file has both marks, once."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"{path} must have one line {begin} and one line {end}, between which the table goes")
+
+
+def put_between(path: Path, begin: str, end: str, table: str) -> None:
+    """Replace what stands between two marks of a file. Raises ValueError if the file lacks them."""
+    check_marks(path, begin, end)
+    text = path.read_text(encoding="utf-8")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def _holds(interval: Interval | None, truth: float) -> bool:
@@ -152,15 +163,6 @@ def _sign_flip(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     return sign_flip_p(differences) > 0.05
 
 
-def _stopped(shape: Shape, num: int, draws: np.random.Generator) -> bool:
-    """Looks after `num` seeds and each time their number has doubled, up to MOST_SEEDS; the level is shared."""
-    differences = accuracies(shape, (MOST_SEEDS,), draws) - accuracies(shape, (MOST_SEEDS,), draws)
-    looks = [num]
-    while looks[-1] < MOST_SEEDS:
-        looks.append(min(2 * looks[-1], MOST_SEEDS))
-    return all(sign_flip_p(differences[:look]) > 0.05 / len(looks) for look in looks)
-
-
 def _improvement(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     first, second = (accuracies(shape, (num,), draws, share=share) for share in (SHARE, OTHER_SHARE))
     found = probability_of_improvement(first, second)
@@ -207,7 +209,6 @@ RULES: dict[str, Callable[[Shape, int, np.random.Generator], bool]] = {
     "success rate: Wilson": _wilson,
     "paired difference: t": _difference,
     "paired difference of 0: sign-flip p > 0.05": _sign_flip,
-    f"difference of 0 left undecided, n seeds doubled up to {MOST_SEEDS}": _stopped,
     "probability of improvement: Newcombe 5": _improvement,
     f"n mask draws × {RUNS_OF_A_GROUP} seeds: hierarchical": _hierarchical,
     f"n mask draws × {RUNS_OF_A_GROUP} seeds: t over all runs, which is wrong": _pooled,
