@@ -134,6 +134,7 @@ def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
         "blocked": len(found.blocked),
         "missing": len(found.missing),
         "stale": len(found.stale),
+        "damaged": dict(found.damaged),
         "packs": len(found.packs),
         "stages": {stage: found.num_runs(stage) for stage in STAGES},
         "forecast_seconds": None if times is None else times.seconds,

@@ -71,6 +71,7 @@ def test_plan_data_count_runs_and_stages_and_hold_the_forecast(tmp_path: Path) -
         "blocked": 3,
         "missing": 7,
         "stale": 0,
+        "damaged": {},
         "packs": 0,
         "stages": NUM_RUNS,
         "forecast_seconds": 0.0,

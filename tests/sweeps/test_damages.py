@@ -93,3 +93,16 @@ def test_each_damage_of_a_file_stops_no_command(subind: Call, tmp_path: Path, pl
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             _check_every_command(subind, folder, place, stand_in)
+
+
+@pytest.mark.slow
+def test_sync_mirrors_what_is_sound_and_names_what_is_not(subind: Call, tmp_path: Path) -> None:
+    written_grid(tmp_path)
+    store = damaged_store(tmp_path)
+    damage(PLACES["record of a transfer"](store), "{}")
+    damage(PLACES["heartbeat"](store), "a pipe")
+    with _at_most(120):
+        _, out, err = subind("sync", "tiny.py")
+    assert "3 runs mirrored" in out
+    assert "record.json" in out + err
+    assert "Traceback" not in out + err

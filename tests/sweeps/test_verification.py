@@ -112,7 +112,8 @@ def test_repair_sets_the_damaged_run_back_to_missing_and_touches_nothing_else(
 ) -> None:
     _artifact(store, 0).write_bytes(b"")
     before = _contents(Path(store.url, "runs"))
-    assert json.loads(subind("plan", grid, "--device", "cpu", "--json")[1])["failed"] == 1
+    planned = json.loads(subind("plan", grid, "--device", "cpu", "--json")[1])
+    assert (planned["failed"], list(planned["damaged"])) == (1, [run_id(mask(0))])
     status, out, _ = subind("verify", grid, "--repair")
     assert status == 0
     assert "the next run computes it again" in out
