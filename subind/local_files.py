@@ -4,11 +4,13 @@ Whole files appear by rename and by hard link, which are atomic on NFS too. No l
 relied on: a file's time is the one that its file system gave it.
 """
 
+import errno
 import os
 import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import fsspec
@@ -26,13 +28,13 @@ class LocalFiles:
         self._asked = float("-inf")
 
     def read(self, path: str, *, most: int | None = None) -> bytes:
-        with _opened(path) as file:
+        with _opened(path) as file, _readable(path):
             if most is None or os.fstat(file.fileno()).st_size <= most:
                 return file.read()
             return file.read(most + 1)
 
     def blocks(self, path: str, *, num_bytes: int) -> Iterator[bytes]:
-        with _opened(path) as file:
+        with _opened(path) as file, _readable(path):
             while block := file.read(num_bytes):
                 yield block
 
@@ -150,6 +152,17 @@ def _opened(path: str) -> BinaryIO:
         os.close(descriptor)
         raise DamagedError(f"{path} is {_kind(path)} where a file belongs: remove it")
     return open(descriptor, "rb")
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Raise DamagedError where the disk cannot read the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise DamagedError(f"{path} cannot be read from its disk ({error.strerror}): move it away") from None
 
 
 def _kind(path: str) -> str:

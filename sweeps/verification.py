@@ -21,6 +21,7 @@ from subind.files import FileEntry, joined
 from subind.results import RunRecord
 from subind.spec import Stage
 from subind.store import Store, opened_files
+from subind.store_errors import DamagedError
 from sweeps.finding import stored_runs
 from sweeps.measured import check_measured
 
@@ -98,8 +99,8 @@ def places_in(store: Store) -> list[Place]:
     listing, root = store.listing(), opened_files(store.url).root
     ended = listing.finished.keys() | listing.damaged.keys()
     return [
-        Place(run=run, stage=found.stage, folder=joined(root, "runs", found.stage, found.folder))
-        for run, found in stored_runs(store).items()
+        Place(run=run, stage=known.stage, folder=joined(root, "runs", known.stage, known.folder))
+        for run, known in stored_runs(store).items()
         if run in ended
     ]
 
@@ -140,9 +141,9 @@ def verify(
             damages.append(_of_record(place, str(error)))
     named, wrong = _weights(store, weights)
     damages += wrong
-    whole = _Files(store, notes)
+    files = _Files(store, notes)
     try:
-        damages += whole.damaged([*expected, *named], num_runs=len(places), tell=tell)
+        damages += files.damages([*expected, *named], num_runs=len(places), tell=tell)
     except BaseException:
         notes.write()
         raise
@@ -151,8 +152,8 @@ def verify(
         damages=tuple(damages),
         num_runs=len(places),
         num_files=len(expected) + len(named),
-        num_skipped=whole.num_skipped,
-        num_bytes=whole.num_bytes,
+        num_skipped=files.num_skipped,
+        num_bytes=files.num_bytes,
         parents=parents,
     )
 
@@ -183,10 +184,10 @@ def _artifacts(place: Place, record: RunRecord) -> list[_File]:
 def _weights(store: Store, names: Iterable[str]) -> tuple[list[_File], list[Damage]]:
     """The files of weights with the checksums that their names say; and the names that stand for none."""
     root = joined(opened_files(store.url).root, "weights")
-    found, wrong = [], []
+    files, wrong = [], []
     for name in names:
         if match := WEIGHTS.fullmatch(name):
-            found.append(_File(path=joined(root, name), sha256=match[1], num_bytes=None, kind="weights"))
+            files.append(_File(path=joined(root, name), sha256=match[1], num_bytes=None, kind="weights"))
             continue
         try:
             digest = store.named_weights(name.removesuffix(".sha256"))
@@ -196,7 +197,7 @@ def _weights(store: Store, names: Iterable[str]) -> tuple[list[_File], list[Dama
         if digest is None or not store.has_weights(digest):
             why = "it names weights that are not there: import the file again"
             wrong.append(Damage(kind="weights", path=joined(root, name), why=why))
-    return found, wrong
+    return files, wrong
 
 
 class _Files:
@@ -206,59 +207,57 @@ class _Files:
         self._store = store
         self._files = opened_files(store.url)
         self._notes = notes
-        self._why = ""
         self.num_skipped = 0
         self.num_bytes = 0
 
-    def damaged(
+    def damages(
         self, expected: Sequence[_File], *, num_runs: int, tell: Callable[[Progress], None]
     ) -> Iterator[Damage]:
         """What is wrong with the files."""
         entries = self._entries(expected)
-        all_bytes = sum(entries[each.path].num_bytes for each in expected if each.path in entries)
-        done = 0
-        for each in expected:
-            entry = entries.get(each.path)
-            for num_bytes in self._checked(each, entry):
-                tell(Progress(num_records=num_runs, num_runs=num_runs, num_bytes=done + num_bytes, all_bytes=all_bytes))
-            done += 0 if entry is None else entry.num_bytes
-            if self._why:
-                whose = {} if each.place is None else asdict(each.place)
-                yield Damage(kind=each.kind, path=each.path, why=self._why, **whose)
+        all_bytes = sum(entries[file.path].num_bytes for file in expected if file.path in entries)
+        before = 0
+
+        def tell_read(num_bytes: int) -> None:
+            tell(Progress(num_records=num_runs, num_runs=num_runs, num_bytes=before + num_bytes, all_bytes=all_bytes))
+
+        for file in expected:
+            entry = entries.get(file.path)
+            why = "it is gone, or no file" if entry is None else self._why_damaged(file, entry, tell_read)
+            before += 0 if entry is None else entry.num_bytes
+            if why:
+                owner = {} if file.place is None else asdict(file.place)
+                yield Damage(kind=file.kind, path=file.path, why=why, **owner)
 
     def _entries(self, expected: Iterable[_File]) -> dict[str, FileEntry]:
         """What a listing tells of the files, by path: of an object store by one listing of all."""
         if not self._store.is_local:
-            return {each.path: each for part in ("runs", "weights") for each in self._store.tree(part)}
-        folders = dict.fromkeys(each.path.rpartition("/")[0] for each in expected)
-        return {each.path: each for folder in folders for each in self._files.entries(folder)}
+            return {entry.path: entry for part in ("runs", "weights") for entry in self._store.tree(part)}
+        folders = dict.fromkeys(file.path.rpartition("/")[0] for file in expected)
+        return {entry.path: entry for folder in folders for entry in self._files.entries(folder)}
 
-    def _checked(self, file: _File, entry: FileEntry | None) -> Iterator[int]:
-        """The bytes that were read so far; `_why` says at the end what is wrong, if anything is."""
-        self._why = ""
-        if entry is None:
-            self._why = "it is gone, or no file"
-            return
+    def _why_damaged(self, file: _File, entry: FileEntry, tell_read: Callable[[int], None]) -> str:
+        """What is wrong with the file; empty if it is whole. `tell_read` takes the bytes that were read so far."""
         if file.num_bytes is not None and entry.num_bytes != file.num_bytes:
-            self._why = f"it has {entry.num_bytes:,} bytes, and {file.num_bytes:,} were committed"
-            return
+            return f"it has {entry.num_bytes:,} bytes, and {file.num_bytes:,} were committed"
         if self._notes.has(entry, file.sha256):
             self.num_skipped += 1
-            return
+            return ""
         digest, num_bytes = hashlib.sha256(), 0
         try:
             for block in self._files.blocks(file.path, num_bytes=BLOCK_BYTES):
                 digest.update(block)
                 num_bytes += len(block)
-                yield num_bytes
+                tell_read(num_bytes)
         except FileNotFoundError:
-            self._why = "it is gone, or no file"
-            return
+            return "it is gone, or no file"
+        except DamagedError as error:
+            return str(error)
         self.num_bytes += num_bytes
         if digest.hexdigest() != file.sha256:
-            self._why = "its checksum differs from the one that was committed"
-        else:
-            self._notes.add(entry, file.sha256)
+            return "its checksum differs from the one that was committed"
+        self._notes.add(entry, file.sha256)
+        return ""
 
 
 class _Notes:

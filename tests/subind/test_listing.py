@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from subind.fingerprint import run_id
-from subind.store import Store
+from subind.store import Store, opened_files
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
 
@@ -54,3 +56,12 @@ def test_listing_of_a_few_runs_tells_their_states_and_no_others(store: Store) ->
     found = store.listing_of([tiny_mask(), tiny_transfer(), tiny_mask(seed=9)])
     assert found.finished.keys() == {run_id(tiny_mask())}
     assert found.failed == {run_id(tiny_transfer())}
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="there is no /proc/self/mem, which no read can begin")
+def test_file_that_its_disk_cannot_read_is_told_with_the_remedy() -> None:
+    files = opened_files("/proc/self")
+    with pytest.raises(ValueError, match=r"/proc/self/mem cannot be read from its disk .* move it away"):
+        files.read("/proc/self/mem")
+    with pytest.raises(ValueError, match="cannot be read from its disk"):
+        list(files.blocks("/proc/self/mem", num_bytes=10))
