@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sweeps import tracking_uri
+from sweeps.moved_artifacts import find_moved_artifacts
 from sweeps.tracking_content import RUN_ID_TAG, Point
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Experiment:
         """The grid's experiment, made unless there is one. `artifact_location` None leaves the place to the server."""
         load_mlflow()
         tracking_uri.check_database(uri)
+        find_moved_artifacts(uri, artifact_location)
         client = _client(uri)
         found = client.get_experiment_by_name(grid)
         if found is None:
@@ -86,8 +88,7 @@ class Experiment:
         if artifact_location not in {None, found.artifact_location}:
             raise ValueError(
                 f"the experiment {grid!r} keeps its artifacts in {found.artifact_location}, not {artifact_location}: "
-                "remove mlflow.db and mlartifacts of a store that was moved and mirror it again, and give two stores "
-                "that hold the same grid a database each"
+                "give two stores that hold the same grid a database each"
             )
         return Experiment(client, found.experiment_id)
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from subind.store import Store
 from sweeps import mlflow_process
-from sweeps.tracking_uri import chosen_tracking_uri, redacted, scheme
+from sweeps.moved_artifacts import find_artifacts_of_ui
+from sweeps.tracking_uri import artifact_location, chosen_tracking_uri, redacted, scheme
 
 ARGUMENTS = ("--workers", "1", "--no-serve-artifacts")
 """The UI only reads, for one."""
@@ -37,5 +38,6 @@ def serve_ui(
     if scheme(uri) in ("http", "https", "databricks"):
         shown = redacted(uri, uri)
         raise ValueError(f"tracking_uri is {shown!r}, a server with a UI of its own: open it in a browser")
+    find_artifacts_of_ui(uri, artifact_location(store, uri))
     environment = {"MLFLOW_BACKEND_STORE_URI": uri, **OWN_PAGES}
     return mlflow_process.serve(ARGUMENTS, environment, host=mlflow_process.LOOPBACK, port=port, on_ready=on_ready)

@@ -332,14 +332,6 @@ def test_mirror_of_two_grids_makes_two_experiments(store: Store) -> None:
     assert [len(_runs(store, grid=grid)) for grid in ("one", "two")] == [1, 1]
 
 
-def test_mirror_of_a_moved_store_is_delayed_with_the_remedy(store: Store, tmp_path: Path) -> None:
-    commit_fabricated(store, [tiny_transfer(seed=0)])
-    Mirror(store, grid="grid").mirror([tiny_transfer(seed=0)])
-    moved = Store(str(Path(store.url).rename(tmp_path / "moved")))
-    commit_fabricated(moved, [tiny_transfer(seed=1)])
-    assert "mlartifacts" in Mirror(moved, grid="grid").mirror([tiny_transfer(seed=1)]).error
-
-
 def test_mirror_in_a_folder_with_a_percent_sign_writes_there(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "50%20 of it"))
     commit_fabricated(store, [tiny_transfer()])
