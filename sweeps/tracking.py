@@ -178,8 +178,7 @@ class Mirror:
         return FileLock(path, timeout=LOCK_SECONDS)
 
     def _message(self, error: Exception) -> str:
-        text = tracking_uri.redacted(str(error), self._uri)
-        return f"{text or type(error).__name__} (tracker {tracking_uri.redacted(self._uri, self._uri)})"
+        return tracking_uri.told(error, self._uri)
 
 
 def _content(store: Store, spec: Spec, grid: str) -> Content:

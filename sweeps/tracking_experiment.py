@@ -73,9 +73,10 @@ class Experiment:
     def connected(uri: str, *, grid: str, artifact_location: str | None) -> Experiment:
         """The grid's experiment, made unless there is one. `artifact_location` None leaves the place to the server."""
         load_mlflow()
+        is_new = tracking_uri.is_new_database(uri)
         tracking_uri.check_database(uri)
         find_moved_artifacts(uri, artifact_location)
-        client = _client(uri)
+        client = _client(uri, is_new=is_new)
         found = client.get_experiment_by_name(grid)
         if found is None:
             made = client.create_experiment(grid, artifact_location=artifact_location, tags=EXPERIMENT_TAGS)
@@ -208,14 +209,30 @@ class Experiment:
                 return
 
 
-def _client(uri: str) -> MlflowClient:
-    """A client whose database, if it has one, has its tables."""
+def _client(uri: str, *, is_new: bool) -> MlflowClient:
+    """A client whose database, if it has one, has its tables; `is_new` if it is a file that was not there before."""
     from mlflow import MlflowClient
 
     with warnings.catch_warnings():
         # MLflow uses a loader of SQLAlchemy that is deprecated there; it says so when its tables are first mapped.
         warnings.simplefilter("ignore", DeprecationWarning)
+        if is_new:
+            _forget_database(uri)
         return MlflowClient(tracking_uri=uri)
+
+
+def _forget_database(uri: str) -> None:
+    """Let MLflow open a SQLite database again: this process may hold one of that name that was deleted.
+
+    It would write there without an error, and makes tables only in a database that it opens.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.tracking._tracking_service import utils
+
+    engine = SqlAlchemyStore._engine_map.pop(uri, None)
+    if engine is not None:
+        engine.dispose()
+        utils._tracking_store_registry._get_store_with_resolved_uri.cache_clear()
 
 
 def _is_complete(run: Run) -> bool:

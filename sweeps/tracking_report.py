@@ -45,5 +45,4 @@ def log_report(store: Store, report: Report, *, given: str | None) -> str:
         contents = {name: report.folder / name for name in report.files}
         return experiment.log_files(contents, key=(REPORT_TAG, report.name), tags=report.tags)
     except Exception as error:  # noqa: BLE001  a tracker may raise anything
-        text = tracking_uri.redacted(str(error) or type(error).__name__, uri)
-        raise ValueError(f"the report is not in MLflow: {text} (tracker {tracking_uri.redacted(uri, uri)})") from None
+        raise ValueError(f"the report is not in MLflow: {tracking_uri.told(error, uri)}") from None

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from subind.quoting import quoted
+from subind.quoting import LONGEST_PATH, quoted, shortened
 from subind.store import Store, opened_files
 from sweeps.given_paths import at_home
 
@@ -100,6 +100,14 @@ def silence() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def is_new_database(uri: str) -> bool:
+    """Whether it is a SQLite database that is not there yet."""
+    if scheme(uri) != "sqlite":
+        return False
+    path = sqlite_path(uri)
+    return not path.exists() or path.stat().st_size == 0
+
+
 def check_database(uri: str) -> None:
     """Raise OSError or sqlite3.Error within seconds if the database cannot be reached or written.
 
@@ -115,6 +123,14 @@ def check_database(uri: str) -> None:
         parts = urlsplit(uri)
         address = (parts.hostname or "localhost", parts.port or DATABASE_PORTS[scheme(uri)])
         socket.create_connection(address, timeout=PROBE_SECONDS).close()
+
+
+def told(error: Exception, uri: str) -> str:
+    """An error of a tracker in a line, without the SQL statement and its values, and without credentials."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    of_database = re.search(r"\(\w+\.\w+\) .+", str(error))  # SQLAlchemy puts the statement in the lines below
+    line = of_database[0] if of_database else lines[0]
+    return f"{shortened(redacted(line, uri), LONGEST_PATH)} (tracker {redacted(uri, uri)})"
 
 
 def redacted(text: str, uri: str) -> str:

@@ -1,5 +1,6 @@
 """Commands that read the store: a grid's rows and its report."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,17 +57,19 @@ def write_rows_and_report(
     output: Path | None,
     listing: Listing | None = None,
     tracking_uri: str | None = None,
+    is_logged: bool = True,
 ) -> Plan:
     """Write the rows of a part of a grid, and its report from them, which is logged where there is a tracker.
 
-    Returns the plan that the rows have: runs whose record cannot be read count as failed.
+    Without `is_logged` the report is not logged: the tracker has just been asked in vain. Returns the plan that the
+    rows have: runs whose record cannot be read count as failed.
     """
     write = partial(exported, request, found, store, listing=listing)
     path, found = _with_room(write)
     out.print(f"rows: {path}")
     folder = output or Path("reports") / request.name
     files = _with_room(partial(_report, path, folder))
-    if has_tracker(store, tracking_uri):
+    if is_logged and has_tracker(store, tracking_uri):
         tags = {"subind.rows": str(path)}
         try:
             report = Report(grid=found.grid, name=request.name, folder=folder, files=files, tags=tags)
@@ -79,6 +82,26 @@ def write_rows_and_report(
 def _with_room(write: Callable[[], Written]) -> Written:
     """What is written, as soon as the disk has room; a command that was told to stop does not wait for that."""
     return write() if stop_signals.has_come() else when_there_is_room(write, tell=err.print)
+
+
+def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str | None) -> str:
+    """Mirror the finished runs that MLflow lacks; which it lacks then and what mirrors them, empty if none."""
+    from sweeps.tracking import Mirror
+
+    try:
+        mirror = Mirror(store, grid=found.grid, tracking_uri=tracking_uri)
+    except ValueError as error:
+        return f"MLflow has no run of this store: {error}"
+    outcome = mirror.mirror_finished([found.runs[run] for run in found.finished])
+    if not outcome.num_delayed:
+        return ""
+    options = [("--where", each) for each in request.where]
+    options += [("--store", request.store)] if request.store != "store" else []
+    options += [("--tracking-uri", tracking_uri)] if tracking_uri else []
+    command = shlex.join(["subind", "sync", request.grid, *(part for option in options for part in option)])
+    return (
+        f"MLflow lacks {outcome.num_delayed} of {len(found.finished)} runs: {outcome.error}; `{command}` mirrors them"
+    )
 
 
 def exported(

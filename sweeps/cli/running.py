@@ -20,7 +20,7 @@ from sweeps import commands, stop_signals
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
-from sweeps.cli.reading import Outcome, print_damaged, print_failures, rows_path, write_rows_and_report
+from sweeps.cli.reading import Outcome, mirror_lag, print_damaged, print_failures, rows_path, write_rows_and_report
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.inputs import check_inputs
@@ -220,14 +220,19 @@ def _swept(
 
 
 def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
-    """Write rows and report, say how it went, and exit with the status that tells it."""
+    """Mirror what MLflow lacks, write rows and report, say how it went, and exit with the status that tells it."""
     found = outcome.plan
+    lag = "" if found.missing else mirror_lag(outcome.request, found, store, tracking_uri=tracking_uri)
     try:
-        found = write_rows_and_report(outcome.request, found, store, output=None, tracking_uri=tracking_uri)
+        found = write_rows_and_report(
+            outcome.request, found, store, output=None, tracking_uri=tracking_uri, is_logged=not lag
+        )
     except OSError as error:
         if not (stop_signals.has_come() and is_full(error)):
             raise
         err.print(f"rows and report are not written: a disk is full ({error})", style="yellow")
+    if lag:
+        err.print(lag, style="yellow")
     data = commands.status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)

@@ -117,7 +117,7 @@ def _conclude(
 
     note = mirror(found, pictures(trials), tracking_uri=tracking_uri)
     if note:
-        err.print(note, style="red")
+        err.print(f"MLflow lacks trials: {note}; the same command mirrors them", style="yellow")
     counts = [each.counts() for each in found.studies]
     for study, count in zip(found.studies, counts, strict=True):
         _print_front(study)
