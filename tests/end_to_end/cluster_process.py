@@ -7,6 +7,9 @@ object, and so is every answer on stdout. When stdin ends, or when this process 
 import json
 import sys
 import time
+import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 HEALTH = {
@@ -18,6 +21,7 @@ HEALTH = {
 """A node is dead after some ten silent seconds, not half a minute."""
 
 PREEMPTION_SECONDS = 5
+NUM_STARTS = 5
 
 
 def main() -> None:
@@ -25,15 +29,13 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     ray_out, sys.stdout = sys.stdout, sys.stderr
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "node_ip_address": "127.0.0.2",
-            "include_dashboard": False,
-            "_system_config": HEALTH,
-        },
-    )
+    head = {
+        "num_cpus": 0,
+        "node_ip_address": "127.0.0.2",
+        "include_dashboard": False,
+        "_system_config": HEALTH,
+    }
+    cluster = started(lambda: Cluster(initialize_head=True, head_node_args=head))
 
     def answer(**data: Any) -> None:
         print(json.dumps(data), file=ray_out, flush=True)
@@ -42,12 +44,23 @@ def main() -> None:
     for number, line in enumerate(sys.stdin, start=3):
         match json.loads(line):
             case {"add": environment}:
-                node = cluster.add_node(num_cpus=1, node_ip_address=f"127.0.0.{number}", env_vars=environment)
+                place = {"node_ip_address": f"127.0.0.{number}", "env_vars": environment}
+                node = started(partial(cluster.add_node, num_cpus=1, **place))
                 raylet = node.all_processes["raylet"][0].process.pid
                 answer(id=node.node_id, raylet=raylet)
             case {"preempt": node_id}:
                 answer(accepted=_preempt(str(cluster.address), node_id))
     cluster.shutdown()
+
+
+def started(start: Callable[[], Any]) -> Any:
+    """What `start` gives, tried again: on a busy machine Ray gives up a process that takes more than 30 s to start."""
+    for _ in range(NUM_STARTS - 1):
+        try:
+            return start()
+        except Exception:  # noqa: BLE001  Ray raises a bare Exception
+            traceback.print_exc()
+    return start()
 
 
 def _preempt(address: str, node_id: str) -> bool:

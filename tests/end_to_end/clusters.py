@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -45,6 +47,7 @@ class RunningCluster:
     """A running cluster, its address and its nodes."""
 
     process: subprocess.Popen[str]
+    log: Path
     address: str = ""
     nodes: list[Node] = field(default_factory=list)
 
@@ -94,26 +97,32 @@ class RunningCluster:
         """The next line that the cluster's process says."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, "the process of the cluster has ended"
+        assert line, f"the process of the cluster has ended: {self.log.read_text()[-4000:]}"
         return dict(json.loads(line))
 
 
 @contextlib.contextmanager
-def cluster(num_nodes: int) -> Iterator[RunningCluster]:
-    """A cluster of a head and so many nodes for the time of the block."""
+def cluster(num_nodes: int, *, log: Path | None = None) -> Iterator[RunningCluster]:
+    """A cluster of a head and so many nodes for the time of the block; what Ray says of itself goes to `log`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.end_to_end.cluster_process"],
-        cwd=REPOSITORY,
-        env={**inherited, **quiet, "PYTHONPATH": str(REPOSITORY)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    found = RunningCluster(process=process)
+    with tempfile.TemporaryDirectory(prefix="subind-cluster-") as folder:
+        log = log or Path(folder, "log")
+        with log.open("a") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.end_to_end.cluster_process"],
+                cwd=REPOSITORY,
+                env={**inherited, **quiet, "PYTHONPATH": str(REPOSITORY)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                start_new_session=True,
+            )
+        yield from _running(RunningCluster(process=process, log=log), num_nodes)
+
+
+def _running(found: RunningCluster, num_nodes: int) -> Iterator[RunningCluster]:
     try:
         found.address = found.answer()["address"]
         for _ in range(num_nodes):

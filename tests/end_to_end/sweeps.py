@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,24 +84,29 @@ class Folder:
         """Write `tiny.py`; one sample count of one seed has its transfers at the learning rate `rate`."""
         (self.path / "tiny.py").write_text(GRID.format(num_epochs={**QUICK, **num_epochs}, rate=rate))
 
-    def start(self, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> "Process":
-        """Start `subind COMMAND tiny.py ARGUMENTS` in a process group of its own."""
+    def start(
+        self, command: str, *arguments: str, environment: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> "Process":
+        """Start `subind COMMAND tiny.py ARGUMENTS` in a process group of its own; its outputs go to `log`, if given."""
         device = ["--device", "cpu"] if command in {"run", "plan"} else []
-        return self.start_command(command, "tiny.py", *device, *arguments, environment=environment)
+        return self.start_command(command, "tiny.py", *device, *arguments, environment=environment, log=log)
 
-    def start_command(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "Process":
-        """Start `subind ARGUMENTS` in a process group of its own."""
+    def start_command(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> "Process":
+        """Start `subind ARGUMENTS` in a process group of its own; its outputs go to `log`, if given."""
         python_path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.cli", *arguments],
-            cwd=self.path,
-            env={**inherited, "PYTHONPATH": python_path, **(environment or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with nullcontext(subprocess.PIPE) if log is None else log.open("a") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sweeps.cli", *arguments],
+                cwd=self.path,
+                env={**inherited, "PYTHONPATH": python_path, **(environment or {})},
+                stdout=said,
+                stderr=said,
+                text=True,
+                start_new_session=True,
+            )
         self.processes.append(process)
         return process
 
