@@ -27,6 +27,7 @@ from subind.remote_files import PATIENCE_SECONDS
 from subind.results import Failure, Provenance, RunRecord
 from subind.spec import Donor, ImageDonor, Parent, Spec
 from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
+from subind.store_errors import DamagedError
 from subind.training import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
 from sweeps.patience import when_there_is_room
@@ -131,7 +132,8 @@ class Worker:
 
     def _remove_checkpoints(self) -> None:
         """Remove the pack's checkpoint, and that of a larger pack which this was a part of, if all of it is done."""
-        self._store.remove_checkpoint(self.name)
+        with contextlib.suppress(DamagedError):
+            self._store.remove_checkpoint(self.name)
         own = {run_id(spec) for spec in self._pack}
         larger = [each for each in self._store.checkpoints() if own & set(each.runs)]
         if larger:
@@ -168,14 +170,15 @@ class Worker:
         """Say every few seconds that this pack is being computed, until the block ends."""
         over = threading.Event()
         thread = threading.Thread(target=self._beat_until, args=(over,), daemon=True)
-        when_there_is_room(lambda: self._store.beat(self._heartbeat()), tell=self._tell)
+        self._written_if_possible(lambda: self._store.beat(self._heartbeat()))
         thread.start()
         try:
             yield
         finally:
             over.set()
             thread.join()
-            self._store.stop_beating(self.name)
+            with contextlib.suppress(DamagedError):
+                self._store.stop_beating(self.name)
 
     def _beat_until(self, over: threading.Event) -> None:
         while not over.wait(HEARTBEAT_SECONDS):
@@ -194,6 +197,16 @@ class Worker:
             num_steps=progress.num_steps,
             time=time.time(),
         )
+
+    def _written_if_possible(self, write: Callable[[], None]) -> bool:
+        """Write what the pack can do without. False if something else stands in the file's place, which is told."""
+        try:
+            when_there_is_room(write, tell=self._tell)
+        except DamagedError as error:
+            if str(error) not in self._notes:
+                self._tell(str(error))
+            return False
+        return True
 
     def _tell(self, text: str) -> None:
         """Have the driver say what the pack waits for."""
@@ -258,7 +271,8 @@ class Worker:
             pack_size=self._before.pack_size,
         )
         content = save_tensors({**tensors, STATE: state})
-        when_there_is_room(lambda: self._store.save_checkpoint(described, content), tell=self._tell)
+        if not self._written_if_possible(lambda: self._store.save_checkpoint(described, content)):
+            return
         self._num_saved += 1
         self.send_progress()
 

@@ -173,6 +173,24 @@ def test_worker_goes_on_from_its_checkpoint_to_the_same_bits(store: Store, tmp_p
     assert all(results(store, spec) == results(expected, spec) for spec in PACK)
 
 
+# ---- something else in a file's place
+
+
+def test_worker_whose_heartbeat_and_checkpoint_cannot_be_written_says_so_and_goes_on(tmp_path: Path) -> None:
+    made = Store(str(tmp_path / "store"))
+    places = [Path(made.url, folder, f"{PACK_NAME}.json") for folder in ("running", "checkpoints")]
+    for path in places:
+        (path / "inside").mkdir(parents=True)
+    busy = worker(made, send=ignored, name=PACK_NAME)
+    with busy.heartbeat():
+        busy.run()
+    notes = busy.progress_data()["notes"]
+    assert [note.partition(" is ")[0] for note in notes] == [str(path) for path in places]
+    assert all(note.endswith("is a folder where a file belongs: remove it") for note in notes)
+    assert all(results(made, spec) == results(undisturbed(tmp_path), spec) for spec in PACK[:1])
+    assert made.finished() == {run_id(spec) for spec in PACK}
+
+
 # ---- a full disk
 
 
