@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sweeps.local_ray import local_ray  # isort: skip  sets what Ray reads when it is imported
+from sweeps.local_ray import local_ray, worker_words  # isort: skip  sets what Ray reads when it is imported
 import ray
 from ray import cloudpickle, tune
 from ray.tune import Callback, Stopper
@@ -27,11 +27,11 @@ from subind.training import Runtime
 from sweeps import stop_signals
 from sweeps.cluster import training_nodes
 from sweeps.display import Board, Display, PackState
-from sweeps.failures import fall_of
+from sweeps.failures import Fall, fall_of, with_words
 from sweeps.feed import Feed
 from sweeps.plan import Plan
 from sweeps.scratch import scratch_folder
-from sweeps.search import PackSearcher
+from sweeps.search import PackSearcher, Place
 from sweeps.sources import sources_digest
 from sweeps.tracking import Label, Mirror, as_it_is
 from sweeps.trainable import Job, train_pack
@@ -233,8 +233,14 @@ class Watcher(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error, text = _error(trial)
-        self._searcher.fell(trial.trial_id, lambda place: fall_of(error, text=text, host=place.host, node=place.node))
+        self._searcher.fell(trial.trial_id, lambda place: _fall(error, text, place))
         self._mirror.wake()
+
+
+def _fall(error: BaseException | None, text: str, place: Place) -> Fall:
+    """What befell a pack at a place. The log of a worker that died on this machine tells why."""
+    fall = fall_of(error, text=text, host=place.host, node=place.node)
+    return with_words(fall, worker_words(f"{error} {text}")) if fall.kind == "worker died" else fall
 
 
 def _error(trial: Trial) -> tuple[BaseException | None, str]:

@@ -16,11 +16,16 @@ LONGEST_LINE = 300
 
 def one_line(text: object, limit: int = LONGEST_LINE) -> str:
     """The text on one line, without secrets, its middle left out where it is longer than the limit."""
-    line = redacted(shown(" ".join(str(text).split())), "")
+    line = without_secrets(" ".join(str(text).split()))
     if len(line) <= limit:
         return line
     head = limit * 2 // 3
     return f"{line[:head]} … {line[head - limit + 3 :]}"
+
+
+def without_secrets(text: str) -> str:
+    """The text without credentials of URLs and of the environment."""
+    return redacted(shown(text), "")
 
 
 def details_file(text: str) -> str:
@@ -32,7 +37,7 @@ def details_file(text: str) -> str:
     try:
         handle, path = tempfile.mkstemp(prefix=f"subind-{stamp}-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(redacted(shown(text), ""))
+            file.write(without_secrets(text))
     except OSError as error:
         return f"no file (the temporary folder cannot be written: {error.strerror})"
     return path

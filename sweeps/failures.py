@@ -16,6 +16,7 @@ from subind.fingerprint import run_id
 from subind.results import Failure
 from subind.spec import Spec
 from subind.store_errors import is_full
+from sweeps.error_lines import one_line, without_secrets
 
 Kind = Literal["node lost", "worker died", "out of memory", "store failed", "disk full", "exception"]
 
@@ -35,6 +36,16 @@ LONGEST_WAIT_FOR_ROOM = 15.0
 
 LACKS_MEMORY = ("can't allocate memory", "not enough memory", "ALLOC_FAILED", "low on memory", "OutOfMemory")
 """What PyTorch's CPU allocator, cuBLAS and Ray say where they raise no class of their own, or where that is lost."""
+
+MOST_WORDS = 300
+"""Characters of a worker's last words in a message; the traceback has more."""
+
+FATAL = "Fatal Python error"
+
+NO_SENTENCES = (" ", "\t", "[", ":", "***", "PC: ", "Thread 0x", "Current thread", "Extension modules", "Stack (most")
+"""How lines of stacks and Ray's own lines begin."""
+
+NAMING_AN_ERROR = ("Error", "error", "Exception", "No such file", "cannot ", "not found", "terminate called")
 
 STORE_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "fsspec"})
 
@@ -128,6 +139,23 @@ def fall_of(error: BaseException | None, *, text: str, host: str = "", node: str
         host=host or socket.gethostname(),
         node=node,
     )
+
+
+def with_words(fall: Fall, words: str) -> Fall:
+    """The fall of a worker that died, with what it last wrote to its standard error: without that Ray can but guess."""
+    line = _telling(words)
+    if not line:
+        return fall
+    end = f"The end of the worker's standard error:\n{without_secrets(words)}\n"
+    message = f"{fall.message.rstrip(' .')}; it said: {one_line(line, MOST_WORDS)}"
+    return replace(fall, message=message, traceback=f"{fall.traceback}\n{end}")
+
+
+def _telling(words: str) -> str:
+    """The last line that names an error, else the last that is a sentence, if there is one."""
+    lines = [line for line in words.splitlines() if line.strip() and not line.startswith(NO_SENTENCES)]
+    naming = [line for line in lines if any(word in line for word in NAMING_AN_ERROR) and FATAL not in line]
+    return next(iter([*naming[-1:], *lines[-1:]]), "")
 
 
 def _kind(error: BaseException | None, cause: BaseException | None, told: str) -> Kind:

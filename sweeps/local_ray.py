@@ -2,11 +2,13 @@
 
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -257,6 +259,17 @@ def _said(folder: Path, errors: Sequence[str]) -> str:
     parts = [f"attempt {number}: {error}" for number, error in enumerate(errors, start=1)]
     parts += [f"==> {path.name}\n{log_tail(path)}" for path in logs if path.is_file() and path.stat().st_size]
     return "\n\n".join(parts)
+
+
+def worker_words(text: str) -> str:
+    """The end of the standard error of the worker whose death Ray tells of so, if its log stands on this machine."""
+    node: Any = ray._private.worker._global_node
+    if node is None:
+        return ""
+    found = re.search(r"\bpid: (\d+)", text)
+    pattern = f"worker-*-{found[1]}.err" if found else "raylet.err" if "startup worker" in text else ""
+    logs = Path(node.get_logs_dir_path()).glob(pattern) if pattern else ()
+    return next(filter(None, map(log_tail, logs)), "")
 
 
 def log_tail(path: Path, num_bytes: int = 4000) -> str:

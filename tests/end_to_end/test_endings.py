@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.sweeps import Folder, Process, ended, family, folder, is_gone, kill, until
+from tests.end_to_end.sweeps import REPOSITORY, Folder, Process, ended, family, folder, is_gone, kill, until
 from tests.sweeps.sockets import is_loopback, listening
 
 pytestmark = pytest.mark.slow
@@ -152,3 +152,34 @@ def test_ui_that_ends_takes_its_server_with_it(number: int, status: int, here: F
     until(lambda: all(map(is_gone, started)))
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+# ---- a worker's last words
+
+DYING = """
+import os, sys, threading, time
+
+def die():
+    while not hasattr(sys.modules.get("sweeps.trainable"), "train_pack"):
+        time.sleep(0.1)
+    os.write(2, b"ImportError: libnothere.so.7: cannot open shared object file\\n")
+    os.abort()
+
+if any("default_worker" in each for each in sys.orig_argv):
+    threading.Thread(target=die, daemon=True).start()
+"""
+
+
+def test_failure_of_a_worker_that_dies_carries_its_own_words(here: Folder, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DYING)
+    here.write_grid()
+    path = os.pathsep.join([str(REPOSITORY), str(tmp_path)])
+    chosen = ("--where", "control=random_init", "--where", "seed=0")
+    end = here.run("run", *chosen, environment={"PYTHONPATH": path})
+    assert end.status == 1
+    failures = here.failures().values()
+    assert failures
+    for failure in failures:
+        assert failure["error"] == "WorkerDied"
+        assert "it said: ImportError: libnothere.so.7: cannot open shared object file" in failure["message"]
+        assert "OOM" not in failure["message"]

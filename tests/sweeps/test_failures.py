@@ -7,7 +7,7 @@ import pytest
 import torch
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayTaskError
 
-from sweeps.failures import fall_of
+from sweeps.failures import fall_of, with_words
 
 WORKER_DIED = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n\tpid: 31356\n"
@@ -87,3 +87,42 @@ def test_fall_of_any_other_exception_keeps_its_class_and_its_last_line() -> None
 def test_fall_whose_error_is_lost_is_told_by_its_text() -> None:
     found = fall_of(None, text="something else\n")
     assert (found.kind, found.message) == ("exception", "something else")
+
+
+# ---- a dead worker's last words
+
+DEAD = fall_of(None, text="The actor is dead because its worker process has died. ")
+
+ABORTED = """:job_id:01000000
+:actor_name:train_pack
+OSError: /data/photographs: No such file or directory, asked of s3://me:secret@bucket
+*** SIGABRT received at time=1795869997 on cpu 0 ***
+PC: @     0x7fb2838a8eec  (unknown)  (unknown)
+[2026-11-28 12:46:37,522 E 21214 21254] logging.cc:474: *** SIGABRT received
+Fatal Python error: Aborted
+
+Stack (most recent call first):
+  File "training.py", line 9 in step
+Extension modules: numpy (total: 1)
+"""
+
+
+def test_dead_worker_is_told_with_its_own_last_words_and_no_secret() -> None:
+    fall = with_words(DEAD, ABORTED)
+    assert "it said: OSError: /data/photographs: No such file or directory" in fall.message
+    assert 'File "training.py", line 9 in step' in fall.traceback
+    assert "secret" not in fall.message + fall.traceback
+
+
+def test_last_words_are_shortened() -> None:
+    assert len(with_words(DEAD, "ImportError: " + "x" * 10**6).message) < 500
+
+
+@pytest.mark.parametrize("words", ["", ":job_id:01000000\n:actor_name:train_pack\n"])
+def test_dead_worker_that_said_nothing_is_told_as_ray_does(words: str) -> None:
+    assert with_words(DEAD, words) == DEAD
+
+
+def test_segmentation_fault_is_told_where_nothing_else_is() -> None:
+    words = "Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n  File x\n"
+    assert with_words(DEAD, words).message.endswith("it said: Fatal Python error: Segmentation fault")
