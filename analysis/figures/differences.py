@@ -52,6 +52,6 @@ def _frame(axes: Axes, model: str, num_pairs: pd.Series) -> None:
     axes.axvline(0, color="#555555", linewidth=0.8)
     pairs = count(int(num_pairs.min()), int(num_pairs.max()))
     axes.set_title(f"{model} ({pairs} pairs)", fontsize=9, fontweight="normal")
-    axes.set_xlabel("shape bias, subnetwork − other")
+    axes.set_xlabel("shape bias, subnetwork − other\npoint: mean over pairs; line: 95% t interval, uncorrected")
     axes.grid(axis="x", color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)

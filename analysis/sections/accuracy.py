@@ -139,7 +139,10 @@ def _frozen(results: Results) -> Section:
     ]
     if found.empty:
         return Section(name="frozen", title=title, sentences=("These rows do not plan both for any cell.",))
-    caption = "Differences are paired by seed. Published: figure 3 and the figure of appendix B.3, one run per depth."
+    caption = (
+        "Differences are paired by seed; neither their intervals nor p are corrected for their number. "
+        "Published: figure 3 and the figure of appendix B.3, one run per depth."
+    )
     sheet = Sheet(numbers=found, shown=frozen.shown(found), caption=caption)
     return Section(name="frozen", title=title, pictures=tuple(pictures), sheet=sheet)
 

@@ -17,7 +17,7 @@ from analysis.sections.parts import Picture, Section, Sheet
 from analysis.statistics import LEVEL
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_masks, vision_training
 from analysis.tables.masks import empty_sentences
-from analysis.tables.wording import listed
+from analysis.tables.wording import UNCORRECTED, listed
 from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 
 METHODS = (
@@ -31,6 +31,8 @@ METHODS = (
     f"Intervals over runs are Student's t intervals, {LEVEL:.0%} nominal; that of a single run is over its images.",
     "Differences of shape bias are paired by seed; recipients of one donor count once against it.",
     "Their p is two-sided, from all patterns of signs; it cannot fall below the smallest possible p.",
+    "Pairs without a difference have no sign and are left out of p and of the smallest possible p.",
+    UNCORRECTED,
 )
 
 
@@ -122,13 +124,13 @@ def _differences(rows: pd.DataFrame) -> list[Section]:
         name="shape_bias",
         draw=partial(differences.draw, several, title=title),
         title=title,
-        description="Mean paired difference and its 95% t interval; right of zero the subnetwork's is higher.",
+        description="Mean paired difference, 95% t interval (uncorrected); right of zero the subnetwork's is higher.",
     )
     return [
         Section(
             name="shape_bias",
-            title="Shape bias of the subnetwork's recipients against every other start",
-            sentences=tuple(shape_bias.sentences(found)),
+            title="Shape bias of the subnetwork's recipients against other starts",
+            sentences=(*shape_bias.sentences(found), *shape_bias.family(found)),
             pictures=(picture,),
             sheet=Sheet(
                 numbers=found, shown=shape_bias.shown(found), caption="Differences of shape bias, paired by seed."

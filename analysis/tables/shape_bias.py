@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import vision
-from analysis.statistics import paired_difference
+from analysis.statistics import LEVEL, paired_difference
 from analysis.tables import paired
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import DASH, MISSING, decimal, interval, probability, signed
+from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 COLUMNS = {
     "model": pd.StringDtype(),
@@ -96,6 +96,20 @@ def _sentence(row: dict[Any, Any]) -> str:
     test = f"p {probability(row['p'])} (smallest possible {probability(row['smallest_p'])})"
     decisions = f"decisions for shape or texture: {row['subnetwork_decisions']} against {row['other_decisions']}"
     return f"{where}: shape bias {means}, difference {difference}, {test}, {row['num_pairs']} pairs; {decisions}."
+
+
+def family(found: pd.DataFrame) -> list[str]:
+    """How many differences stand together, that they are not corrected for it, and what their p can tell at most."""
+    given = found[found["num_pairs"] > 0]
+    if given.empty:
+        return []
+    others = listed(list(dict.fromkeys(given["other"])))
+    said = [f"{len(given)} difference(s), against {others}: neither intervals ({LEVEL:.0%} each) nor p are corrected."]
+    floor = float(given["smallest_p"].min())
+    if floor > 1 - LEVEL:
+        most, level = int(given["num_pairs"].max()), f"{1 - LEVEL:.0%}"
+        said.append(f"With {most} pair(s) no p can reach {level}: the smallest possible is {probability(floor)}.")
+    return said
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

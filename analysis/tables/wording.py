@@ -7,6 +7,9 @@ import pandas as pd
 
 DASH = "–"
 MISSING = "missing"
+
+UNCORRECTED = "Every interval is at its own level: none is corrected for how many stand in its table or picture."
+"""What a page says of the intervals of a family."""
 EMPTY = "empty"
 
 

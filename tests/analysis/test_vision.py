@@ -106,6 +106,20 @@ def test_paired_difference_p_is_that_of_all_sign_patterns(rows: pd.DataFrame):
     assert cell["smallest_p"] == 0.25
 
 
+def test_paired_differences_name_their_starts_their_number_and_what_their_p_can_reach(rows: pd.DataFrame):
+    of_family, floor = shape_bias.family(shape_bias.table(rows))
+    starts = "donor, random init, data mixture, 0% mean-pooled and data mixture, 50% mean-pooled"
+    assert of_family == f"4 difference(s), against {starts}: neither intervals (95% each) nor p are corrected."
+    assert floor == "With 3 pair(s) no p can reach 5%: the smallest possible is 0.2500."
+
+
+def test_paired_differences_of_six_pairs_can_reach_five_percent(tmp_path: Path):
+    made = [run(start, 0.3 + seed / 50, seed=seed) for seed in range(6) for start in ("subnetwork", "full_transfer")]
+    made = [{**row, "shape_bias": row["shape_bias"] + (row["control"] == "subnetwork") / 10} for row in made]
+    found = shape_bias.family(shape_bias.table(vision.rows(write(tmp_path / "rows.parquet", made))))
+    assert len(found) == 1
+
+
 def test_paired_difference_leaves_out_a_seed_that_has_not_finished(rows: pd.DataFrame):
     cell = _cell(shape_bias.table(rows), other="random init")
     assert (cell["num_planned"], cell["num_pairs"]) == (3, 2)
