@@ -103,6 +103,7 @@ class Watch:
         self._seen: deque[_Progress] = deque()
         self._next_listing = clock()
         self._last: Snapshot | None = None
+        self._listing: Listing | None = None
 
     def look(self) -> Snapshot:
         """How the grid stands now. A store that cannot be read just now, or a file of it, is told in the last snapshot.
@@ -154,7 +155,8 @@ class Watch:
 
     def _recount(self) -> None:
         start = self._clock()
-        self._plan = recounted(self._plan, self._store.listing())
+        listing = self._store.listing()
+        self._plan, self._listing = recounted(self._plan, listing, before=self._listing), listing
         end = self._clock()
         self._next_listing = end + (end - start) * (1 / SHARE_OF_TIME - 1)
 
@@ -198,12 +200,13 @@ class Watch:
         return runs_per_hour, max(0.0, planned - last.operations) / speed if speed > 0 else None
 
 
-def recounted(plan: Plan, listing: Listing) -> Plan:
+def recounted(plan: Plan, listing: Listing, *, before: Listing | None = None) -> Plan:
     """The plan with its runs finished, failed and blocked as a later listing has them.
 
-    What was damaged is so until it has been set back to missing.
+    What was damaged is so until its record is gone, or another than in the listing before.
     """
-    still = {run: why for run, why in plan.damaged.items() if run in listing.finished}
+    now, stamps = listing.finished, listing.finished if before is None else before.finished
+    still = {run: why for run, why in plan.damaged.items() if run in now and stamps.get(run) == now[run]}
     return standing(plan, finished=listing.finished, failed=listing.failed, damaged={**still, **listing.damaged})
 
 

@@ -173,6 +173,16 @@ def test_store_that_cannot_be_read_at_first_raises_an_error(tmp_path: Path) -> N
         watch.look()
 
 
+def test_look_sees_that_a_damaged_record_has_been_repaired(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0))
+    watch, record = _watch(tmp_path, store), Path(store.folder(donor(0)), "record.json")
+    content = record.read_bytes()
+    record.write_bytes(b"{}")
+    assert [total(watch.look().counts, "failed") for _ in range(3)] == [1, 1, 1]
+    record.write_bytes(content)
+    assert (total(watch.look().counts, "failed"), total(watch.look().counts, "finished")) == (0, 1)
+
+
 def test_recounted_plan_is_that_of_the_listing(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     plan = _plan(tmp_path, store)
