@@ -27,6 +27,12 @@ PATIENCE_SECONDS = 120.0
 FIRST_PATIENCE_SECONDS = 20.0
 """The same of a store that has not answered yet: the address may be wrong, and somebody is waiting."""
 
+INTERRUPTED_PATIENCE_SECONDS = 5.0
+"""The same where the command has been told to stop."""
+
+interruptions: list[Callable[[], bool]] = []
+"""Who knows whether the command has been told to stop, where a signal raises no KeyboardInterrupt."""
+
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 """Seconds between two attempts, at first and at most."""
 
@@ -160,10 +166,19 @@ class RemoteFiles:
             if error is None:
                 self._patience = max(self._patience, PATIENCE_SECONDS)
                 return result
-            if meaning(error) != "busy" or time.monotonic() - start + pause > self._patience:
+            if meaning(error) != "busy" or not self._paused(pause, since=start):
                 raise self._final(error, given[0]) from error
-            time.sleep(pause * random.uniform(0.75, 1.25))
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _paused(self, pause: float, *, since: float) -> bool:
+        """Sleep about so long; False, at once or in the middle, if the patience is at its end."""
+        end = time.monotonic() + pause * random.uniform(0.75, 1.25)
+        while (left := end - time.monotonic()) > 0:
+            patience = min(self._patience, INTERRUPTED_PATIENCE_SECONDS) if _is_interrupted() else self._patience
+            if end - since > patience:
+                return False
+            time.sleep(min(left, 0.2))
+        return True
 
     def _final(self, error: Exception, path: str) -> OSError:
         match meaning(error):
@@ -206,6 +221,10 @@ class RemoteFiles:
         except OSError:
             return time.time()
         return modified
+
+
+def _is_interrupted() -> bool:
+    return any(has_come() for has_come in interruptions)
 
 
 def _opened(url: str) -> tuple[Any, str]:

@@ -4,10 +4,20 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from subind import remote_files
 from subind.store_errors import DamagedError, is_full, shown
+from sweeps import stop_signals
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0)
-"""Seconds between one attempt and the next; three minutes in all."""
+"""Seconds between one attempt and the next."""
+
+PATIENCE_SECONDS = 180.0
+"""No attempt begins later. An object store's own patience is two minutes, so that no question takes over five."""
+
+SECONDS_BETWEEN_GLANCES = 0.2
+"""How often a pause looks for a signal to stop."""
+
+remote_files.interruptions.append(stop_signals.has_come)
 
 Answer = TypeVar("Answer")
 
@@ -41,14 +51,27 @@ def when_there_is_room(write: Callable[[], Answer], *, tell: Callable[[str], Non
 def patiently(ask: Callable[[], Answer], *, tell: Callable[[str], None]) -> Answer:
     """What `ask` gives, asked again after a pause where it raises OSError; `tell` is told so. Raises the last error.
 
-    A file that is absent or damaged is no matter of time: its error is raised at once.
+    A file that is absent or damaged is no matter of time: its error is raised at once. Raises KeyboardInterrupt where
+    the command is told to stop meanwhile.
     """
+    start = time.monotonic()
     for pause in PAUSES:
         try:
             return ask()
         except (FileNotFoundError, DamagedError):
             raise
         except OSError as error:
+            if time.monotonic() - start + pause > PATIENCE_SECONDS:
+                raise
             tell(f"the store does not answer ({error}); it is asked again in {pause:.0f} s")
-            time.sleep(pause)
+            _pause(pause)
     return ask()
+
+
+def _pause(seconds: float) -> None:
+    """Sleep; in a sweep the first signal to stop raises nothing, and is looked for."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 or stop_signals.has_come():
+        if stop_signals.has_come():
+            raise KeyboardInterrupt
+        time.sleep(min(left, SECONDS_BETWEEN_GLANCES))

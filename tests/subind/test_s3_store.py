@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -236,6 +237,22 @@ def test_service_that_stays_busy_is_told_after_the_patience(connect: Connect) ->
         with pytest.raises(StoreError, match=r"does not answer \(.*SlowDown.*\): see to the network"):
             store.listing()
         assert 2 <= len(asked) <= 4
+
+
+def test_service_that_stays_busy_is_given_up_soon_after_a_signal_to_stop(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_come: list[bool] = []
+    monkeypatch.setattr(remote_files, "interruptions", [lambda: bool(has_come)])
+    monkeypatch.setattr(remote_files, "INTERRUPTED_PATIENCE_SECONDS", 0.0)
+    with answering(503, "SlowDown") as (busy, _asked):
+        store = connect(busy)
+        store._files._patience = 120.0  # type: ignore[attr-defined]
+        threading.Timer(1.0, has_come.append, (True,)).start()
+        start = time.monotonic()
+        with pytest.raises(StoreError, match="does not answer"):
+            store.listing()
+        assert time.monotonic() - start < 30
 
 
 def test_service_that_is_not_there_is_told_without_the_query_of_its_address(connect: Connect) -> None:

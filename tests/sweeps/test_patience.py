@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from subind.store import Store
-from sweeps import patience
+from sweeps import patience, stop_signals
 from sweeps.patience import patiently, when_there_is_room
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor
@@ -55,6 +56,31 @@ def test_question_that_is_wrong_is_not_repeated() -> None:
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_questions_that_take_long_themselves_share_one_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSES", (0.0,) * 100)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.5)
+    start = time.monotonic()
+
+    def ask() -> None:
+        time.sleep(0.3)
+        raise ConnectionResetError("cut off after much patience of its own")
+
+    with pytest.raises(ConnectionResetError):
+        patiently(ask, tell=lambda _text: None)
+    assert time.monotonic() - start < 5
+
+
+def test_pause_between_questions_ends_at_the_signal_that_a_sweep_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSES", (60.0,))
+    start = time.monotonic()
+    with stop_signals.handled(lambda number, _frame: stop_signals.note(number)):
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            patiently(_failing(2), tell=lambda _text: None)
+    with stop_signals.interrupting():  # forgets the signal
+        assert time.monotonic() - start < 10
 
 
 # ---- a full disk
