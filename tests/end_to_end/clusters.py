@@ -81,11 +81,20 @@ class RunningCluster:
         return next(node for node in self.nodes if process in {each.pid for each in node.workers()})
 
     def kill(self) -> None:
-        """Lose the head and every node at once."""
+        """Lose the head and every node at once, if they are not lost already."""
+        if self.process.poll() is not None:
+            return
         for each in (psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         self.process.communicate()
+
+    def kill_gcs(self) -> None:
+        """Lose what keeps the cluster together; its nodes notice later."""
+        for each in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if each.name().startswith("gcs_server"):
+                    each.kill()
 
     def _asked(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self.process.stdin is not None
