@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from subind import rules
 from subind.declared import LARGEST_COUNT, Checked, Identified, at_most, not_negative, positive, require
-from subind.optimizer_spec import AdamW, Precision
+from subind.optimizer_spec import AdamW, KeptEpoch, Precision
 from subind.temperature import TemperatureSchedule
 from subind.tuning_spec import OwnValidation, TuningValidation, Validation
 
@@ -75,7 +75,7 @@ class ImportedWeights(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Donor(Identified):
-    """A network trained on unambiguous samples of a task; the checkpoint of lowest evaluation loss is kept.
+    """A network trained on unambiguous samples of a task; the epoch of the lowest evaluation loss is kept.
 
     Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what
     training would start from: a randomly initialised network, or imported weights as they are.
@@ -88,6 +88,7 @@ class Donor(Identified):
     optimizer: AdamW
     batch_size: int
     num_epochs: int
+    kept_epoch: KeptEpoch = field(metadata={"neutral": "first_best"})
     patience: int
     seed: int
     precision: Precision
@@ -109,8 +110,8 @@ class Donor(Identified):
 class Mask(Identified):
     """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
 
-    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the best hard-mask accuracy (the last among equals) are
-    kept; `validation` says on which samples that is judged.
+    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the epoch of the best hard-mask accuracy are kept,
+    `kept_epoch` says of which where several are best; `validation` says on which samples that is judged.
     """
 
     donor: Donor
@@ -123,6 +124,7 @@ class Mask(Identified):
     optimizer: AdamW
     batch_size: int
     num_epochs: int
+    kept_epoch: KeptEpoch = field(metadata={"neutral": "last_best"})
     seed: int
     precision: Precision
     validation: Validation = field(default=OwnValidation(), metadata={"neutral": OwnValidation()})

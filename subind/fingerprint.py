@@ -29,6 +29,7 @@ STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
         "first version",
         "textures of drawn images are centred and have the declared contrast",
         "the clip factor and the products of narrow matrices do not depend on the pack",
+        "a new head trains alone; before, a ViT's class token, positions and biases trained too",
     ),
 }
 """Why each version of a stage came to be; a change that moves numbers appends a reason and so changes the ids."""

@@ -8,6 +8,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from subind import spec as specs
+from subind.best_epoch import is_kept, num_epochs_since_better
 from subind.image_evaluation import Evaluations, tested
 from subind.image_training import ImageMethod
 from subind.models import gpt2, vision
@@ -69,7 +70,6 @@ class ImageDonorMethod(ImageMethod):
         return [
             self._verdict(
                 replica,
-                epoch,
                 {
                     "validation_loss": first.loss,
                     "accuracy_original": first.accuracy,
@@ -79,11 +79,11 @@ class ImageDonorMethod(ImageMethod):
             for replica, first, second in zip(self.replicas, original, pooled, strict=True)
         ]
 
-    def _verdict(self, replica: Replica, epoch: int, measured: dict[str, float]) -> Verdict:
+    def _verdict(self, replica: Replica, measured: dict[str, float]) -> Verdict:
         assert isinstance(replica.spec, ImageDonor)
-        best = measured["validation_loss"] < min(replica.curves.get("validation_loss", []), default=float("inf"))
-        waited = 0 if best else epoch - replica.best_epoch
-        return Verdict(measurements=measured, best=best, stop=waited >= replica.spec.patience)
+        scores = [-loss for loss in (*replica.curves.get("validation_loss", []), measured["validation_loss"])]
+        best = is_kept(scores[-1], scores[:-1], replica.spec.kept_epoch)
+        return Verdict(measurements=measured, best=best, stop=num_epochs_since_better(scores) >= replica.spec.patience)
 
     def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
         spec = self.replicas[index].spec

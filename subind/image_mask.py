@@ -7,6 +7,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from subind import masks
+from subind.best_epoch import is_kept
 from subind.image_donor import State, one_network, stacked
 from subind.image_evaluation import Answers, Evaluations, answers
 from subind.image_training import ImageMethod
@@ -99,7 +100,8 @@ class ImageMaskMethod(ImageMethod):
         measured = {"subtask_accuracy": judged.accuracy, "validation_loss": judged.loss, "temperature": temperature}
         measured |= {"density": masks.density(mask)}
         measured |= {f"density.{name}": share for name, share in masks.densities(mask).items()}
-        best = judged.accuracy >= max(replica.curves.get("subtask_accuracy", []), default=0.0)
+        assert isinstance(replica.spec, ImageMask)
+        best = is_kept(judged.accuracy, replica.curves.get("subtask_accuracy", []), replica.spec.kept_epoch)
         return Verdict(measurements=measured, best=best, stop=False)
 
     @torch.no_grad()

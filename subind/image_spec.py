@@ -3,12 +3,12 @@
 Original images and mean-pooled ones are of one task; the recipients' spec stands in `image_transfer_spec`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from subind.arithmetic_spec import FreshWeights, ImportedWeights, check_discovery, check_size
 from subind.declared import LARGEST_COUNT, Identified, at_most, not_negative, positive, require
-from subind.optimizer_spec import SGD, AdamW, ImagePrecision
+from subind.optimizer_spec import SGD, AdamW, ImagePrecision, KeptEpoch
 from subind.quoting import quoted
 from subind.temperature import TemperatureSchedule
 from subind.vision_spec import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
@@ -30,7 +30,7 @@ ClassWeights = Literal["equal", "inverse_frequency"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDonor(Identified):
-    """A network trained on original images; the checkpoint of lowest validation loss is kept, as a Donor's is.
+    """A network trained on original images; the epoch of the lowest validation loss is kept, as a Donor's is.
 
     `trained` says what of the network trains: everything, or a fresh head alone on a base that is frozen, its
     BatchNorm statistics included. Imported weights are a state dict of torchvision's model of that architecture; for
@@ -48,6 +48,7 @@ class ImageDonor(Identified):
     optimizer: AdamW | SGD
     batch_size: int
     num_epochs: int
+    kept_epoch: KeptEpoch = field(metadata={"neutral": "first_best"})
     patience: int
     seed: int
     precision: ImagePrecision
@@ -76,10 +77,11 @@ class ImageDonor(Identified):
 class ImageMask(Identified):
     """A binary mask over the frozen donor, discovered on the mean-pooled images of `subtask`, as a Mask is.
 
-    Loss = cross-entropy + penalty · Σσ(τ·s); the logits of the best hard-mask accuracy on mean-pooled validation images
-    (the last among equals) are kept. `beside` says what else trains: nothing, or a ViT's class token and position
-    embeddings. `statistics` says by what BatchNorm normalises: the donor's running statistics, or those of each batch,
-    of which running statistics are kept for the hard mask. Recipients start from what is trained or kept so.
+    Loss = cross-entropy + penalty · Σσ(τ·s); the logits of the epoch of the best hard-mask accuracy on mean-pooled
+    validation images are kept, `kept_epoch` says of which where several are best. `beside` says what else trains:
+    nothing, or a ViT's class token and position embeddings. `statistics` says by what BatchNorm normalises: the donor's
+    running statistics, or those of each batch, of which running statistics are kept for the hard mask. Recipients start
+    from what is trained or kept so.
     """
 
     donor: ImageDonor
@@ -94,6 +96,7 @@ class ImageMask(Identified):
     optimizer: AdamW | SGD
     batch_size: int
     num_epochs: int
+    kept_epoch: KeptEpoch = field(metadata={"neutral": "last_best"})
     seed: int
     precision: ImagePrecision
 

@@ -91,7 +91,7 @@ class ImageTransferMethod(ImageMethod):
         else:
             self.fix(running, prefix="fixed_statistics")
         kept = gpt2.stacked([each.kept for each in recipients])
-        self.frozen = tuple(name for name, bits in kept.items() if bits.any())
+        self.frozen = tuple(name for name, bits in kept.items() if bits.any() and name in self.trainable)
         for name in self.frozen:
             self.constants |= constants_on(self.device, {f"kept.{name}": kept[name], f"start.{name}": own[name]})
 
@@ -153,6 +153,8 @@ def _num_distinct(spec: ImageTransfer) -> int:
 
 def _held(model: specs.ImageModel, held: str) -> tuple[str, ...]:
     match held:
+        case "all_but_head":
+            return tuple(name for name in vision.shapes(model) if name not in vision.head(model))
         case "norms_and_head":
             return (*vision.norms(model), *vision.head(model))
         case "norms":

@@ -25,9 +25,12 @@ from subind.image_spec import (
 from subind.optimizer_spec import SGD, AdamW, ImagePrecision
 from subind.vision_spec import ResNet, ViT
 
-Held = Literal["norms_and_head", "norms", "nothing"]
-"""What a recipient holds at the donor's values beside the weights that its control freezes: BatchNorm or LayerNorm with
-the running statistics, and the head too; the biases and a ViT's class token and positions always train."""
+Held = Literal["all_but_head", "norms_and_head", "norms", "nothing"]
+"""What a recipient holds at the donor's values besides the weights that its control freezes.
+
+A NewHead holds all but its head. Others hold BatchNorm or LayerNorm with the running statistics, and the head too, or
+nothing; their other biases and a ViT's class token and positions train.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +84,11 @@ class ImageTransfer(Identified):
                 remedy = "a network that inherits nothing has nothing to hold; give 'nothing'"
                 require(self.held == "nothing", self, "held", remedy)
             case NewHead():
-                require(self.held == "norms", self, "held", "a new head trains on a frozen base; give 'norms'")
+                remedy = "a new head trains on a frozen base; give 'all_but_head'"
+                require(self.held == "all_but_head", self, "held", remedy)
             case _:
-                pass
+                remedy = "only a new_head trains its head alone; give 'norms_and_head', 'norms' or 'nothing'"
+                require(self.held != "all_but_head", self, "held", remedy)
         if isinstance(image_model(self.control), ViT):
             remedy = "the mask covers a ViT's head; give 'norms' or 'nothing'"
             require(self.held != "norms_and_head", self, "held", remedy)

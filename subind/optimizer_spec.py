@@ -14,6 +14,9 @@ changes the order of sums and, on a GPU, the speed."""
 
 Schedule = Literal["constant", "linear_decay"]
 
+KeptEpoch = Literal["first_best", "last_best"]
+"""Which epoch a run keeps where several are equally good: the first of the best ones, or the last of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoClip(Checked):

@@ -6,7 +6,7 @@ are all found here.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal, assert_never
 
@@ -47,7 +47,7 @@ from subind.control_spec import (
 from subind.declared import Identified, not_negative, positive, require
 from subind.image_spec import ImageDonor, ImageMask, ImageModel, ImageTask
 from subind.image_transfer_spec import ImageTransfer, image_model
-from subind.optimizer_spec import SGD, AdamW, ClipNorm, ImagePrecision, NoClip, Optimizer, Precision
+from subind.optimizer_spec import SGD, AdamW, ClipNorm, ImagePrecision, KeptEpoch, NoClip, Optimizer, Precision
 from subind.quoting import quoted
 from subind.temperature import TemperatureSchedule
 from subind.tuning_spec import OwnValidation, TuningValidation
@@ -57,10 +57,10 @@ __all__ = [
     "GPT2", "READINGS", "SGD", "STAGES", "AdamW", "AnyControl", "ArithmeticSpec", "ArithmeticTask", "ClipNorm",
     "ComplementAsReleased", "ComplementSubnetwork", "Control", "DataMixture", "Donor", "FreshWeights", "FullTransfer",
     "ImageControl", "ImageDonor", "ImageMask", "ImageModel", "ImageNet16Task", "ImagePrecision", "ImageSpec",
-    "ImageTask", "ImageTransfer", "ImportedWeights", "LongerDonor", "Mask", "MaskedControl", "MaskedImageControl",
-    "NewHead", "NoClip",
-    "Optimizer", "OwnValidation", "Parent", "Precision", "PublishedWeights", "RandomAsReleased", "RandomInit",
-    "RandomSubnetwork", "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable",
+    "ImageTask", "ImageTransfer", "ImportedWeights", "KeptEpoch", "LongerDonor", "Mask", "MaskedControl",
+    "MaskedImageControl", "NewHead", "NoClip",
+    "Optimizer", "OwnValidation", "Parent", "Precision", "PublishedWeights", "RandomAsReleased",
+    "RandomInit", "RandomSubnetwork", "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable",
     "SubnetworkTrainedAlone", "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT",
     "architecture", "architecture_of_images", "control_model", "control_name", "image_model", "image_task", "lineage",
     "model", "network_name", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
@@ -78,7 +78,8 @@ class Transfer(Identified):
     """A recipient trained on ambiguous samples of a task and a few that disambiguate.
 
     `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded. By
-    default they are those of the paper's READINGS that agree with the task's rule on every pair (a, a), or none.
+    default they are those of the paper's READINGS that agree with the task's rule on every pair (a, a), or none. The
+    test accuracy is that of the epoch of the highest validation accuracy; `kept_epoch` says which where several are.
     """
 
     control: Control
@@ -90,6 +91,7 @@ class Transfer(Identified):
     optimizer: AdamW
     batch_size: int
     num_epochs: int
+    kept_epoch: KeptEpoch = field(metadata={"neutral": "first_best"})
     seed: int
     precision: Precision
 

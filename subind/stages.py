@@ -16,6 +16,7 @@ from torch import Tensor
 
 from subind import masks
 from subind import spec as specs
+from subind.best_epoch import is_kept, num_epochs_since_better
 from subind.evaluation import accuracies, losses_and_predictions, predictions
 from subind.image_donor import ImageDonorMethod, initial_network
 from subind.image_mask import ImageMaskMethod, masked_network
@@ -160,15 +161,15 @@ class DonorMethod(SequenceMethod):
         losses, answers = losses_and_predictions(self.trainable, rows, self.model, precision=self.precision)
         right = accuracies(answers, rows[:, :, -1])
         return [
-            self._verdict(replica, epoch, {"validation_loss": loss, "validation_accuracy": accuracy})
+            self._verdict(replica, {"validation_loss": loss, "validation_accuracy": accuracy})
             for replica, loss, accuracy in zip(self.replicas, losses.tolist(), right, strict=True)
         ]
 
-    def _verdict(self, replica: Replica, epoch: int, measured: dict[str, float]) -> Verdict:
+    def _verdict(self, replica: Replica, measured: dict[str, float]) -> Verdict:
         assert isinstance(replica.spec, Donor)
-        best = measured["validation_loss"] < min(replica.curves.get("validation_loss", []), default=float("inf"))
-        waited = 0 if best else epoch - replica.best_epoch
-        return Verdict(measurements=measured, best=best, stop=waited >= replica.spec.patience)
+        scores = [-loss for loss in (*replica.curves.get("validation_loss", []), measured["validation_loss"])]
+        best = is_kept(scores[-1], scores[:-1], replica.spec.kept_epoch)
+        return Verdict(measurements=measured, best=best, stop=num_epochs_since_better(scores) >= replica.spec.patience)
 
     def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
         state = gpt2.to_transformers({name: tensor.cpu() for name, tensor in best.items()})
@@ -224,7 +225,8 @@ class MaskMethod(SequenceMethod):
             measured |= {f"density.{matrix}": share for matrix, share in masks.densities(mask).items()}
             if self.is_tuned:
                 measured |= {"soft_accuracy": soft[index], "soft_hard_gap": soft[index] - right[index]}
-            best = right[index] >= max(replica.curves.get(name, []), default=0.0)
+            assert isinstance(replica.spec, Mask)
+            best = is_kept(right[index], replica.curves.get(name, []), replica.spec.kept_epoch)
             verdicts.append(Verdict(measurements=measured, best=best, stop=False))
         return verdicts
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from subind import masks
 from subind import spec as specs
+from subind.best_epoch import is_kept
 from subind.controls import Recipient, recipient
 from subind.evaluation import accuracies, losses_and_predictions, predictions
 from subind.freezing import put_back, without_gradient
@@ -44,7 +45,7 @@ def _shares(found: Recipient) -> dict[str, float]:
 
 
 class TransferMethod(SequenceMethod):
-    """Trains recipients; the best epoch has the highest validation accuracy (the first among equals).
+    """Trains recipients; the best epoch has the highest validation accuracy.
 
     `trainable` holds the donor's values where a weight is frozen: it has no gradient, and `hold` undoes its decay.
     """
@@ -99,7 +100,8 @@ class TransferMethod(SequenceMethod):
         for rival, expected in zip(replica.spec.rivals, self.constants["rivals"][index], strict=False):
             agreement = accuracies(answers[index : index + 1], expected.unsqueeze(0))[0]
             measured[f"rival_agreement.{rival}"] = agreement
-        best = measured["validation_accuracy"] > max(replica.curves.get("validation_accuracy", []), default=-1.0)
+        earlier = replica.curves.get("validation_accuracy", [])
+        best = is_kept(measured["validation_accuracy"], earlier, replica.spec.kept_epoch)
         return Verdict(measurements=measured, best=best, stop=False)
 
     @torch.no_grad()

@@ -45,6 +45,8 @@ def _start(spec: Spec) -> tuple[object, ...]:
 
 def _own_columns(spec: Spec) -> Columns:
     columns: Columns = {"run_id": run_id(spec), "stage": specs.stage(spec), "seed": spec.seed}
+    if not isinstance(spec, ImageTransfer):
+        columns["kept_epoch"] = spec.kept_epoch
     match spec:
         case Transfer():
             columns |= _task_columns(spec.task) | {"chance_agreement": _chance_agreement(spec)}

@@ -63,6 +63,7 @@ def tiny_donor(**changes: Any) -> Donor:
         optimizer=tiny_optimizer(),
         batch_size=8,
         num_epochs=2,
+        kept_epoch="first_best",
         patience=2,
         seed=0,
         precision="float32",
@@ -83,6 +84,7 @@ def tiny_mask(**changes: Any) -> Mask:
         optimizer=tiny_optimizer(learning_rate=1e-1),
         batch_size=8,
         num_epochs=3,
+        kept_epoch="last_best",
         seed=0,
         precision="float32",
     )
@@ -126,6 +128,7 @@ def tiny_transfer(control_name: str = "subnetwork", *, mask: Mask | None = None,
         optimizer=tiny_optimizer(),
         batch_size=6,
         num_epochs=2,
+        kept_epoch="last_best",
         seed=0,
         precision="float32",
     )

@@ -62,6 +62,7 @@ def _mask(num_layers: int, *, seed: int, num_epochs: int) -> Mask:
         optimizer=_OPTIMIZER,
         batch_size=50,
         num_epochs=num_epochs,
+        kept_epoch="first_best",
         patience=num_epochs,
         seed=seed,
         precision="float32",
@@ -77,6 +78,7 @@ def _mask(num_layers: int, *, seed: int, num_epochs: int) -> Mask:
         optimizer=_OPTIMIZER,
         batch_size=250,
         num_epochs=num_epochs,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )
@@ -101,6 +103,7 @@ def _transfer(control: Control, *, num_disambiguation: int, seed: int, num_epoch
         optimizer=_OPTIMIZER,
         batch_size=32,
         num_epochs=num_epochs,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )

@@ -55,6 +55,7 @@ def _donor() -> Donor:
         optimizer=_OPTIMIZER,
         batch_size=24,
         num_epochs=1,
+        kept_epoch="first_best",
         patience=1,
         seed=0,
         precision="float32",
@@ -71,6 +72,7 @@ def _transfer(control: Control, *, seed: int) -> Transfer:
         optimizer=_OPTIMIZER,
         batch_size=12,
         num_epochs=1,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )

@@ -117,6 +117,7 @@ def pretrained(of: Setting, *, seed: int) -> ImageDonor:
         optimizer=_adam(2e-3, schedule="linear_decay"),
         batch_size=64,
         num_epochs=5,
+        kept_epoch="first_best",
         patience=5,
         seed=seed,
         precision=of.precision,
@@ -150,6 +151,7 @@ def mask(of: Setting, donor: ImageDonor) -> ImageMask:
         optimizer=_adam(1e-3, schedule="constant"),
         batch_size=of.mask_batch,
         num_epochs=of.mask_epochs,
+        kept_epoch="last_best",
         seed=donor.seed,
         precision=of.precision,
     )
@@ -182,7 +184,7 @@ def _held(of: Setting, control: ImageControl) -> Held:
         case RandomInit() | DataMixture():
             return "nothing"
         case NewHead():
-            return "norms"
+            return "all_but_head"
         case _:
             return of.held
 

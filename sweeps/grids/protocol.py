@@ -57,6 +57,7 @@ def donor(num_layers: int, *, seed: int) -> Donor:
         optimizer=AdamW(learning_rate=5e-4, weight_decay=0.0, schedule="linear_decay", clip=ClipNorm(max_norm=1.0)),
         batch_size=100 if num_layers == 12 else 50,
         num_epochs=50,
+        kept_epoch="first_best",
         patience=10,
         seed=seed,
         precision="float32",
@@ -77,6 +78,7 @@ def mask(num_layers: int, *, seed: int) -> Mask:
         optimizer=AdamW(learning_rate=learning_rate, weight_decay=0.01, schedule="constant", clip=NoClip()),
         batch_size=500,
         num_epochs=50,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )
@@ -94,6 +96,7 @@ def transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transfe
         optimizer=_TRANSFER_OPTIMIZER,
         batch_size=50,
         num_epochs=100,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )

@@ -59,6 +59,7 @@ def _donor(seed: int) -> Donor:
         optimizer=AdamW(learning_rate=2e-3, weight_decay=0.0, schedule="linear_decay", clip=ClipNorm(max_norm=1.0)),
         batch_size=100,
         num_epochs=20,
+        kept_epoch="first_best",
         patience=5,
         seed=seed,
         precision="float32",
@@ -77,6 +78,7 @@ def _mask(seed: int) -> Mask:
         optimizer=AdamW(learning_rate=1e-2, weight_decay=0.01, schedule="constant", clip=NoClip()),
         batch_size=250,
         num_epochs=40,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )
@@ -103,6 +105,7 @@ def _transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transf
         optimizer=AdamW(learning_rate=1e-3, weight_decay=0.01, schedule="constant", clip=NoClip()),
         batch_size=32,
         num_epochs=100,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )

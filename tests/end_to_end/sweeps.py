@@ -33,7 +33,7 @@ SHARED = dict(num_evaluation_samples=12, precision="float32")
 def donor(seed):
     return Donor(
         task=TASK, model=MODEL, num_samples=24, optimizer=OPTIMIZER, batch_size=8, num_epochs=NUM_EPOCHS["donor"],
-        patience=10**6, seed=seed, **SHARED,
+        patience=10**6, seed=seed, kept_epoch="first_best", **SHARED,
     )
 
 
@@ -41,14 +41,14 @@ def mask(seed):
     return Mask(
         donor=donor(seed), subtask=ArithmeticTask(rule="a*b", modulus=7, num_integers=12), num_samples=24,
         initial_logit=0.1, penalty=1e-7, temperature=TemperatureSchedule(name="exponential", final=100.0),
-        optimizer=OPTIMIZER, batch_size=8, num_epochs=NUM_EPOCHS["mask"], seed=seed, **SHARED,
+        optimizer=OPTIMIZER, batch_size=8, num_epochs=NUM_EPOCHS["mask"], seed=seed, kept_epoch="last_best", **SHARED,
     )
 
 
 def transfer(control, count, seed, rate=1e-3):
     return Transfer(
         control=control, task=ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=12), num_ambiguous=12,
-        num_disambiguation=count, batch_size=6, num_epochs=NUM_EPOCHS["transfer"], seed=seed,
+        num_disambiguation=count, batch_size=6, num_epochs=NUM_EPOCHS["transfer"], seed=seed, kept_epoch="last_best",
         optimizer=AdamW(learning_rate=rate, weight_decay=0.0, schedule="constant", clip=NoClip()), **SHARED,
     )
 

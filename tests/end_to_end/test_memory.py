@@ -24,7 +24,7 @@ def grid():
             control=RandomInit(model=MODEL), task=ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=12),
             num_ambiguous=12, num_disambiguation=6, batch_size=6, num_epochs=1, seed=seed, num_evaluation_samples=12,
             optimizer=AdamW(learning_rate=1e-3, weight_decay=0.0, schedule="constant", clip=NoClip()),
-            precision="float32",
+            precision="float32", kept_epoch="last_best",
         )
         for seed in range(32)
     )

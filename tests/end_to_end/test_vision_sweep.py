@@ -19,11 +19,11 @@ ADAM = AdamW(learning_rate=1e-2, weight_decay=0.0, schedule="constant", clip=NoC
 SHARED = dict(num_samples=32, num_evaluation_samples=20, batch_size=16, num_epochs=2, seed=0, precision="float32")
 DONOR = ImageDonor(
     task=TASK, model=MODEL, num_cue_conflict=48, augmentation="none", class_weights="equal", optimizer=ADAM,
-    patience=5, trained="everything", weights=FreshWeights(), **SHARED,
+    patience=5, trained="everything", weights=FreshWeights(), kept_epoch="first_best", **SHARED,
 )
 MASK = ImageMask(
     donor=DONOR, subtask=TASK, initial_logit=-0.1, penalty=1e-4, beside="nothing", statistics="batch",
-    temperature=TemperatureSchedule(name="exponential", final=100.0), optimizer=ADAM, **SHARED,
+    temperature=TemperatureSchedule(name="exponential", final=100.0), optimizer=ADAM, kept_epoch="last_best", **SHARED,
 )
 
 

@@ -195,6 +195,7 @@ def transfer_of(mask: Mask, *, seed: int = 0, num_evaluation_samples: int = 80) 
         optimizer=mask.optimizer,
         batch_size=6,
         num_epochs=2,
+        kept_epoch="last_best",
         seed=seed,
         precision="float32",
     )

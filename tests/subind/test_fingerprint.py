@@ -35,7 +35,7 @@ DONOR_TEXT = (
 GOLDEN: list[tuple[Spec, str]] = [
     (tiny_donor(), "e5f4460a277ccad5"),
     (tiny_mask(), "a34d289f04f50c40"),
-    (tiny_transfer(), "c6ba0f378fe3a3f7"),
+    (tiny_transfer(kept_epoch="first_best"), "c6ba0f378fe3a3f7"),
 ]
 
 USES_THE_MASK = tuple(name for name in CONTROL_NAMES if name not in ("full_transfer", "unmasked_only", "random_init"))

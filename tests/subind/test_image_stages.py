@@ -160,11 +160,15 @@ def test_held_norms_keep_the_donors_values_and_running_statistics(held: str) -> 
 @pytest.mark.parametrize("model", [RESNET, VIT], ids=["resnet", "vit"])
 def test_new_head_trains_a_fresh_head_on_the_donors_base(model: object) -> None:
     spec = image_transfer("new_head", mask=image_mask(image_donor(model)))  # type: ignore[arg-type]
-    method, donor = trained(spec), hand_donor(image_donor(model))  # type: ignore[arg-type]
     heads = vision.head(spec.control.donor.model)  # type: ignore[union-attr]
-    for name in vision.matrices(spec.control.donor.model):  # type: ignore[union-attr]
-        assert torch.equal(method.trainable[name][0], donor[name]) == (name not in heads)
-    assert not torch.equal(method.trainable[heads[0]][0], donor[heads[0]])
+    trainer, donor = trainer_of([spec]), hand_donor(image_donor(model))  # type: ignore[arg-type]
+    before = {name: tensor.detach().clone() for name, tensor in _all(trainer).items()}
+    for step in range(3):
+        trainer.advance(torch.arange(8).unsqueeze(0) + step)
+    after = _all(trainer)
+    assert {name for name in after if not torch.equal(after[name], before[name])} == {*heads}
+    assert all(torch.equal(after[name][0], donor[name]) for name in after.keys() - {*heads})
+    assert not torch.equal(before[heads[0]][0], donor[heads[0]])
 
 
 def test_fresh_weights_are_uniform_within_one_over_the_root_of_the_fan_in() -> None:
