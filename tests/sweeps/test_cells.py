@@ -49,6 +49,7 @@ def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
         "temperature_schedule": "exponential",
         "final_temperature": 100.0,
         "parent_id": run_id(tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6)),
+        "kept_epoch": "last_best",
         "rivals": ["2 * a ** 2", "2 * b ** 2"],
         "chance_accuracy": max(Counter((a * a + a * b) % 7 for a, b in pairs).values()) / 144,
         "chance_agreement": [

@@ -81,6 +81,7 @@ DEPTH_2_TRANSFER = {
     },
     "batch_size": 50,
     "num_epochs": 100,
+    "kept_epoch": "last_best",
     "seed": 3,
     "precision": "float32",
 }
