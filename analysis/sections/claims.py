@@ -2,7 +2,7 @@
 
 from analysis.claims import ALPHA, judged, of_rows, planned
 from analysis.sections.parts import Results, Section, Sheet
-from analysis.tables import claims
+from analysis.tables import claims, figure_3
 
 
 def sections(results: Results) -> list[Section]:
@@ -16,7 +16,11 @@ def sections(results: Results) -> list[Section]:
         Section(
             name="claims",
             title="Claims",
-            sentences=(*_rules(len(several)), *(f"Not judged: {reason}." for reason in reasons)),
+            sentences=(
+                *_rules(len(several)),
+                figure_3.replication(results.rows),
+                *(f"Not judged: {reason}." for reason in reasons),
+            ),
             sheet=Sheet(
                 numbers=found, shown=claims.shown(found), caption="What the grid expects, and what came of it."
             ),

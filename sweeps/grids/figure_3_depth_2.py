@@ -6,6 +6,8 @@ recipients here start from the first mask that reaches 0.99, chosen by the subta
 
 What a recipient inherits depends on the donor as well: full transfer of donor seeds 0, 1 and 2 ends at a test accuracy
 of 0.621, 0.566 and 0.485 with 100 samples, and of 0.746, 0.653 and 0.605 with 250; published are 0.480 and 0.619.
+
+So the claims are about recipients of this donor and this mask: `--until-decided` adds recipients and nothing else.
 """
 
 from dataclasses import replace

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -180,6 +181,24 @@ def test_claim_of_a_mean_is_decided_where_the_gap_is_wide(rows_frame: RowsFrame)
     assert only(rows, "subnetwork beats random_subnetwork at n = 100").verdict == "holds"
     assert only(rows, "subnetwork beats random_subnetwork by 0.5 on average at n = 100").verdict == "undecided"
     assert only(rows, "random_subnetwork reaches 0.9 at n = 100").verdict == "fails"
+
+
+def test_claim_of_a_mean_does_not_hold_because_a_rare_failure_was_not_drawn(rows_frame: RowsFrame):
+    """Nine runs in ten are at 0.97 and one at 0.27: half of all samples of six runs have no failure."""
+    draws = np.random.default_rng(0)
+    for _ in range(30):
+        accuracies = [float(each) for each in draws.choice([0.97, 0.27], 6, p=[0.9, 0.1])]
+        rows = rows_frame([transfer("subnetwork", each, seed=seed) for seed, each in enumerate(accuracies)])
+        assert only(rows, "subnetwork reaches 0.9 at n = 100").verdict != "holds"
+
+
+def test_claim_of_a_mean_does_not_match_because_a_rare_gap_was_not_drawn(rows_frame: RowsFrame):
+    """The mean difference is 0.05: one seed in ten differs by 0.5, the others by next to nothing."""
+    draws = np.random.default_rng(0)
+    for _ in range(30):
+        gaps = draws.choice([0.0, 0.5], 8, p=[0.9, 0.1]) + draws.normal(0, 0.003, 8)
+        rows = rows_frame(arms([0.9] * 8, [float(0.9 - gap) for gap in gaps]))
+        assert only(rows, "subnetwork matches random_subnetwork within 0.02 at n = 100").verdict != "holds"
 
 
 def test_claim_leaves_out_a_seed_that_one_arm_lacks(rows_frame: RowsFrame):
