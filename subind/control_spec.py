@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from subind.arithmetic_spec import GPT2, Donor, Mask
-from subind.declared import LARGEST_COUNT, Checked, at_most, positive, require
+from subind.arithmetic_spec import GPT2, MOST_EPOCHS, Donor, Mask
+from subind.declared import Checked, at_most, positive, require
 from subind.image_spec import ImageDonor, ImageMask
-from subind.vision_spec import ResNet, ViT
+from subind.vision_spec import MOST_IMAGES, ResNet, ViT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,7 @@ class LongerDonor(Checked):
 
     def _check(self) -> None:
         positive(self, "num_more_epochs")
+        at_most(self, MOST_EPOCHS, "num_more_epochs")
 
     def longer(self) -> ImageDonor:
         """The donor that the recipient starts from."""
@@ -125,7 +126,7 @@ class DataMixture(Checked):
 
     def _check(self) -> None:
         positive(self, "num_mean_pooled")
-        at_most(self, LARGEST_COUNT, "num_mean_pooled")
+        at_most(self, MOST_IMAGES, "num_mean_pooled")
         require(0 <= self.mean_pooled_share <= 1, self, "mean_pooled_share", "give a share from 0 to 1")
 
     def num_rows(self, num_original: int) -> tuple[int, int]:

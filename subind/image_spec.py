@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from subind.arithmetic_spec import FreshWeights, ImportedWeights, check_discovery, check_size
-from subind.declared import LARGEST_COUNT, Identified, at_most, not_negative, positive, require
+from subind.declared import Identified, at_most, not_negative, positive, require
 from subind.optimizer_spec import SGD, AdamW, ImagePrecision, KeptEpoch
 from subind.quoting import quoted
 from subind.temperature import TemperatureSchedule
-from subind.vision_spec import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
+from subind.vision_spec import MOST_IMAGES, ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
 
 ImageTask = ShapesTask | ImageNet16Task
 """What images there are; another kind is added here, in `tasks/images.py` and in `sweeps/image_cells.py`."""
@@ -59,7 +59,7 @@ class ImageDonor(Identified):
         positive(self, "num_samples", "num_evaluation_samples", "num_cue_conflict", "batch_size", "patience")
         not_negative(self, "num_epochs", "seed")
         check_size(self)
-        at_most(self, LARGEST_COUNT, "num_cue_conflict")
+        at_most(self, MOST_IMAGES, "num_samples", "num_evaluation_samples", "num_cue_conflict")
         check_model(self, self.model, self.task, self.precision, is_as_published=self._is_as_published())
 
     def _is_as_published(self) -> bool:
@@ -104,6 +104,7 @@ class ImageMask(Identified):
         positive(self, "num_samples", "num_evaluation_samples", "batch_size", "num_epochs")
         not_negative(self, "penalty", "seed")
         check_size(self)
+        at_most(self, MOST_IMAGES, "num_samples", "num_evaluation_samples")
         check_discovery(self)
         check_model(self, self.donor.model, self.subtask, self.precision)
         remedy = "a ResNet has no class token; give 'nothing'"

@@ -12,7 +12,7 @@ from subind.control_spec import (
     control_name,
     control_parent,
 )
-from subind.declared import LARGEST_COUNT, Identified, at_most, not_negative, positive, require
+from subind.declared import Identified, at_most, not_negative, positive, require
 from subind.image_spec import (
     Augmentation,
     ClassWeights,
@@ -23,7 +23,7 @@ from subind.image_spec import (
     check_model,
 )
 from subind.optimizer_spec import SGD, AdamW, ImagePrecision
-from subind.vision_spec import ResNet, ViT
+from subind.vision_spec import MOST_IMAGES, ResNet, ViT
 
 Held = Literal["all_but_head", "norms_and_head", "norms", "nothing"]
 """What a recipient holds at the donor's values besides the weights that its control freezes.
@@ -61,7 +61,7 @@ class ImageTransfer(Identified):
         not_negative(self, "seed")
         positive(self, "evaluations_per_epoch", "num_training_samples")
         check_size(self)
-        at_most(self, LARGEST_COUNT, "num_cue_conflict")
+        at_most(self, MOST_IMAGES, "num_samples", "num_evaluation_samples", "num_cue_conflict")
         self._check_parent()
         check_model(self, image_model(self.control), self.task, self.precision)
         self._check_held()

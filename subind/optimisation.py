@@ -192,7 +192,7 @@ def _sgd_step(group: _Group, gradients: list[Tensor], shared: SGD) -> None:
     torch._fused_sgd_(
         group.parameters,
         gradients,
-        group.moments["momentum_buffer"],
+        group.moments["momentum_buffer"] if shared.momentum else [],  # the operation wants none where it has no use
         weight_decay=shared.weight_decay,
         momentum=shared.momentum,
         lr=group.rate,

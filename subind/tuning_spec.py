@@ -40,6 +40,11 @@ class TuningValidation(Checked):
         if num_integers > LARGEST_NUM_INTEGERS:
             raise ValueError(f"num_integers is {num_integers}: a mask is tuned on {LARGEST_NUM_INTEGERS} at most")
         pairs, drawn = num_integers**2, self.num_seeds * (num_reported + 2 * self.num_transfer_samples)
+        if self.num_transfer_samples < num_integers:
+            raise ValueError(
+                f"TuningValidation.num_transfer_samples is {self.num_transfer_samples}: give at least num_integers = "
+                f"{num_integers}, for a transfer's evaluation samples cover every integer"
+            )
         free = int((pairs - num_integers) * exp(-drawn / pairs))
         if self.num_samples > free:
             raise ValueError(

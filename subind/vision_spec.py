@@ -10,6 +10,9 @@ MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
 
 MOST_CLASSES = 100_000
 
+MOST_IMAGES = 2**30
+"""Of one use, such as training or validation: as many drawn images are told apart."""
+
 LONGEST_SIDE = 8192
 """Pixels of an image."""
 

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from subind import spec as specs
 from subind.spec import (
+    DataMixture,
     ImageDonor,
     ImageMask,
     ImageModel,
@@ -94,12 +95,22 @@ def _num_pictures(spec: ImageSpec) -> int:
     evaluated = 2 * spec.num_evaluation_samples
     match specs.image_task(spec):
         case ShapesTask():
-            return spec.num_training_samples + evaluated
+            conflicts = 0 if isinstance(spec, ImageMask) else spec.num_cue_conflict
+            return spec.num_training_samples + evaluated + conflicts + _num_mean_pooled(spec)
         case ImageNet16Task():
             conflicts = 0 if isinstance(spec, ImageMask) else spec.num_cue_conflict
             return spec.batch_size + evaluated + spec.num_evaluation_samples + conflicts
         case task:
             assert_never(task)
+
+
+def _num_mean_pooled(spec: ImageSpec) -> int:
+    """Distinct mean-pooled images that a mixture trains on, which are drawn for themselves."""
+    match spec:
+        case ImageTransfer(control=DataMixture(num_mean_pooled=number)):
+            return number
+        case _:
+            return 0
 
 
 def _layers(model: ImageModel, image_size: int) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 UNCHECKED = frozenset(
     {"declared", "spec", "rules", "fingerprint", "results", "store", "kernels"}
     | {"optimizer_spec", "arithmetic_spec", "control_spec", "image_spec", "image_transfer_spec"}
+    | {"temperature", "tuning_spec", "vision_spec"}
 )
 """Modules without tensors: most refuse wrong types with errors of their own, and Numba compiles the kernels as is."""
 

@@ -19,6 +19,7 @@ from subind.tasks import image_crops, photographs, shapes
 from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.outlines import SHAPES
 from subind.tasks.stored_images import StoredImages, stored_joined
+from subind.vision_spec import MOST_IMAGES
 
 Use = Literal["train", "validation", "test"]
 Kind = Literal["original", "mean_pooled"]
@@ -154,8 +155,10 @@ def moved_and_mirrored(
 
 
 def _indices(first: int, count: int) -> npt.NDArray[np.int64]:
-    if count > 2**30:
-        raise ValueError(f"{count} drawn images are asked for: there are {2**30} of each use; give that many at most")
+    if count > MOST_IMAGES:
+        raise ValueError(
+            f"{count} drawn images are asked for: there are {MOST_IMAGES} of each use; give that many at most"
+        )
     return np.arange(first, first + count, dtype=np.int64)
 
 

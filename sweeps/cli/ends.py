@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from subind.quoting import shortened
 from sweeps import stop_signals
 from sweeps.cli.app import err
 from sweeps.error_lines import BROKEN, details_file, one_line
@@ -26,6 +27,9 @@ REMEDIES = {
 }
 """What to do when an exception of a dependency gets as far as here."""
 
+LONGEST_LINE = 2000
+"""Characters of a message. Every value in it is shortened where it is quoted, but one that a dependency repeats."""
+
 FAULT = "this is a fault of subind: report it with the details"
 
 GONE = frozenset({errno.EPIPE, errno.EIO, errno.ENXIO})
@@ -40,7 +44,7 @@ def ended_in_a_line() -> Iterator[None]:
     except (ValueError, OSError) as error:
         if _root(error) in REMEDIES:
             _end_broken(error)
-        err.print(f"subind: {error}", style="red")
+        err.print(f"subind: {shortened(str(error), LONGEST_LINE)}", style="red")
         sys.exit(2)
     except SystemExit as ending:
         if ending.code not in (stop_signals.INTERRUPTED, stop_signals.status()):
@@ -84,10 +88,19 @@ class LastingStream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    def _written(self, text: str) -> int:
+        """Write the text; letters that the stream has no bytes for, as those of a path that is no text, as escapes."""
+        try:
+            return self._stream.write(text)
+        except UnicodeEncodeError:
+            return self._stream.write(
+                text.encode(self._stream.encoding, "backslashreplace").decode(self._stream.encoding)
+            )
+
     def write(self, text: str) -> int:
         """Write the text, if there is still a reader."""
         try:
-            return self._stream.write(text)
+            return self._written(text)
         except OSError as error:
             self._lose(error)
             return len(text)

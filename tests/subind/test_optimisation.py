@@ -199,13 +199,14 @@ def test_packed_adamw_of_replicas_of_one_rate_gives_the_bits_that_a_split_pack_g
         assert not torch.equal(split[name][1], tensor[1])
 
 
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
 @pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
-def test_packed_sgd_is_torchs_with_momentum_and_decay(schedule: str) -> None:
-    optimizer = SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.05, schedule=schedule, clip=NoClip())  # type: ignore[arg-type]
+def test_packed_sgd_is_torchs_with_momentum_and_decay(schedule: str, momentum: float) -> None:
+    optimizer = SGD(learning_rate=0.1, momentum=momentum, weight_decay=0.05, schedule=schedule, clip=NoClip())  # type: ignore[arg-type]
     found = packed(optimizer)
     for index in range(REPLICAS):
         expected = [nn.Parameter(tensor[index].clone()) for tensor in start().values()]
-        sgd = torch.optim.SGD(expected, lr=0.1, momentum=0.9, weight_decay=0.05, foreach=False, fused=False)
+        sgd = torch.optim.SGD(expected, lr=0.1, momentum=momentum, weight_decay=0.05, foreach=False, fused=False)
         for step, each in enumerate(gradients()):
             sgd.param_groups[0]["lr"] = 0.1 if schedule == "constant" else 0.1 * (1 - step / STEPS)
             for parameter, gradient in zip(expected, each, strict=True):
