@@ -5,6 +5,9 @@ schema metadata of a Parquet file, in a comment of Markdown and LaTeX, and in th
 SVG (dc:source).
 """
 
+import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -21,6 +24,7 @@ from matplotlib.figure import Figure
 
 FINGERPRINT = "rows_fingerprint"
 DOTS_PER_INCH = 200
+SECONDS_BETWEEN_LOOKS = 1.0
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -76,7 +80,7 @@ class FigureFiles:
     """
 
     def __init__(self) -> None:
-        self._executor = get_reusable_executor(max_workers=1)
+        self._executor = get_reusable_executor(max_workers=1, initializer=_end_with_parent)
         self._executor.submit(_imported)
         self._written: list[Future[None]] = []
 
@@ -93,6 +97,18 @@ class FigureFiles:
         if kind is None:
             for each in self._written:
                 each.result()
+
+
+def _end_with_parent() -> None:
+    """Let the process that draws end when the one that reports does, also by `kill -9`: it would wait for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _imported() -> None:

@@ -16,6 +16,7 @@ from subind.quoting import quoted, quoted_path
 from subind.results import STATUSES, Failure
 from subind.spec import STAGES, Donor, ImageDonor, ImportedWeights, Spec
 from subind.store import Heartbeat, Store
+from subind.store_errors import StoreError
 from sweeps import grids, published
 from sweeps.cells import Cell, chosen, condition
 from sweeps.damaged_runs import failure_of, with_damaged_parents
@@ -237,7 +238,15 @@ def check_store(store: Store, found: Plan) -> None:
         return
     if store.is_local:
         _check_room(store, found)
-    store.check_writable(uuid.uuid4().hex)
+    try:
+        store.check_writable(uuid.uuid4().hex)
+    except OSError as error:
+        if not store.is_local or isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            f"--store is {quoted_path(store.url)}: it cannot be written ({error.strerror or error}); "
+            "let its owner allow that, or choose another --store"
+        ) from None
 
 
 def _check_room(store: Store, found: Plan) -> None:

@@ -41,7 +41,7 @@ def when_there_is_room(write: Callable[[], Answer], *, tell: Callable[[str], Non
             if not is_waiting:
                 tell(f"a disk is full ({shown(str(error))}); waiting until there is room")
             is_waiting = True
-            time.sleep(SECONDS_BETWEEN_TRIES)
+            _pause(SECONDS_BETWEEN_TRIES)
             continue
         if is_waiting:
             tell("there is room again: it goes on")

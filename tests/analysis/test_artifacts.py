@@ -1,15 +1,19 @@
 """Files carry the fingerprint of their rows and survive what a name may hold."""
 
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.artifacts import latex, markdown, write_figure, write_table
+from tests.conftest import REPOSITORY
 
 TABLE = pd.DataFrame({"control": ["a", "b"], "mean": pd.array([0.5, None], dtype="Float64")})
 SHOWN = pd.DataFrame({"control": ["a", "b"], "mean": ["0.500", "missing"]})
@@ -83,3 +87,20 @@ def test_figures_carry_the_fingerprint_and_are_the_same_bytes_twice(tmp_path: Pa
     assert source.text == "rows f00d"
     for ending in ("png", "svg"):
         assert (tmp_path / f"first.{ending}").read_bytes() == (tmp_path / f"second.{ending}").read_bytes()
+
+
+def test_process_that_draws_ends_when_the_reporting_one_is_killed() -> None:
+    script = (
+        "from analysis.artifacts import FigureFiles\n"
+        "import os, time\n"
+        "with FigureFiles() as files:\n"
+        "    print(files._executor.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as reporting:
+        assert reporting.stdout is not None
+        drawing = psutil.Process(int(reporting.stdout.readline()))
+        reporting.kill()
+    psutil.wait_procs([drawing], timeout=20)
+    assert not drawing.is_running() or drawing.status() == psutil.STATUS_ZOMBIE

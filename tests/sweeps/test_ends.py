@@ -3,9 +3,11 @@
 import errno
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from pyarrow import ArrowInvalid
 
 from sweeps import stop_signals
 from sweeps.cli.ends import LastingStream, ended_in_a_line
+from sweeps.driver import StopSignal
+from sweeps.patience import patiently
 from sweeps.scratch import remove_abandoned, scratch_folder
 from tests.conftest import REPOSITORY
 
@@ -166,3 +170,43 @@ def test_temporary_folder_that_cannot_be_written_is_told_with_the_remedy(monkeyp
     monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
     with pytest.raises(ValueError, match="set TMPDIR to a folder that you may write"), scratch_folder():
         pass
+
+
+# ---- waiting for a store
+
+
+@pytest.mark.parametrize("comes", ["while it waits", "before"])
+def test_driver_that_waits_for_a_store_hears_a_signal(comes: str) -> None:
+    def silent() -> None:
+        raise ConnectionResetError("cut off")
+
+    def wait() -> None:
+        if comes == "before":
+            signal.raise_signal(signal.SIGTERM)
+        patiently(silent, tell=lambda _: signal.setitimer(signal.ITIMER_REAL, 0.2))
+
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    start = time.monotonic()
+    try:
+        with stop_signals.interrupting(), StopSignal().by_signal(), pytest.raises(KeyboardInterrupt):
+            wait()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 5
+    assert stop_signals.status() == (143 if comes == "before" else 130)
+
+
+def test_store_that_cannot_be_written_is_told_with_the_remedy(tmp_path: Path) -> None:
+    weak = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root may write everything, and there is no setpriv to take that from it")
+    (tmp_path / "store").mkdir(mode=0o555)
+    command = [*(weak if os.geteuid() == 0 else []), sys.executable, "-m", "sweeps.cli", "run", "quickstart"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run(
+        [*command, "--device", "cpu"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith("subind: --store is ")
+    assert "it cannot be written (Permission denied); let its owner allow that, or choose another" in ended.stderr
