@@ -10,6 +10,9 @@ from typing import Any
 
 from subind.quoting import quoted
 
+NEUTRAL = "neutral"
+"""Metadata key of a field added later: at this value the field is left out of an id, and old ids stay as they were."""
+
 Test = Callable[[Any], bool]
 
 LARGEST_INTEGER = 2**63 - 1

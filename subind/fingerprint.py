@@ -14,7 +14,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, get_args
 
 from subind import spec as specs
-from subind.declared import Checked, check_types
+from subind.declared import NEUTRAL, Checked, check_types
 from subind.quoting import quoted
 from subind.spec import STAGES, AnyControl, Spec, Stage
 
@@ -33,9 +33,6 @@ STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
     ),
 }
 """Why each version of a stage came to be; a change that moves numbers appends a reason and so changes the ids."""
-
-NEUTRAL = "neutral"
-"""Metadata key of a field added later: at this value the field is left out, and old ids stay as they were."""
 
 ID_LENGTH = 16
 """Hexadecimal digits of a run id (64 bits)."""

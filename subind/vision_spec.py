@@ -1,9 +1,10 @@
 """The specs of vision: drawn images, photographs, and the networks that classify images."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Literal
 
-from subind.declared import LARGEST_COUNT, Checked, at_most, positive, require
+from subind.declared import LARGEST_COUNT, NEUTRAL, Checked, at_most, positive, require
 
 MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
 """Of one network: larger ones have more weights than one device holds."""
@@ -46,6 +47,10 @@ class ShapesTask(Checked):
         require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
 
 
+PARTS = ("photographs", "mean_pooled", "cue_conflict")
+"""The fields of a task on photographs that say which images these are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageNet16Task(Checked):
     """Photographs of the 16 classes that Geirhos et al. (2018) made of 207 of ImageNet-1k's, and the same mean-pooled.
@@ -57,6 +62,10 @@ class ImageNet16Task(Checked):
     A photograph's shorter side is brought to `shorter_side` pixels; of that a square of `image_size` is cut, at random
     in training and from the middle in evaluation. `segmenter` is how photographs are cut into segments, with the
     settings that `subind data mean-pool` has of itself; "sam" has the paper's.
+
+    `photographs`, `mean_pooled` and `cue_conflict` say which images these are: the fingerprints of the three parts of
+    the folder that `--images` names, of 16 hexadecimal digits each. `subind run` fills them in. They are empty in a
+    task that a grid has written and no folder has been given for; such a task takes the images of any folder.
     """
 
     part: Literal["balanced", "transfer"]
@@ -67,6 +76,9 @@ class ImageNet16Task(Checked):
     shorter_side: int
     image_size: int
     data_seed: int
+    photographs: str = field(default="", metadata={NEUTRAL: ""})
+    mean_pooled: str = field(default="", metadata={NEUTRAL: ""})
+    cue_conflict: str = field(default="", metadata={NEUTRAL: ""})
 
     def _check(self) -> None:
         positive(self, "num_images", "num_per_class", "shorter_side", "image_size")
@@ -75,6 +87,11 @@ class ImageNet16Task(Checked):
         require(0 < self.evaluation_share < 1, self, "evaluation_share", "give a share between 0 and 1")
         remedy = f"give at most shorter_side = {self.shorter_side}"
         require(self.image_size <= self.shorter_side, self, "image_size", remedy)
+        is_said = bool(self.photographs or self.mean_pooled or self.cue_conflict)
+        for name in PARTS:
+            remedy = "give the 16 hexadecimal digits of a fingerprint, or leave out all three for --images to fill in"
+            is_right = re.fullmatch("[0-9a-f]{16}" if is_said else "", getattr(self, name)) is not None
+            require(is_right, self, name, remedy)
         require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
 
 

@@ -21,6 +21,7 @@ from sweeps import grids, published
 from sweeps.cells import Cell, chosen, condition
 from sweeps.damaged_runs import failure_of, with_damaged_parents
 from sweeps.forecast import Forecast
+from sweeps.image_identity import identified
 from sweeps.memory import FLOAT, num_parameters
 from sweeps.plan import Plan, accounts
 from sweeps.status import total
@@ -32,12 +33,16 @@ _SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A part of a grid and the store that holds its runs; `added` are cells of further seeds."""
+    """A part of a grid and the store that holds its runs; `added` are cells of further seeds.
+
+    `images` is the folder of photographs that the runs are on, empty for those that the store remembers.
+    """
 
     grid: str
     where: tuple[str, ...]
     store: str
     added: tuple[Cell, ...] = ()
+    images: str = ""
 
     @property
     def name(self) -> str:
@@ -60,6 +65,7 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
     Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
     """
     cells = (*chosen(grids.grid(request.grid), [condition(text) for text in request.where]), *request.added)
+    cells = identified(cells, images=request.images, store=store)
     listing = listing or store.listing()
     found = accounts(
         grids.label(request.grid),

@@ -1,7 +1,7 @@
 """Which run a person means: by its id, the beginning of it, or the name of its folder, in grids and in the store."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -45,11 +45,11 @@ def folder_name(spec: Spec) -> str:
     return f"{slug(spec)}-{run_id(spec)}"
 
 
-def planned_runs(names: Iterable[str]) -> dict[str, Known]:
-    """All runs of the grids, by id. Raises ValueError for an unknown grid."""
+def planned_runs(names: Iterable[str], cells: Callable[[str], Iterable[Spec]] = grids.grid) -> dict[str, Known]:
+    """All runs of the grids, by id; `cells` gives those of a grid. Raises ValueError for an unknown grid."""
     found: dict[str, Known] = {}
     for name in names:
-        for run, spec in with_parents(grids.grid(name)).items():
+        for run, spec in with_parents(cells(name)).items():
             before = found.get(run)
             of = (*before.grids, name) if before else (name,)
             found[run] = Known(run=run, stage=specs.stage(spec), folder=folder_name(spec), grids=of, spec=spec)

@@ -42,6 +42,8 @@ def check_images(found: Plan, images: str) -> None:
     from subind.tasks import photographs
 
     photographs.check_folder(images)
+    for task in {task: None for task, _, _ in asked}:
+        photographs.check_pixels(task, images)
     for task, part, number in asked:
         match part:
             case "train original" | "train mean_pooled":
@@ -50,7 +52,7 @@ def check_images(found: Plan, images: str) -> None:
             case "evaluation":
                 photographs.evaluation_places(task, "test", "original", number, folder=images)
             case _:
-                photographs.check_conflict(number, images)
+                photographs.check_conflict(task, number, images)
 
 
 def _asked(spec: ImageSpec) -> list[tuple[ImageNet16Task, str, int]]:

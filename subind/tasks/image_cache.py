@@ -143,9 +143,7 @@ def finish(folder: Path, plans: Sequence[ShardPlan]) -> str:
     pq.write_table(table, sink)
     _write(folder / INDEX, [sink.getvalue()])
     settings = asdict(plans[0].settings)
-    listed = [[each.names, each.labels, each.heights, each.widths, each.sha256] for each in shards]
-    text = json.dumps([FORMAT, settings, listed], sort_keys=True)
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    fingerprint = _fingerprint(settings, shards)
     manifest = {"format": FORMAT, **settings, "num_images": table.num_rows, "fingerprint": fingerprint}
     _write(folder / MANIFEST, [(json.dumps(manifest, indent=2) + "\n").encode()])
     _remove_shards(folder, after=len(shards))
@@ -159,6 +157,21 @@ _COLUMNS = {
     "widths": pa.int64(),
     "digests": pa.uint64(),
 }
+
+
+def _fingerprint(settings: dict[str, Any], shards: Sequence[Shard]) -> str:
+    listed = [[each.names, each.labels, each.heights, each.widths, each.sha256] for each in shards]
+    text = json.dumps([FORMAT, settings, listed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cache_fingerprint(folder: Path) -> str:
+    """The fingerprint of every pixel that a cache says it has. Raises ValueError if it is not finished."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text())["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is no finished cache of images ({error}): {REMEDY}") from None
+    return str(found)
 
 
 def _shard_paths(folder: Path, number: int) -> tuple[Path, Path]:
@@ -219,6 +232,7 @@ class ImageCache:
         if manifest.get("format") != FORMAT or manifest.get("num_images") != table.num_rows:
             raise ValueError(f"{folder} is a cache of another format or of other images than it says: {REMEDY}")
         settings = CacheSettings(shorter_side=manifest["shorter_side"], pooling=manifest["pooling"])
+        _check_described(folder, manifest["fingerprint"], settings, num_shards=_num_shards(table))
         arrays = {
             name: table[name].to_numpy() for name in ("labels", "digests", "heights", "widths", "shard", "offset")
         }
@@ -243,11 +257,34 @@ class ImageCache:
             raise ValueError(f"{self.folder} lacks {len(absent):,} images, first {absent[:3]}: {REMEDY} from all")
         return np.array([known[name] for name in names], dtype=np.int64)
 
+    def check_pixels(self) -> None:
+        """Look at one image of every shard. Raises ValueError if its pixels are not those that were cached."""
+        _, places = np.unique(self.shard_of, return_index=True)
+        for place in places:
+            if _digest(self.image(place)) != self.digests[place]:
+                path = _shard_paths(self.folder, int(self.shard_of[place]))[1]
+                raise ValueError(f"{path} has other pixels than were cached: remove it, and {REMEDY} once more")
+
     def image(self, place: int | np.int64) -> npt.NDArray[np.uint8]:
         """One image whole, [row column channel]."""
         height, width, start = (int(each[place]) for each in (self.heights, self.widths, self.offsets))
         pixels: npt.NDArray[np.uint8] = self.shards[self.shard_of[place]][start : start + 3 * height * width]
         return pixels.reshape(height, width, 3)
+
+
+def _num_shards(table: pa.Table) -> int:
+    return 1 + int(table["shard"].to_numpy().max(initial=-1))
+
+
+def _check_described(folder: Path, fingerprint: str, settings: CacheSettings, *, num_shards: int) -> None:
+    """Raise ValueError if what stands beside the shards has another fingerprint than the whole cache says."""
+    try:
+        paths = [_shard_paths(folder, number)[0] for number in range(num_shards)]
+        shards = [Shard(**json.loads(path.read_text())) for path in paths]
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder} lacks the description of a shard ({error}): {REMEDY} once more") from None
+    if _fingerprint(asdict(settings), shards) != fingerprint:
+        raise ValueError(f"{folder} has shards of other images than it says: {REMEDY} once more")
 
 
 def _mapped(folder: Path, arrays: dict[str, Any]) -> tuple[npt.NDArray[np.uint8], ...]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from subind.quoting import quoted, quoted_path
 from subind.tasks import cue_conflict_images
 from subind.tasks.cue_conflict import Classes
-from subind.tasks.image_cache import ImageCache, resized
+from subind.tasks.image_cache import ImageCache, cache_fingerprint, resized
 from subind.tasks.image_crops import central_crops, cut
 from subind.tasks.imagenet16 import Indices, drawn_order
 from subind.tasks.imagenet16_images import ImageNet16, opened
@@ -87,7 +87,36 @@ def _check_number(name: str, wanted: int, order: Indices, cache: ImageCache) -> 
 def _opened(task: ImageNet16Task, folder: str) -> ImageNet16:
     """The caches, which stay mapped while a worker goes from pack to pack."""
     check_folder(folder)
-    return opened(task, photographs=Path(folder) / PHOTOGRAPHS, pooled=Path(folder) / POOLED)
+    found = opened(task, photographs=Path(folder) / PHOTOGRAPHS, pooled=Path(folder) / POOLED)
+    _check_part(task, "photographs", found.photographs.fingerprint, found.photographs.folder)
+    _check_part(task, "mean_pooled", found.pooled.fingerprint, found.pooled.folder)
+    return found
+
+
+def check_pixels(task: ImageNet16Task, folder: str) -> None:
+    """Raise ValueError if the caches are not those of the task, or have other pixels than were cached."""
+    found = _opened(task, folder)
+    found.photographs.check_pixels()
+    found.pooled.check_pixels()
+
+
+def fingerprints(folder: str) -> dict[str, str]:
+    """Which images a folder has, as a task says it by its fields. Raises ValueError if parts of it are absent."""
+    check_folder(folder)
+    return {
+        "photographs": cache_fingerprint(Path(folder) / PHOTOGRAPHS),
+        "mean_pooled": cache_fingerprint(Path(folder) / POOLED),
+        "cue_conflict": cue_conflict_images.conflict_fingerprint(Path(folder) / CUE_CONFLICT),
+    }
+
+
+def _check_part(task: ImageNet16Task, name: str, found: str, folder: Path) -> None:
+    wanted = getattr(task, name)
+    if wanted not in ("", found):
+        raise ValueError(
+            f"ImageNet16Task.{name} is {wanted!r} and {folder} has the fingerprint {found!r}: give --images with the "
+            "images that these runs are on, or plan them anew on the images of this folder"
+        )
 
 
 def check_folder(folder: str) -> None:
@@ -119,7 +148,7 @@ def conflict_images(
     Those of another size than the task's are brought to it by their shorter side and cut from the middle. Raises
     ValueError if there is another number of them.
     """
-    check_conflict(num_images, folder)
+    check_conflict(task, num_images, folder)
     found = cue_conflict_images.conflict_images(Path(folder) / CUE_CONFLICT)
     chosen = np.flatnonzero(found.shapes != found.textures)
     pixels = np.stack([_fitted(found.images[place], task.image_size) for place in chosen])
@@ -130,8 +159,11 @@ def conflict_images(
     )
 
 
-def check_conflict(num_images: int, folder: str) -> None:
-    """Raise ValueError unless the folder has so many images of two classes."""
+def check_conflict(task: ImageNet16Task, num_images: int, folder: str) -> None:
+    """Raise ValueError unless the folder has the images that the task says, so many of them of two classes."""
+    if task.cue_conflict:
+        found_files = cue_conflict_images.conflict_fingerprint(Path(folder) / CUE_CONFLICT)
+        _check_part(task, "cue_conflict", found_files, Path(folder) / CUE_CONFLICT)
     found = cue_conflict_images.num_conflicts(Path(folder) / CUE_CONFLICT)
     if found != num_images:
         raise ValueError(

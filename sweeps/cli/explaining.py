@@ -3,11 +3,14 @@
 import json
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from subind.store import Store
 from sweeps import grids
+from sweeps.cells import Cell
 from sweeps.cli.app import AsJson, Device, StorePath, app, out
 from sweeps.commands import Request
 from sweeps.display import duration
@@ -21,6 +24,7 @@ from sweeps.explanation import (
     planned_pack,
 )
 from sweeps.finding import meant_run, planned_runs, stored_runs, with_spec
+from sweeps.image_identity import identified
 from sweeps.preparation import prepared
 from sweeps.workers import available_workers
 
@@ -48,7 +52,7 @@ def why_command(
     """Explain one run: its state and why, its parents, its failure, checkpoint and worker, and the pack to run it."""
     names = (grid,) if grid else grids.NAMES
     opened = Request(grid=grid, where=(), store=store).opened()
-    planned = planned_runs(names)
+    planned = planned_runs(names, partial(_cells, store=opened))
     stored = {} if grid else stored_runs(opened)
     found = with_spec(meant_run(run, {**stored, **planned}, near=planned if grid else stored), opened)
     runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
@@ -66,6 +70,15 @@ def why_command(
         return
     for name, text in _lines(made, packs, number):
         out.print(_laid_out(name, text))
+
+
+def _cells(name: str, *, store: Store) -> tuple[Cell, ...]:
+    """The cells of a grid, with the photographs that the store remembers if it can be read which these are."""
+    cells = grids.grid(name)
+    try:
+        return identified(cells, images="", store=store)
+    except ValueError:
+        return cells
 
 
 def _laid_out(name: str, text: str) -> str:

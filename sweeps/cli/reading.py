@@ -17,6 +17,7 @@ from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err,
 from sweeps.commands import Request
 from sweeps.deciding import Expected
 from sweeps.given_paths import check_rows_target
+from sweeps.image_identity import UNIDENTIFIED, is_unidentified
 from sweeps.patience import when_there_is_room
 from sweeps.plan import Plan
 from sweeps.tracking_report import Report, has_tracker, log_report
@@ -144,6 +145,12 @@ def _report(rows: Path, output: Path) -> Sequence[str]:
     return report_files(output)
 
 
+def warn_of_unnamed_images(found: Plan) -> None:
+    """Say that ids depend on photographs which nobody has named, if they do."""
+    if is_unidentified(found.runs.values()):
+        err.print(UNIDENTIFIED, style="yellow")
+
+
 @app.command("export")
 def export_command(grid: GridName, where: Where = None, store: StorePath = "store", rows: Rows = None) -> None:
     """Write one Parquet row per planned cell, the missing and failed ones included."""
@@ -153,6 +160,7 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
     found = commands.accounted(request, opened, listing)
     path, found = exported(request, found, opened, path=rows, listing=listing)
     print_damaged(found)
+    warn_of_unnamed_images(found)
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
 
 
@@ -182,5 +190,6 @@ def report_command(
     opened = request.opened()
     listing = opened.listing()
     found = commands.accounted(request, opened, listing)
+    warn_of_unnamed_images(found)
     found = write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)
     print_damaged(found)

@@ -6,6 +6,7 @@ import typer
 
 from sweeps import commands
 from sweeps.cli.app import GridName, StorePath, Where, app, out
+from sweeps.cli.reading import warn_of_unnamed_images
 from sweeps.commands import Request
 
 
@@ -30,6 +31,7 @@ def retry_command(
     opened = request.opened()
     found = commands.accounted(request, opened)
     commands.check_exists(opened)
+    warn_of_unnamed_images(found)
     if error is None:
         number = commands.retry_failed(found, opened)
     else:

@@ -20,9 +20,18 @@ from sweeps import commands, stop_signals
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
-from sweeps.cli.reading import Outcome, mirror_lag, print_damaged, print_failures, rows_path, write_rows_and_report
+from sweeps.cli.reading import (
+    Outcome,
+    mirror_lag,
+    print_damaged,
+    print_failures,
+    rows_path,
+    warn_of_unnamed_images,
+    write_rows_and_report,
+)
 from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
+from sweeps.image_identity import remember
 from sweeps.inputs import check_inputs
 from sweeps.plan import Plan
 from sweeps.preparation import Prepared, check_room, prepared
@@ -47,10 +56,11 @@ def plan_command(
         str | None, typer.Option(help="Plan for devices that are not at hand: cpu, or a card such as 'NVIDIA L4'.")
     ] = None,
     num_devices: Annotated[int | None, typer.Option(help="How many devices of --device-name.", min=1)] = None,
+    images: Images = "",
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    request = Request(grid=grid, where=tuple(where or ()), store=store, images=_absolute(images))
     opened = request.opened()
     made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
     bill = cost_of(made, opened, prices) if cost else None
@@ -58,6 +68,7 @@ def plan_command(
         check_room(made)
     except ValueError as error:
         err.print(f"a run with these workers is refused: {error}", style="yellow")
+    warn_of_unnamed_images(made.plan)
     if as_json:
         data = commands.plan_data(made.plan, made.forecast)
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
@@ -66,6 +77,10 @@ def plan_command(
     print_damaged(made.plan)
     if bill is not None:
         print_cost(made.plan, *bill)
+
+
+def _absolute(images: str) -> str:
+    return str(Path(images).absolute()) if images else ""
 
 
 def _print_plan(made: Prepared) -> None:
@@ -129,7 +144,7 @@ def run_command(
     images: Images = "",
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
+    request = Request(grid=grid, where=tuple(where or ()), store=store, images=_absolute(images))
     opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
@@ -140,7 +155,6 @@ def run_command(
             workers=workers,
             tracking_uri=tracking_uri,
             checkpoint_seconds=checkpoint_seconds,
-            images=str(Path(images).absolute()) if images else "",
         )
         if until_decided:
             outcome = decided(request, opened, computed, max_seeds=max_seeds)
@@ -190,21 +204,22 @@ def _swept(
     workers: Workers,
     tracking_uri: str | None,
     checkpoint_seconds: float,
-    images: str,
 ) -> Plan:
     """Say what is to be done, do it, and account for it."""
     made = prepared(request, store, workers)
     commands.check_store(store, made.plan)
-    check_inputs(made.plan, store, images)
+    check_inputs(made.plan, store, request.images)
+    if other := remember(made.plan, store, request.images):
+        err.print(other, style="yellow")
     check_room(made)
     _print_plan(made)
     print_damaged(made.plan)
     if not made.plan.missing:
         return made.plan
-    if images:
+    if request.images:
         from sweeps.photograph_sheet import write_photograph_sheet
 
-        write_photograph_sheet(made.plan, images, rows_path(request))
+        write_photograph_sheet(made.plan, request.images, rows_path(request))
     from sweeps.driver import drive
 
     drive(
@@ -214,7 +229,7 @@ def _swept(
         tracking_uri=tracking_uri,
         checkpoint_seconds=checkpoint_seconds,
         console=out,
-        images=images,
+        images=request.images,
     )
     return commands.accounted(request, store)
 

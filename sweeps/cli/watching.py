@@ -12,7 +12,7 @@ from rich.live import Live
 from subind.store import Store
 from sweeps import commands
 from sweeps.cli.app import AsJson, GridName, StorePath, Where, app, out
-from sweeps.cli.reading import print_failures
+from sweeps.cli.reading import print_failures, warn_of_unnamed_images
 from sweeps.commands import Request
 from sweeps.plan import Plan
 from sweeps.terminal import terminal
@@ -38,6 +38,7 @@ def status_command(
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     found = commands.accounted(request, opened)
+    warn_of_unnamed_images(found)
     if watch and as_json:
         raise ValueError("--watch is given with --json: JSON is printed once; leave one of them out")
     commands.check_exists(opened)

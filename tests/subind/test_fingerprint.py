@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from subind import fingerprint
-from subind.fingerprint import NEUTRAL, canonical_json, current_versions, decode, encoded, run_id, run_id_at
+from subind.declared import NEUTRAL
+from subind.fingerprint import canonical_json, current_versions, decode, encoded, run_id, run_id_at
 from subind.spec import Spec, Transfer
 from tests.specs import (
     CONTROL_NAMES,
