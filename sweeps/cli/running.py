@@ -1,6 +1,8 @@
 """Commands that plan and run."""
 
 import json
+import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +15,7 @@ import typer
 from rich.table import Table
 
 from subind import spec as specs
+from subind.quoting import quoted_path
 from subind.spec import STAGES, Stage
 from subind.store import Store
 from subind.store_errors import is_full
@@ -167,6 +170,7 @@ def run_command(
 def crew(store: Store, address: str | None, *, device: str, num_workers: int) -> Iterator[Workers]:
     """The workers of this machine, or of the Ray cluster at the address, connected to while the block runs."""
     commands.check_outlives_process(store)
+    name_useless_home()
     if address is None:
         _check_alone(num_workers)
         yield available_workers(device)
@@ -175,6 +179,20 @@ def crew(store: Store, address: str | None, *, device: str, num_workers: int) ->
 
     with cluster_ray(address):
         yield cluster_workers(store, device=device, num_workers=num_workers, tell=WaitingLine().tell)
+
+
+def name_useless_home() -> None:
+    """Say so in a line if the home folder can neither be made nor written; a sweep needs it for caches alone."""
+    home = Path(os.environ.get("HOME", "")).absolute()
+    folder = next(each for each in (home, *home.parents) if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would say the same in several lines
+        verb = "written" if home.is_dir() else "made"
+        err.print(
+            f"subind: HOME is {quoted_path(home)}, which cannot be {verb}: set it to a folder that you may write; "
+            "this command keeps its caches in the temporary folder",
+            style="yellow",
+        )
 
 
 class WaitingLine:

@@ -17,6 +17,7 @@ from pyarrow import ArrowInvalid
 
 from sweeps import stop_signals
 from sweeps.cli.ends import LastingStream, ended_in_a_line
+from sweeps.cli.running import name_useless_home
 from sweeps.driver import StopSignal
 from sweeps.patience import patiently
 from sweeps.scratch import remove_abandoned, scratch_folder
@@ -210,3 +211,23 @@ def test_store_that_cannot_be_written_is_told_with_the_remedy(tmp_path: Path) ->
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert ended.stderr.startswith("subind: --store is ")
     assert "it cannot be written (Permission denied); let its owner allow that, or choose another" in ended.stderr
+
+
+def test_home_that_cannot_be_made_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    name_useless_home()
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "subind: HOME is '/dev/null/home', which cannot be made: set it to a folder that you may write"
+    )
+    assert told.count("\n") == 1
+
+
+def test_home_that_can_be_made_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "yet" / "to" / "make"))
+    name_useless_home()
+    assert capsys.readouterr().err == ""
