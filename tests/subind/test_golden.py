@@ -1,8 +1,8 @@
 """Numbers that a change of the code may not move without a new version of the stage.
 
 On the kind of computer that measured them they are compared to the last bit. Another kind rounds differently: there
-losses are compared to 1 in 50,000 in float32 and to 1 in 50 in bfloat16, and kept epochs exactly. With the instruction
-sets SSE4, AVX2 and AVX-512 in turn, losses in float32 differed by less than 1 in 200,000, in bfloat16 by up to 1 in 150.
+losses are compared to 1 in 50,000 in float32 and 1 in 50 in bfloat16, and kept epochs exactly. With the instruction
+sets SSE4, AVX2 and AVX-512 in turn, losses in float32 differed by under 1 in 200,000, in bfloat16 by up to 1 in 150.
 """
 
 import json
