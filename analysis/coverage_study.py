@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import sqrt
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Literal
 
 import numpy as np
 from scipy import optimize, special
@@ -26,20 +26,37 @@ from analysis.statistics import (
 )
 from analysis.statistics.values import Array
 
-Shape = Literal["normal", "bimodal"]
-SHAPES: tuple[Shape, ...] = ("normal", "bimodal")
+Shape = Literal["normal", "bimodal", "rare failure", "0 or 1"]
+SHAPES: tuple[Shape, ...] = ("normal", "bimodal", "rare failure", "0 or 1")
 NUM_SEEDS = (3, 5, 10, 20)
 NUM_REPETITIONS = 2_000
 BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
 
 SPREAD = 0.1
 """Standard deviation of normal accuracies."""
-MODES, WITHIN, SHARE = (0.35, 0.95), 0.03, 0.7
-"""Of bimodal ones: not learned and learned, the spread within either, and the share that learned."""
+SHARE = 0.7
+"""The share that learned, of normal ones what moves their mean alike."""
 OTHER_SHARE = 0.4
 """The share that learned in the weaker of two arms, whose normal accuracies are lower by one standard deviation."""
 SUCCESS = 0.7
 """The accuracy that counts as success: between the modes, and the mean of the normal ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modes:
+    """Accuracies of runs that have not learned and that have, the spread within either, and the share that learned."""
+
+    low: float
+    high: float
+    within: float
+    share: float
+
+
+MODES: dict[Shape, Modes] = {
+    "bimodal": Modes(low=0.35, high=0.95, within=0.03, share=SHARE),
+    "rare failure": Modes(low=0.27, high=0.97, within=0.0, share=0.9),
+    "0 or 1": Modes(low=0.0, high=1.0, within=0.0, share=SHARE),
+}
 RUNS_OF_A_GROUP = 3
 COUNTS = np.array([0.0, 10, 40, 100, 250, 1000, 2500])
 RISE = np.array([-0.3, -0.25, -0.15, -0.05, 0.1, 0.22, 0.25])
@@ -55,20 +72,22 @@ class Covered:
     shares: tuple[float, ...]
 
 
-def accuracies(shape: Shape, size: tuple[int, ...], draws: np.random.Generator, *, share: float = SHARE) -> Array:
-    """Simulated test accuracies; `share` is that of the upper mode, and moves the mean of normal ones alike."""
-    match shape:
-        case "normal":
-            return draws.normal(SUCCESS - SPREAD * (SHARE - share) / (SHARE - OTHER_SHARE), SPREAD, size)
-        case "bimodal":
-            return np.where(draws.random(size) < share, MODES[1], MODES[0]) + draws.normal(0, WITHIN, size)
-        case _:
-            assert_never(shape)
+def accuracies(shape: Shape, size: tuple[int, ...], draws: np.random.Generator, *, share: float | None = None) -> Array:
+    """Simulated test accuracies; `share` that learned, if not the shape's own, moves the mean of normal ones alike."""
+    if shape == "normal":
+        lower = SHARE - (SHARE if share is None else share)
+        return draws.normal(SUCCESS - SPREAD * lower / (SHARE - OTHER_SHARE), SPREAD, size)
+    modes = MODES[shape]
+    learned = draws.random(size) < (modes.share if share is None else share)
+    return np.where(learned, modes.high, modes.low) + draws.normal(0, modes.within, size)
 
 
 def true_mean(shape: Shape) -> float:
     """The mean of `accuracies`."""
-    return SUCCESS if shape == "normal" else SHARE * MODES[1] + (1 - SHARE) * MODES[0]
+    if shape == "normal":
+        return SUCCESS
+    modes = MODES[shape]
+    return modes.share * modes.high + (1 - modes.share) * modes.low
 
 
 def study(*, num_repetitions: int = NUM_REPETITIONS) -> Iterator[Covered]:
@@ -139,18 +158,20 @@ def _bca_median(shape: Shape, num: int, draws: np.random.Generator) -> bool:
 def _true_median(shape: Shape) -> float:
     if shape == "normal":
         return SUCCESS
-    shares = zip((1 - SHARE, SHARE), MODES, strict=True)
-    parts = list(shares)
+    modes = MODES[shape]
+    if modes.within == 0:
+        return modes.high
 
     def excess(value: float) -> float:
-        return float(sum(share * special.ndtr((value - mode) / WITHIN) for share, mode in parts)) - 0.5
+        below, above = (special.ndtr((value - mode) / modes.within) for mode in (modes.low, modes.high))
+        return float((1 - modes.share) * below + modes.share * above) - 0.5
 
     return float(optimize.brentq(excess, 0.0, 1.5))
 
 
 def _wilson(shape: Shape, num: int, draws: np.random.Generator) -> bool:
     successes = int((accuracies(shape, (num,), draws) >= SUCCESS).sum())
-    return _holds(wilson_interval(successes, num), 0.5 if shape == "normal" else SHARE)
+    return _holds(wilson_interval(successes, num), 0.5 if shape == "normal" else MODES[shape].share)
 
 
 def _difference(shape: Shape, num: int, draws: np.random.Generator) -> bool:
@@ -164,13 +185,14 @@ def _sign_flip(shape: Shape, num: int, draws: np.random.Generator) -> bool:
 
 
 def _improvement(shape: Shape, num: int, draws: np.random.Generator) -> bool:
-    first, second = (accuracies(shape, (num,), draws, share=share) for share in (SHARE, OTHER_SHARE))
+    first, second = (accuracies(shape, (num,), draws, share=share) for share in (None, OTHER_SHARE))
     found = probability_of_improvement(first, second)
     assert found is not None
     if shape == "normal":
         truth = float(special.ndtr(1 / sqrt(2)))
     else:
-        truth = SHARE * (1 - OTHER_SHARE) + (SHARE * OTHER_SHARE + (1 - SHARE) * (1 - OTHER_SHARE)) / 2
+        share = MODES[shape].share
+        truth = share * (1 - OTHER_SHARE) + (share * OTHER_SHARE + (1 - share) * (1 - OTHER_SHARE)) / 2
     return _holds(found.interval, truth)
 
 
