@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,6 +61,12 @@ LONGEST_SOCKET_PATH = 107
 """The bytes that Linux allows for the path of a socket."""
 
 
+SILENT_SECONDS_OF_A_HEAD = 30.0
+"""Half of what Ray's own code waits for before it ends a driver with status 1, that of a failed run."""
+
+SECONDS_BETWEEN_KNOCKS, SECONDS_OF_A_KNOCK = 1.0, 5.0
+
+
 @contextmanager
 def local_ray(*, num_cpus: int, on_death: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Ray for the time of the block; one that this process is connected to already is used and left as it is.
@@ -67,11 +74,13 @@ def local_ray(*, num_cpus: int, on_death: Callable[[], None] = lambda: None) -> 
     It listens on loopback alone, asks for a token that only this user reads, and keeps all its files in a folder that
     only this user sees. Raises ValueError if that folder's path is too long, RayStartError if it does not come up.
 
-    If one of Ray's servers dies, this process ends with status 3 and a line, after a call of `on_death`.
+    If one of Ray's servers dies, this process ends with status 3 and a line, after a call of `on_death`. So it does if
+    the head of a cluster does not answer for half a minute; its nodes' workers may live on and keep their heartbeats.
     """
     _be_quiet()
     if ray.is_initialized():
-        yield
+        with _ended_without_head():
+            yield
         return
     with scratch_folder() as folder, _private(folder):
         check_socket_path(folder)
@@ -203,6 +212,43 @@ def _end_with(
     while not over.wait(SECONDS_BETWEEN_LOOKS):
         if dead := [name for name, process in servers.items() if is_dead(process)]:
             _end_for(dead[0], servers, folder, on_death)
+
+
+@contextmanager
+def _ended_without_head() -> Iterator[None]:
+    """End this process in a line if the cluster's head is silent: Ray's own code ends it after a minute without one."""
+    over = threading.Event()
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    watch = threading.Thread(target=_end_without, args=((host, int(port)), over), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def _end_without(head: tuple[str, int], over: threading.Event) -> None:
+    heard = time.monotonic()
+    while not over.wait(SECONDS_BETWEEN_KNOCKS):
+        try:
+            socket.create_connection(head, timeout=SECONDS_OF_A_KNOCK).close()
+            heard = time.monotonic()
+        except OSError:
+            if time.monotonic() - heard > SILENT_SECONDS_OF_A_HEAD:
+                break
+    if over.is_set():
+        return
+    told = _silenced()
+    remove_own()
+    show_cursor = "\033[?25h\n" if os.isatty(told) else ""
+    line = (
+        f"{show_cursor}subind: the cluster's head at {head[0]}:{head[1]} has not answered for "
+        f"{SILENT_SECONDS_OF_A_HEAD:.0f} s: start it again; the same command then goes on with what is missing\n"
+    )
+    with suppress(OSError):
+        os.write(told, line.encode())
+    os._exit(BROKEN)
 
 
 def _end_for(dead: str, servers: Mapping[str, psutil.Process], folder: Path, on_death: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import fsspec
 
+from subind.quoting import quoted_path
 from subind.store import Store
 
 
@@ -15,7 +16,12 @@ def mark(store: Store) -> Iterator[str]:
     token = uuid.uuid4().hex
     files, path = _place(store.url, token)
     files.makedirs(path.rpartition("/")[0], exist_ok=True)
-    files.pipe_file(path, token.encode())
+    try:
+        files.pipe_file(path, token.encode())
+    except OSError as error:
+        raise OSError(
+            f"the store {quoted_path(store.url)} cannot be written ({error}): see to it, and run again"
+        ) from error
     try:
         yield token
     finally:
