@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -152,6 +153,19 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.getrlimit(resource.RLI
 """
 """Python runs this when it starts: no file of the process grows beyond 4 kB, which is more than a heartbeat takes and
 less than a donor's weights."""
+
+
+@pytest.mark.long
+def test_driver_whose_clusters_head_is_killed_ends_in_a_line_that_says_so(here: Folder) -> None:
+    with cluster(num_nodes=1) as nodes:
+        driver = _run(here, nodes)
+        _mask_under_way(here, driver)
+        nodes.kill_gcs()
+        end = ended(driver)
+    assert end.status == 3
+    (line,) = end.err.splitlines()
+    assert re.fullmatch(r"subind: the cluster's head at 127\.0\.0\.2:\d+ has not answered for 30 s: start it .*", line)
+    assert here.failures() == {}
 
 
 @pytest.mark.long

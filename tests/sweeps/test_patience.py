@@ -13,6 +13,7 @@ import pytest
 from subind.store import Store
 from sweeps import patience, stop_signals
 from sweeps.patience import patiently, when_there_is_room
+from sweeps.store_mark import mark
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor
 from tests.subind.records import small_failure, small_record
@@ -124,3 +125,13 @@ def test_damaged_file_is_not_asked_for_again(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is a folder where a file belongs: remove it"):
         patiently(partial(store.failure, tiny_donor()), tell=told.append)
     assert told == []
+
+
+def test_error_of_a_full_disk_names_the_file_and_of_a_mark_the_store(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        store = Store(str(disk.path / "store"))
+        disk.fill()
+        with pytest.raises(OSError, match=r"No space left on device: '.*failure\.json'"):
+            store.fail(tiny_donor(), small_failure(tiny_donor()))
+        with pytest.raises(OSError, match=r"the store '.*store' cannot be written \(.*No space left"), mark(store):
+            pass
