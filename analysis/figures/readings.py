@@ -12,8 +12,10 @@ from analysis import controls
 from analysis.figures.style import DOTS, grid, headline, legend_label, look, nothing, series, swatch
 
 MOST_COLUMNS = 5
-ROW, TOP, BOTTOM = 1.05, 0.62, 0.78
-"""Inches: of a row of panels, of the headings above them, and of the axis and the legend below."""
+ROW, TOP, BOTTOM, LINE = 1.05, 0.62, 0.78, 0.2
+"""Inches: of a row of panels, of the headings above them, of the axis and a line of the legend below, and of a line."""
+
+CHANCE_COLOR = "#555555"
 
 
 def draw(table: pd.DataFrame, *, rule: str, title: str, chance: Mapping[str, float] | None = None) -> Figure:
@@ -27,22 +29,33 @@ def draw(table: pd.DataFrame, *, rule: str, title: str, chance: Mapping[str, flo
     names, samples = controls.ordered(table["control"]), _spread(sorted(set(table["num_disambiguation"])))
     readings = sorted(set(table["reading"]), key=lambda reading: (reading != rule, reading))
     with look():
-        figure = Figure(figsize=(2.1 * max(len(samples), 2) + 1.7, ROW * max(len(names), 2) + TOP + BOTTOM))
+        # The dotted entry stands on a line of its own: beside the others it would leave a narrow figure.
+        bottom = BOTTOM + LINE * bool(by_chance)
+        figure = Figure(figsize=(2.1 * max(len(samples), 2) + 1.7, ROW * max(len(names), 2) + TOP + bottom))
         headline(figure, title)
         if not names:
             nothing(figure, "no transfer has finished")
             return figure
         _panels(figure, table, names=names, samples=samples, readings=readings)
-        for axes in figure.axes:
-            for level in sorted(set(by_chance.values())):
-                axes.axhline(level, color="#555555", linewidth=0.9, linestyle=DOTS, zorder=1)
+        figure.subplots_adjust(bottom=bottom / figure.get_figheight())
         handles = [swatch(series(place), with_marker=False) for place in range(len(readings))]
         labels = [f"answers {reading}" + (" (the rule)" if reading == rule else "") for reading in readings]
-        if by_chance:
-            handles.append(Line2D([], [], color="#555555", linewidth=0.9, linestyle=DOTS))
-            labels.append("chance: " + ", ".join(f"{by_chance[each]:.3g}" for each in readings if each in by_chance))
-        figure.legend(handles, labels, loc="lower center", ncols=len(labels))
+        _chance(figure, {each: by_chance[each] for each in readings if each in by_chance})
+        place = (0.5, LINE * bool(by_chance) / figure.get_figheight())
+        figure.legend(handles, labels, loc="lower center", ncols=len(readings), bbox_to_anchor=place)
     return figure
+
+
+def _chance(figure: Figure, by_chance: Mapping[str, float]) -> None:
+    """A dotted line at each level in every panel, and an entry that names the levels of the readings."""
+    if not by_chance:
+        return
+    for axes in figure.axes:
+        for level in sorted(set(by_chance.values())):
+            axes.axhline(level, color=CHANCE_COLOR, linewidth=0.9, linestyle=DOTS, zorder=1)
+    dotted = Line2D([], [], color=CHANCE_COLOR, linewidth=0.9, linestyle=DOTS)
+    words = "by chance " + ", ".join(f"{level:.3g} as {reading}" for reading, level in by_chance.items())
+    figure.legend([dotted], [words], loc="lower center")
 
 
 def _panels(figure: Figure, table: pd.DataFrame, *, names: list[str], samples: list[int], readings: list[str]) -> None:

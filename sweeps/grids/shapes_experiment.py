@@ -1,9 +1,8 @@
 """The experiment of shape against texture on drawn images, by network and seed, with all controls and mixtures.
 
-Two decisions differ from the published protocol, for what it says does not train a small ResNet on drawn images: in
-discovery BatchNorm normalises by each batch, and recipients hold nothing beside the subnetwork. Under the donor's
-running statistics, mean-pooled images, and networks with a share of their weights, leave a small ResNet's activations
-below zero, and no gradient passes (docs/vision.md has the measurements).
+Two decisions differ from the published protocol, which does not train a small ResNet on drawn images: in discovery
+BatchNorm normalises by each batch, and recipients hold nothing but the subnetwork. Under the donor's running statistics
+discovery ends near chance, and recipients that hold the norms diverge (docs/vision.md has the measurements).
 """
 
 from dataclasses import dataclass, replace

@@ -65,7 +65,7 @@ def test_picture_of_accuracy_has_a_line_at_chance_that_is_named(rows_file: RowsF
 def test_picture_of_agreement_has_a_line_at_the_chance_of_each_reading(rows_file: RowsFile) -> None:
     figure = figures_of(rows_file(known_rows()))["readings"]
     assert {CHANCE, 0.1357} <= heights(figure)
-    assert "chance: 0.265, 0.136" in words(figure)
+    assert "by chance 0.265 as a ** 2 + a * b, 0.136 as 2 * a ** 2" in words(figure)
 
 
 def test_picture_of_masks_that_are_all_found_says_that_chance_is_below_its_axis(rows_file: RowsFile) -> None:
