@@ -56,7 +56,14 @@ class Request:
         """The store; a local folder by its absolute path. Raises ValueError for an empty text."""
         if not self.store.strip():
             raise ValueError(f"--store is {quoted(self.store)}: give a folder, or a URL such as s3://bucket/folder")
-        return Store(self.store if "://" in self.store else str(Path(self.store).resolve()))
+        if "://" in self.store:
+            return Store(self.store)
+        try:
+            return Store(str(Path(self.store).resolve()))
+        except RuntimeError:  # pathlib's word for links in a circle
+            raise ValueError(
+                f"--store is {quoted_path(self.store)}, a link that leads to itself: give a folder"
+            ) from None
 
 
 def accounted(request: Request, store: Store, listing: Listing | None = None) -> Plan:

@@ -1,6 +1,7 @@
 """Paths as a user gives them: a `~` is the home folder, and nothing but rows of ours is written over."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def check_rows_target(path: Path) -> None:
     """Refuse to write rows over anything but rows. Raises ValueError naming the option, the path and what is there."""
     if not path.name:
         raise ValueError(f"--rows is {quoted_path(path)}, which names no file: give one such as rows.parquet")
+    if re.match(r"[a-zA-Z][\w+.-]*:/", str(path)):
+        raise ValueError(f"--rows is {quoted_path(path)}, a URL: rows are written to a file of this machine")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
