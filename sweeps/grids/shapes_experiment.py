@@ -2,7 +2,7 @@
 
 Two decisions differ from the published protocol, which does not train a small ResNet on drawn images: in discovery
 BatchNorm normalises by each batch, and recipients hold nothing but the subnetwork. Under the donor's running statistics
-discovery ends near chance, and recipients that hold the norms diverge (docs/vision.md has the measurements).
+discovery ends near chance, and recipients that hold the norms diverge at this rate (docs/vision.md has the figures).
 """
 
 from dataclasses import dataclass, replace
