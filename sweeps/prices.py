@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from subind.quoting import quoted
+from subind.quoting import quoted, quoted_path
 from sweeps.cost import names_device
 
 TABLE = Path(__file__).with_name("prices.csv")
@@ -46,6 +46,8 @@ def offers(path: Path = TABLE) -> tuple[Offer, ...]:
 
     Raises ValueError, naming file, line, column and value, for what is no such table; OSError if it cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"--prices is {quoted_path(path)}, which is no file: give a CSV of prices")
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:

@@ -1,5 +1,7 @@
 """Tables of prices: the one that comes with the sweep, and what is refused in one of the user's."""
 
+import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -91,3 +93,11 @@ def test_offers_of_a_part_of_a_name_are_all_that_have_it() -> None:
 
 def test_slice_of_a_card_has_no_price_of_the_card() -> None:
     assert offers_of("NVIDIA A100-SXM4-40GB MIG 1g.5gb", [_offer("NVIDIA A100-SXM4-40GB")]) == ()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["pipe", "folder"])
+@pytest.mark.timeout(10)
+def test_prices_of_what_is_no_file_are_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "prices.csv")
+    with pytest.raises(ValueError, match=r"--prices is '.*prices\.csv', which is no file"):
+        offers(tmp_path / "prices.csv")
