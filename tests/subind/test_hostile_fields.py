@@ -48,7 +48,7 @@ def _is_clear(case: Case, told: str) -> bool:
         return False
     named = {case.field, case.field.removeprefix("num_"), "rule" if case.field == "rivals" else case.field}
     of_parts = {"model", "task", "subtask", "donor", "control", "mask", "weights", "rivals", "seed"}
-    of_parts |= {"num_training_samples"}
+    of_parts |= {"num_training_samples", "photographs"}
     return any(name in told for name in named | of_parts)
 
 
