@@ -134,11 +134,11 @@ def test_best_epoch_of_a_mask_is_the_last_of_the_highest_accuracy() -> None:
     )
 
 
-def test_best_epoch_of_a_transfer_is_the_first_of_the_highest_accuracy() -> None:
+def test_best_epoch_of_a_transfer_is_the_last_of_the_highest_accuracy() -> None:
     spec = tiny_transfer(num_epochs=6)
     done = finished([spec])[spec]
     right = done.replica.curves["validation_accuracy"]
-    assert done.measurements["best_epoch"] == 1 + right.index(max(right))
+    assert done.measurements["best_epoch"] == len(right) - right[::-1].index(max(right))
 
 
 def test_transfer_without_ambiguous_samples_has_no_ambiguous_accuracy() -> None:
