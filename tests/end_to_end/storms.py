@@ -159,8 +159,8 @@ class Storm:
     # ---- what strikes it
 
     def strike(self) -> None:
-        """Do the next thing of a shuffled deck that has each of them once."""
-        kinds = {
+        """Do the next thing of a shuffled deck that has each of them once; what cannot be done now is done later."""
+        kinds: dict[str, Callable[[], bool | None]] = {
             "worker": self._kill_worker,
             "node": self._lose_node,
             "driver": self._kill_driver,
@@ -175,10 +175,12 @@ class Storm:
         }
         if not self.deck:
             self.deck = self.generator.sample(sorted(kinds), len(kinds))
-        kind = self.deck.pop()
-        kinds[kind]()
-        self.strikes[kind] += 1
-        say(f"struck: {kind}; {len(self.here.records())} runs are finished")
+        for kind in self.deck:
+            if kinds[kind]() is not False:
+                self.deck.remove(kind)
+                self.strikes[kind] += 1
+                return say(f"struck: {kind}; {len(self.here.records())} runs are finished")
+        return say("nothing can be struck just now")
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         self.later.append((time.monotonic() + seconds, act))
@@ -187,31 +189,45 @@ class Storm:
         beats = [beat for stage in ("donor", "mask", "transfer") for beat in self.here.heartbeats(stage)]
         return self.generator.choice(beats)["process"] if beats else None
 
-    def _kill_worker(self) -> None:
-        if process := self._a_worker():
+    def _kill_worker(self) -> bool:
+        process = self._a_worker()
+        if process:
             kill(process)
+        return process is not None
 
-    def _stop_worker(self) -> None:
-        if process := self._a_worker():
+    def _stop_worker(self) -> bool:
+        process = self._a_worker()
+        if process:
             _signal(process, signal.SIGSTOP)
             self._after(SECONDS_OF_A_STOP, lambda: _signal(process, signal.SIGCONT))
+        return process is not None
 
-    def _lose_node(self) -> None:
-        if not self.is_cluster_lost:
-            self.nodes.remove(self.generator.choice(self.nodes.nodes))
-            self.nodes.add()
+    def _lose_node(self) -> bool:
+        if self.is_cluster_lost:
+            return False
+        self.nodes.remove(self.generator.choice(self.nodes.nodes))
+        self.nodes.add()
+        return True
 
-    def _kill_driver(self) -> None:
-        if self.drivers:
-            kill(self.generator.choice(self.drivers).pid)
+    def _kill_driver(self) -> bool:
+        if not self.drivers:
+            return False
+        kill(self.generator.choice(self.drivers).pid)
+        return True
 
-    def _lose_head(self) -> None:
+    def _lose_head(self) -> bool:
+        if self.is_cluster_lost:
+            return False
         self.nodes.kill()
         self.is_cluster_lost = True
+        return True
 
-    def _kill_gcs(self) -> None:
+    def _kill_gcs(self) -> bool:
+        if self.is_cluster_lost:
+            return False
         self.nodes.kill_gcs()
         self.is_cluster_lost = True
+        return True
 
     def _write_junk(self) -> None:
         for name, content in {
@@ -230,9 +246,12 @@ class Storm:
                 os.mkfifo(self.here.store / place / "pipe.json")
         (self.here.store / "running" / "folder.json").mkdir(exist_ok=True)
 
-    def _fill_disk(self) -> None:
+    def _fill_disk(self) -> bool:
+        if not self._a_worker():
+            return False
         self.disk.fill()
         self._after(SECONDS_OF_A_FULL_DISK, self.disk.make_room)
+        return True
 
     def _kill_tracker(self) -> None:
         self.tracker.kill_while_it_writes()
