@@ -30,7 +30,7 @@ from typing import Any
 from tests.end_to_end.clusters import RunningCluster, cluster
 from tests.end_to_end.commits import CommitLog
 from tests.end_to_end.storms import NUM_NODES, Storm, Tracker, say
-from tests.end_to_end.sweeps import GRID, Folder, folder
+from tests.end_to_end.sweeps import GRID, Folder, folder, until
 from tests.small_disk import small_disk
 
 SECONDS_BETWEEN_STRIKES = 20.0
@@ -135,6 +135,7 @@ def _state(store: Path) -> list[tuple[str, int]]:
 def _unmirrored(here: Folder, tracker: Tracker) -> int:
     """How many runs MLflow has not exactly once, after `subind sync`."""
     environment = {"MLFLOW_TRACKING_URI": tracker.uri}
+    until(tracker.answers)
     sync = here.start("sync", environment=environment, log=tracker.folder / "sync.log")
     _wait(lambda: sync.poll() is not None, here)
     with contextlib.closing(sqlite3.connect(tracker.database)) as connection:
