@@ -245,7 +245,9 @@ def test_new_head_on_photographs_keeps_the_donors_base(runtime: Runtime) -> None
     method.expect(1, [])
     trainer.advance(torch.arange(8)[None])
     donor = hand_donor(photograph_donor())
-    assert torch.equal(method.trainable["conv1.weight"][0], donor["conv1.weight"])
+    assert {*method.trainable} == {*vision.head(RESNET)}
+    parameters = method.constants_of("fixed")
+    assert torch.equal(parameters["conv1.weight"][0], donor["conv1.weight"])
 
 
 def test_photograph_that_is_smaller_than_the_squares_fails_before_the_first_step(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ BIG = GPT2(num_layers=100, d_model=16_384, num_heads=8, dropout=0.0)
         (tiny_donor(num_evaluation_samples=2**31 - 1), r"Donor\.num_evaluation_samples is 2147483647"),
         (tiny_transfer("random_init", num_disambiguation=2**31 - 99), r"Transfer\.num_disambiguation is 2147483549"),
         (tiny_donor(num_samples=10**7, batch_size=10**7), r"Donor\.batch_size is 10000000"),
-        (image_donor(num_samples=2**31 - 1), r"ImageDonor\.num_samples is 2147483647"),
+        (image_donor(num_samples=2**30), r"ImageDonor\.num_samples is 1073741824"),
     ],
     ids=["model", "samples", "evaluation", "disambiguation", "batch", "pictures"],
 )
