@@ -67,10 +67,12 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def chosen(points: Sequence[Point], given: Rule) -> Point:
-    """The point that the rule takes. Raises ValueError if there is none."""
-    members = front(points)
-    if not members:
+    """The point that the rule takes, among the masks that keep something. Raises ValueError if there is none."""
+    if not points:
         raise ValueError("no trial of the study is finished: give --trials")
+    members = front([each for each in points if each.density > 0])
+    if not members:
+        raise ValueError("the mask of every finished trial is empty: lower the penalty of the study, or try more")
     match given:
         case Knee():
             return _knee(members)
@@ -86,11 +88,11 @@ def chosen(points: Sequence[Point], given: Rule) -> Point:
 
 def _knee(members: Sequence[Point]) -> Point:
     low, high = members[0], members[-1]
-    width = math.log(high.density / low.density) if low.density > 0 else math.inf
+    width = math.log(high.density / low.density)
     height = high.accuracy - low.accuracy
 
     def above_the_line(point: Point) -> float:
-        across = math.log(point.density / low.density) / width if 0 < width < math.inf else 0.0
+        across = math.log(point.density / low.density) / width if width > 0 else 0.0
         return (point.accuracy - low.accuracy) / height - across if height > 0 else 0.0
 
     return max(members, key=above_the_line)

@@ -136,6 +136,17 @@ def test_knee_of_a_front_of_one_is_that(given: list[Point]) -> None:
     assert chosen(given, Knee()).number == 0
 
 
+def test_choice_takes_no_mask_that_keeps_nothing() -> None:
+    bent = [(0.1, 0.001), (0.2, 0.004), (0.97, 0.01), (0.99, 0.1), (1.0, 1.0)]
+    assert chosen(points(*bent, (0.05, 0.0)), Knee()).number == 2
+    assert chosen(points((0.5, 0.0), (0.5, 0.1)), Floor(accuracy=0.4)).number == 1
+
+
+def test_choice_out_of_empty_masks_is_refused() -> None:
+    with pytest.raises(ValueError, match="the mask of every finished trial is empty: lower the penalty"):
+        chosen(points((0.3, 0.0)), Knee())
+
+
 def test_choice_out_of_no_trials_is_refused() -> None:
     with pytest.raises(ValueError, match="no trial of the study is finished"):
         chosen([], Knee())
