@@ -40,7 +40,7 @@ ALPHA = 0.05
 """The chance that any claim of a grid gets a false verdict is at most this, at all numbers of seeds together."""
 
 MOST_SEEDS_AHEAD = 1_000
-"""An undecided claim is told how many more seeds would settle it if they are at most so many."""
+"""The report says how many more seeds would settle an undecided claim, up to this many."""
 
 EQUAL = 1e-9
 """Accuracies that differ by less are equal: they are read from sums of floats."""
@@ -331,7 +331,7 @@ def evidence(claim: Claim, values: Array) -> tuple[Array, Array]:
 
 
 def needed_evidence(num_claims: int) -> float:
-    """The logarithm of e that decides one of so many claims: either direction has half of its part of ALPHA."""
+    """The logarithm of e that decides one claim of a family: either direction has half of its part of ALPHA."""
     return float(-np.log(ALPHA / num_claims / 2))
 
 

@@ -35,7 +35,7 @@ class Files(Protocol):
         """The content of a file, of which no more than `most` + 1 bytes are read. Raises FileNotFoundError."""
 
     def blocks(self, path: str, *, num_bytes: int) -> Iterator[bytes]:
-        """The content of a file in blocks of so many bytes. Raises FileNotFoundError."""
+        """The content of a file in blocks of this many bytes. Raises FileNotFoundError."""
 
     def contents(self, paths: Iterable[str], *, most: int) -> Iterator[bytes | OSError]:
         """What `read` gives or raises for each path, in order."""

@@ -89,7 +89,7 @@ def _git(root: Path, *arguments: str) -> str:
     except OSError as error:
         raise ValueError(f"git cannot be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise ValueError("git has not answered for 10 s") from None
+        raise ValueError("git did not answer within 10 s") from None
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"git ended with status {done.returncode}"]
         raise ValueError(lines[0][:200])

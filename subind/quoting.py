@@ -13,7 +13,7 @@ LARGEST_SPELLED = 10**LONGEST_QUOTE
 def quoted(value: object) -> str:
     """The value's repr in at most LONGEST_QUOTE characters, of a longer one both ends and its length.
 
-    A value that cannot be spelled is told by its type.
+    A value whose text cannot be made is named by its type.
     """
     if isinstance(value, str):
         return _shortened_text(value)

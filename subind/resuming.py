@@ -57,7 +57,7 @@ def kind(device: str) -> str:
 
 
 def state_from(text: str, *, device: str, num_epochs: int, num_steps: int) -> State:
-    """The state that `State.text` gave, for a pack on the device with so many epochs of so many steps.
+    """The state that `State.text` gave, for a pack on the device with this many epochs and steps.
 
     Raises ValueError if it is of another device or format, or is no such state.
     """

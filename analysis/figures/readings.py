@@ -29,7 +29,7 @@ def draw(table: pd.DataFrame, *, rule: str, title: str, chance: Mapping[str, flo
     names, samples = controls.ordered(table["control"]), _spread(sorted(set(table["num_disambiguation"])))
     readings = sorted(set(table["reading"]), key=lambda reading: (reading != rule, reading))
     with look():
-        # The dotted entry stands on a line of its own: beside the others it would leave a narrow figure.
+        # The dotted entry has a line of its own: next to the others it would run out of a narrow figure.
         bottom = BOTTOM + LINE * bool(by_chance)
         figure = Figure(figsize=(2.1 * max(len(samples), 2) + 1.7, ROW * max(len(names), 2) + TOP + bottom))
         headline(figure, title)
