@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the reference data stand in a folder 'shared' beside the repository, and there is none")
     return folder
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Lets SIGHUP and SIGTERM reach this process and the commands that it starts, also under nohup."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -48,6 +48,7 @@ def left_in(temporary: Path) -> list[str]:
     return [path.name for path in temporary.iterdir() if path.suffix != ".log"]
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_sweep_ends_with_a_line_its_rows_and_nothing_left(
     number: int, status: int, here: Folder, temporary: Path
@@ -139,6 +140,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -9)])
 def test_ui_that_ends_takes_its_server_with_it(number: int, status: int, here: Folder) -> None:
     port = free_port()

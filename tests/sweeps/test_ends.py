@@ -71,6 +71,7 @@ def test_refused_argument_ends_with_two(capsys: pytest.CaptureFixture[str]) -> N
     assert ending(ValueError("--store is '': give one"), capsys) == (2, "subind: --store is '': give one\n")
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_interrupts_and_gives_its_status(number: int, status: int) -> None:
     with pytest.raises(KeyboardInterrupt), stop_signals.interrupting():
