@@ -60,10 +60,20 @@ def swept(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Swept
     with tempfile.TemporaryDirectory(prefix="ray-") as short, folder(tmp_path_factory.mktemp("s3")) as where:
         where.write_grid()
         tracker = f"sqlite:///{where.path}/mlflow.db"
-        driver = where.start("run", *options, "--tracking-uri", tracker, environment={**to, "RAY_TMPDIR": short})
+        driver = where.start("run", *options, "--tracking-uri", tracker, environment={**to, "TMPDIR": short})
         until(lambda: "raylet" in shown_arguments(driver), process=driver)
-        arguments = shown_arguments(driver)
-        yield Swept(where=where, end=ended(driver), arguments=arguments, ray=Path(short))
+        arguments, kept = shown_arguments(driver), Path(short) / "kept"
+        kept.mkdir()
+        until(lambda: keep_logs(Path(short), kept) or driver.poll() is not None)
+        yield Swept(where=where, end=ended(driver), arguments=arguments, ray=kept)
+
+
+def keep_logs(temporary: Path, kept: Path) -> None:
+    """Link Ray's logs, which the driver removes at its end, into a folder; what is written later is in them too."""
+    with contextlib.suppress(FileNotFoundError):  # of what the driver removes meanwhile
+        for log in temporary.glob("subind-*/**/session_2*/logs/*"):
+            if log.is_file() and not (kept / log.name).exists():
+                (kept / log.name).hardlink_to(log)
 
 
 def shown_arguments(driver: Process) -> str:
