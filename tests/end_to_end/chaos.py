@@ -34,7 +34,7 @@ from tests.end_to_end.sweeps import GRID, Folder, folder, until
 from tests.small_disk import small_disk
 
 SECONDS_BETWEEN_STRIKES = 20.0
-NUM_EPOCHS = {"donor": 400, "mask": 600, "transfer": 1200}
+NUM_EPOCHS = {"donor": 800, "mask": 1200, "transfer": 2400}
 SEEDS, COUNTS = (0, 1, 2, 3), (3, 6, 9, 12, 15)
 NUM_TRANSFERS = len(SEEDS) * len(COUNTS) * 3
 
