@@ -208,10 +208,16 @@ def _servers() -> dict[str, psutil.Process]:
 def _end_with(
     servers: Mapping[str, psutil.Process], over: threading.Event, folder: Path, on_death: Callable[[], None]
 ) -> None:
-    """End this process in order as soon as a server has died, unless the block is over before."""
+    """End this process in order as soon as a server has died, unless the block is over before.
+
+    A dead raylet's workers are nobody's children, so they are known from the look before.
+    """
+    known = _with_children(servers.values())
     while not over.wait(SECONDS_BETWEEN_LOOKS):
+        found = _with_children(servers.values())
         if dead := [name for name, process in servers.items() if is_dead(process)]:
-            _end_for(dead[0], servers, folder, on_death)
+            _end_for(dead[0], known | found, folder, on_death)
+        known = found
 
 
 @contextmanager
@@ -251,10 +257,10 @@ def _end_without(head: tuple[str, int], over: threading.Event) -> None:
     os._exit(BROKEN)
 
 
-def _end_for(dead: str, servers: Mapping[str, psutil.Process], folder: Path, on_death: Callable[[], None]) -> None:
+def _end_for(dead: str, processes: set[psutil.Process], folder: Path, on_death: Callable[[], None]) -> None:
     told = _silenced()
     details = details_file(_said(folder, [f"{dead} died"]))
-    _end(_with_children(servers.values()) | set(psutil.Process().children(recursive=True)))
+    _end(processes | set(psutil.Process().children(recursive=True)))
     with suppress(Exception):
         on_death()
     remove_own()
