@@ -100,7 +100,7 @@ def rows(
 
 def _history(data: Any) -> History:
     if not isinstance(data, dict) or data.keys() != set(_FIELDS):
-        raise ValueError(f"a replica's history has not the fields {', '.join(_FIELDS)}")
+        raise ValueError(f"a replica's history lacks one of the fields {', '.join(_FIELDS)}")
     has_types = (type(data["best_epoch"]), type(data["failure"]), type(data["is_stopped"])) == (int, str, bool)
     if not has_types or not _are_curves(data["curves"]):
         raise ValueError("a replica's history has values of other types than it declares")

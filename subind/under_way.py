@@ -50,7 +50,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointFile(Checkpoint):
-    """What `checkpoints/<pack>.json` says: also the file beside it that holds the state."""
+    """What `checkpoints/<pack>.json` says, with the name of the file that holds the state."""
 
     file: str
     sha256: str

@@ -12,7 +12,7 @@ MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
 MOST_CLASSES = 100_000
 
 MOST_IMAGES = 2**30
-"""Of one use, such as training or validation: as many drawn images are told apart."""
+"""Of one use, such as training or validation: the generator distinguishes this many drawn images."""
 
 LONGEST_SIDE = 8192
 """Pixels of an image."""

@@ -14,7 +14,7 @@ from subind.spec import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec,
 from sweeps.image_cells import image_columns
 
 MOST_VALUES = 12
-"""So many values of a column are told, of more the ends."""
+"""A message lists this many values of a column, and of more only the ends."""
 
 Columns = dict[str, Any]
 Cell = Transfer | ImageTransfer | ImageDonor

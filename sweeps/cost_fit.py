@@ -23,7 +23,7 @@ LEAST_FACTOR = 0.01
 """No coefficient falls below this part of its default: work never counts as free."""
 
 OUTLIER = 3.0
-"""A pack that took so many times more or less than its fit was disturbed, and is left out."""
+"""A pack that took this many times more or less than its fit was disturbed, and is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

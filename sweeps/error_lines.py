@@ -1,4 +1,4 @@
-"""What is told of an error: one line without secrets, and the details in a file that the line names."""
+"""How an error is reported: one line without secrets, and the details in a file that the line names."""
 
 import os
 import tempfile

@@ -24,7 +24,7 @@ MOST_CELLS = 200_000
 MOST_STUDIES = 1000
 
 LONGEST_REASON = 600
-"""Letters of an error's message that are told."""
+"""Letters of an error's message that are shown."""
 
 Made = TypeVar("Made")
 

@@ -245,16 +245,11 @@ def _end_without(head: tuple[str, int], over: threading.Event) -> None:
                 break
     if over.is_set():
         return
-    told = _silenced()
-    remove_own()
-    show_cursor = "\033[?25h\n" if os.isatty(told) else ""
-    line = (
-        f"{show_cursor}subind: the cluster's head at {head[0]}:{head[1]} has not answered for "
-        f"{SILENT_SECONDS_OF_A_HEAD:.0f} s: start it again; the same command then goes on with what is missing\n"
+    _exit_with(
+        _silenced(),
+        f"the cluster's head at {head[0]}:{head[1]} has not answered for {SILENT_SECONDS_OF_A_HEAD:.0f} s: "
+        "start it again; the same command then goes on with what is missing",
     )
-    with suppress(OSError):
-        os.write(told, line.encode())
-    os._exit(BROKEN)
 
 
 def _end_for(dead: str, processes: set[psutil.Process], folder: Path, on_death: Callable[[], None]) -> None:
@@ -263,14 +258,19 @@ def _end_for(dead: str, processes: set[psutil.Process], folder: Path, on_death: 
     _end(processes | set(psutil.Process().children(recursive=True)))
     with suppress(Exception):
         on_death()
-    remove_own()
-    show_cursor = "\033[?25h\n" if os.isatty(told) else ""
-    line = (
-        f"{show_cursor}subind: a server of Ray ({dead}) has died under the sweep, as if killed or out of memory; "
-        f"the same command goes on with what is missing. What Ray said is in {details}\n"
+    _exit_with(
+        told,
+        f"a server of Ray ({dead}) has died under the sweep, as if killed or out of memory; "
+        f"the same command goes on with what is missing. What Ray said is in {details}",
     )
+
+
+def _exit_with(terminal: int, message: str) -> None:
+    """Remove this process's folders, write the message as a line to the open file `terminal`, and end at once."""
+    remove_own()
+    show_cursor = "\033[?25h\n" if os.isatty(terminal) else ""
     with suppress(OSError):
-        os.write(told, line.encode())
+        os.write(terminal, f"{show_cursor}subind: {message}\n".encode())
     os._exit(BROKEN)
 
 

@@ -277,7 +277,7 @@ def _num_shards(table: pa.Table) -> int:
 
 
 def _check_described(folder: Path, fingerprint: str, settings: CacheSettings, *, num_shards: int) -> None:
-    """Raise ValueError if what stands beside the shards has another fingerprint than the whole cache says."""
+    """Raise ValueError if the shards' descriptions have another fingerprint than the cache states."""
     try:
         paths = [_shard_paths(folder, number)[0] for number in range(num_shards)]
         shards = [Shard(**json.loads(path.read_text())) for path in paths]

@@ -115,7 +115,7 @@ def _check_part(task: ImageNet16Task, name: str, found: str, folder: Path) -> No
     if wanted not in ("", found):
         raise ValueError(
             f"ImageNet16Task.{name} is {wanted!r} and {folder} has the fingerprint {found!r}: give --images with the "
-            "images that these runs are on, or plan them anew on the images of this folder"
+            "images that these runs are on, or plan them again on the images of this folder"
         )
 
 
@@ -160,7 +160,7 @@ def conflict_images(
 
 
 def check_conflict(task: ImageNet16Task, num_images: int, folder: str) -> None:
-    """Raise ValueError unless the folder has the images that the task says, so many of them of two classes."""
+    """Raise ValueError unless the folder has the task's images, and this many of them have two classes."""
     if task.cue_conflict:
         found_files = cue_conflict_images.conflict_fingerprint(Path(folder) / CUE_CONFLICT)
         _check_part(task, "cue_conflict", found_files, Path(folder) / CUE_CONFLICT)

@@ -46,7 +46,7 @@ COLLECTION_THRESHOLDS = (100_000, 50, 100)
 
 
 def main() -> None:
-    """Run the command; how it ends is told in a line, without a traceback, and by the exit status."""
+    """Run the command; a line without a traceback and the exit status say how it ended."""
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     with lasting_output(), stop_signals.interrupting(), ended_in_a_line(), damage_printed():
         app()
