@@ -21,13 +21,11 @@ from subind.spec import ImageMask, Mask, Spec
 from subind.store import Store, slug
 from sweeps import tracking_content, tracking_uri
 from sweeps.heatmap import heat_map, matrix_densities
+from sweeps.tracking_database import LOCK_SECONDS, database_lock
 from sweeps.tracking_experiment import Content, Experiment, RefusedError, load_mlflow
 from sweeps.tracking_uri import chosen_tracking_uri, default_tracking_uri
 
 __all__ = ["Mirror", "MirrorOutcome", "default_tracking_uri"]
-
-LOCK_SECONDS = 10.0
-"""How long a mirror waits for its turn."""
 
 REST_FACTOR = 10
 """After an error the mirror rests for so many times as long as the failed attempt took: a tracker that is down costs a
@@ -169,13 +167,12 @@ class Mirror:
     def _turn(self) -> AbstractContextManager[object]:
         """The lock that all drivers of the database or the store share; none if they share no local folder."""
         if tracking_uri.scheme(self._uri) == "sqlite":
-            path = tracking_uri.sqlite_path(self._uri).with_suffix(".lock")
-        elif self._store.is_local:
+            return database_lock(self._uri)
+        if self._store.is_local:
             path = Path(tracking_uri.store_root(self._store), "mlflow.lock")
-        else:
-            return nullcontext()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path, timeout=LOCK_SECONDS)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return FileLock(path, timeout=LOCK_SECONDS)
+        return nullcontext()
 
     def _message(self, error: Exception) -> str:
         return tracking_uri.told(error, self._uri)

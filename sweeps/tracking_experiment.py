@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sweeps import tracking_uri
 from sweeps.moved_artifacts import find_moved_artifacts
 from sweeps.tracking_content import RUN_ID_TAG, Point
+from sweeps.tracking_database import is_new_database, make_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,7 +74,7 @@ class Experiment:
     def connected(uri: str, *, grid: str, artifact_location: str | None) -> Experiment:
         """The grid's experiment, made unless there is one. `artifact_location` None leaves the place to the server."""
         load_mlflow()
-        is_new = tracking_uri.is_new_database(uri)
+        is_new = is_new_database(uri)
         tracking_uri.check_database(uri)
         find_moved_artifacts(uri, artifact_location)
         client = _client(uri, is_new=is_new)
@@ -210,7 +211,7 @@ class Experiment:
 
 
 def _client(uri: str, *, is_new: bool) -> MlflowClient:
-    """A client whose database, if it has one, has its tables; `is_new` if it is a file that was not there before."""
+    """A client whose database, if it has one, has its tables; `is_new` if it is a file that is to be made."""
     from mlflow import MlflowClient
 
     with warnings.catch_warnings():
@@ -218,6 +219,7 @@ def _client(uri: str, *, is_new: bool) -> MlflowClient:
         warnings.simplefilter("ignore", DeprecationWarning)
         if is_new:
             _forget_database(uri)
+            make_database(uri)
         return MlflowClient(tracking_uri=uri)
 
 

@@ -40,8 +40,7 @@ def default_tracking_uri(store: Store) -> str:
             f"tracking_uri is unset and the store {redacted(store.url, store.url)} is no local folder, so it holds no "
             "SQLite database: give a tracking URI or set MLFLOW_TRACKING_URI to that of an MLflow server"
         )
-    folder = store_root(store).replace("%", "%25").replace("?", "%3F")
-    return f"sqlite:///{folder}/mlflow.db"
+    return sqlite_uri(Path(store_root(store), "mlflow.db"))
 
 
 def chosen_tracking_uri(store: Store, given: str | None) -> str:
@@ -66,6 +65,11 @@ def store_root(store: Store) -> str:
 def scheme(uri: str) -> str:
     """The URI's scheme without its driver: `postgresql` of postgresql+psycopg://host."""
     return uri.partition(":")[0].partition("+")[0].lower()
+
+
+def sqlite_uri(path: Path) -> str:
+    """The URI of a SQLite file."""
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def sqlite_path(uri: str) -> Path:
@@ -98,14 +102,6 @@ def silence() -> None:
     """
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def is_new_database(uri: str) -> bool:
-    """Whether it is a SQLite database that is not there yet."""
-    if scheme(uri) != "sqlite":
-        return False
-    path = sqlite_path(uri)
-    return not path.exists() or path.stat().st_size == 0
 
 
 def check_database(uri: str) -> None:

@@ -1,11 +1,16 @@
 """The MLflow UI on a store's mirror: a child process on the loopback interface, for as long as the command runs."""
 
+import sqlite3
 from collections.abc import Callable
+
+from filelock import Timeout
 
 from subind.store import Store
 from sweeps import mlflow_process
 from sweeps.moved_artifacts import find_artifacts_of_ui
-from sweeps.tracking_uri import artifact_location, chosen_tracking_uri, redacted, scheme
+from sweeps.tracking_database import database_lock, is_new_database, make_database
+from sweeps.tracking_experiment import load_mlflow
+from sweeps.tracking_uri import artifact_location, chosen_tracking_uri, redacted, scheme, told
 
 ARGUMENTS = ("--workers", "1", "--no-serve-artifacts")
 """The UI only reads, for one."""
@@ -38,6 +43,19 @@ def serve_ui(
     if scheme(uri) in ("http", "https", "databricks"):
         shown = redacted(uri, uri)
         raise ValueError(f"tracking_uri is {shown!r}, a server with a UI of its own: open it in a browser")
+    _make_database(uri)
     find_artifacts_of_ui(uri, artifact_location(store, uri))
     environment = {"MLFLOW_BACKEND_STORE_URI": uri, **OWN_PAGES}
     return mlflow_process.serve(ARGUMENTS, environment, host=mlflow_process.LOOPBACK, port=port, on_ready=on_ready)
+
+
+def _make_database(uri: str) -> None:
+    """Make the database unless there is one, so that MLflow's server is never killed half-way through it."""
+    try:
+        if is_new_database(uri):
+            load_mlflow()
+            with database_lock(uri):
+                if is_new_database(uri):
+                    make_database(uri)
+    except (OSError, sqlite3.Error, Timeout) as error:
+        raise ValueError(told(error, uri)) from None

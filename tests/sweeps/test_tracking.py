@@ -380,3 +380,26 @@ def test_mirror_of_a_run_begun_in_another_zone_has_its_utc_time(store: Store) ->
     Mirror(store, grid="grid").mirror([tiny_transfer()])
     info = _run(store, tiny_transfer()).info
     assert (info.start_time, info.end_time) == (1000, 7000)
+
+
+# ---- the making of the database is cut short
+
+
+@pytest.mark.parametrize("num_steps", [0, 1])
+def test_database_whose_making_was_cut_short_is_made_again(tmp_path: Path, num_steps: int) -> None:
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+
+    store = Store(str(tmp_path / "store"))
+    commit_fabricated(store, [tiny_transfer()])
+    engine = create_sqlalchemy_engine(default_tracking_uri(store))
+    InitialBase.metadata.create_all(engine)
+    engine.dispose()
+    with closing(sqlite3.connect(_database(store))) as connection:
+        for _ in range(num_steps):
+            connection.execute("CREATE TABLE mcp_servers (name VARCHAR(256))")
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.commit()
+    outcome = Mirror(store, grid="grid").mirror([tiny_transfer()])
+    assert (outcome.num_mirrored, outcome.error) == (1, "")
+    assert len(_runs(store)) == 1
