@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from subind.results import (
+from subind.store.results import (
     OVERLAP_SCHEMA,
     PART_SCHEMA,
     RECIPIENT_SCHEMA,
@@ -94,8 +94,8 @@ def _without_vision(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
 def mask_counts(path: str | PathLike[str], name: Literal["recipients", "parts", "overlaps"]) -> pd.DataFrame:
     """A table of counts over the stored masks that an export wrote beside the rows; no rows where there is none.
 
-    Its columns are those of RECIPIENT_SCHEMA, PART_SCHEMA or OVERLAP_SCHEMA of `subind.results`. Raises ValueError if
-    the file has others.
+    Its columns are those of RECIPIENT_SCHEMA, PART_SCHEMA or OVERLAP_SCHEMA of `subind.store.results`. Raises
+    ValueError if the file has others.
 
     >>> mask_counts("results/figure-3-depth-2.parquet", "recipients")["control"].nunique()
     9

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from analysis.figures import tuning
-from subind.results import TRIAL_SCHEMA
+from subind.store.results import TRIAL_SCHEMA
 
 ENDING = ".tuning.parquet"
 DOTS_PER_INCH = 120

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from subind import spec as specs
-from subind.spec import STAGES, Stage
-from subind.store import Store
+from subind.specs import runs as specs
+from subind.specs.runs import STAGES, Stage
+from subind.store.store import Store
 from sweeps.forecast import Forecast, StageBasis
 from sweeps.plan import Plan
 from sweeps.prices import Offer

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from subind import provenance
-from subind.provenance import COMMIT_FILE
+from subind.store import provenance
+from subind.store.provenance import COMMIT_FILE
 from sweeps.private_files import private_secret, write_private
 
 ROOT = Path(__file__).resolve().parent.parent

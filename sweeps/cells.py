@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from subind import rules
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.quoting import quoted, shortened
-from subind.spec import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec, Transfer
+from subind.identity.run_ids import run_id
+from subind.specs import rules
+from subind.specs import runs as specs
+from subind.specs.quoting import quoted, shortened
+from subind.specs.runs import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec, Transfer
 from sweeps.image_cells import image_columns
 
 MOST_VALUES = 12

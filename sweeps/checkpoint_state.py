@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from subind.files import joined
-from subind.store import Store, opened_files
+from subind.store.files import joined
+from subind.store.store import Store, opened_files
 
 STATE = "__state__"
 """The key of a checkpoint under which its JSON state stands, as bytes."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from subind.files import FileEntry
-from subind.listing import FAILURE_FILE, RECORD_FILE, Listing
-from subind.store import Checkpoint, Heartbeat, Store
+from subind.store.files import FileEntry
+from subind.store.listing import FAILURE_FILE, RECORD_FILE, Listing
+from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps.record_parts import is_readable
 
 Kind = Literal["checkpoint", "heartbeat", "temporary file", "artifact", "index part"]

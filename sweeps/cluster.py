@@ -18,9 +18,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from subind import provenance
-from subind.results import checked_fields
-from subind.store import Store
+from subind.store import provenance
+from subind.store.results import checked_fields
+from subind.store.store import Store
 from sweeps.sources import sources_digest
 from sweeps.store_mark import mark, why_unseen
 from sweeps.workers import Workers

@@ -10,13 +10,13 @@ from typing import Any
 
 from safetensors import SafetensorError, deserialize
 
-from subind import spec as specs
-from subind.listing import Listing
-from subind.quoting import quoted, quoted_path
-from subind.results import STATUSES, Failure
-from subind.spec import STAGES, Donor, ImageDonor, ImportedWeights, Spec
-from subind.store import Heartbeat, Store
-from subind.store_errors import StoreError
+from subind.specs import runs as specs
+from subind.specs.quoting import quoted, quoted_path
+from subind.specs.runs import STAGES, Donor, ImageDonor, ImportedWeights, Spec
+from subind.store.errors import StoreError
+from subind.store.listing import Listing
+from subind.store.results import STATUSES, Failure
+from subind.store.store import Heartbeat, Store
 from sweeps import grids, published
 from sweeps.cells import Cell, chosen, condition
 from sweeps.damaged_runs import failure_of, with_damaged_parents

@@ -20,8 +20,8 @@ from typing import Literal, assert_never, get_args
 
 import numpy as np
 
-from subind import spec as specs
-from subind.spec import (
+from subind.specs import runs as specs
+from subind.specs.runs import (
     STAGES,
     ArithmeticSpec,
     Donor,

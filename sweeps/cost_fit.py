@@ -7,9 +7,9 @@ from statistics import geometric_mean, median
 
 import numpy as np
 
-from subind import spec as specs
-from subind.results import RunRecord
-from subind.spec import Donor, ImageDonor, Spec
+from subind.specs import runs as specs
+from subind.specs.runs import Donor, ImageDonor, Spec
+from subind.store.results import RunRecord
 from sweeps.cost import CPU, Coefficients, CostModel, Kind, Shares, kind, patience, work
 from sweeps.work import Work
 

@@ -6,12 +6,12 @@ file, or `subind verify --repair` has.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from subind import spec as specs
-from subind.damage import REPAIR
-from subind.fingerprint import run_id
-from subind.results import Failure, RunRecord
-from subind.spec import Parent, Spec
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Parent, Spec
+from subind.store.damage import REPAIR
+from subind.store.results import Failure, RunRecord
+from subind.store.store import Store
 from sweeps.measured import check_measured
 from sweeps.plan import Plan, standing
 

@@ -13,8 +13,8 @@ from itertools import count, islice
 
 import pyarrow as pa
 
-from subind import spec as specs
-from subind.spec import Donor, FullTransfer, Mask, RandomInit, Transfer, UnmaskedOnly
+from subind.specs import runs as specs
+from subind.specs.runs import Donor, FullTransfer, Mask, RandomInit, Transfer, UnmaskedOnly
 from sweeps.cells import planned_columns
 
 

@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from subind import spec as specs
-from subind.spec import STAGES, Stage
+from subind.specs import runs as specs
+from subind.specs.runs import STAGES, Stage
 from sweeps.cost import operations
 from sweeps.plan import Pack, Plan
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from subind import provenance
-from subind.store import Store
+from subind.store import provenance
+from subind.store.store import Store
 from sweeps.workers import available_workers, num_cores
 
 

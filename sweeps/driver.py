@@ -19,11 +19,11 @@ from ray.tune import Callback, Stopper
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
-from subind import provenance
-from subind.fingerprint import canonical_json
-from subind.spec import Spec
-from subind.store import Store
-from subind.training import Runtime
+from subind.identity.run_ids import canonical_json
+from subind.specs.runs import Spec
+from subind.store import provenance
+from subind.store.store import Store
+from subind.training.loop import Runtime
 from sweeps import stop_signals
 from sweeps.cluster import training_nodes
 from sweeps.display import Board, Display, PackState

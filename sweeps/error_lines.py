@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 
-from subind.store_errors import shown
+from subind.store.errors import shown
 from sweeps.tracking_uri import redacted
 
 BROKEN = 3

@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 
-from subind import spec as specs
-from subind.damage import REPAIR
-from subind.fingerprint import encoded, run_id, run_id_at
-from subind.json_files import parsed
-from subind.results import MEASURED_COLUMNS, Failure, RunRecord, Status
-from subind.spec import Spec, Stage
-from subind.store import Heartbeat, Store, opened_files
+from subind.identity.json_files import parsed
+from subind.identity.run_ids import encoded, run_id, run_id_at
+from subind.specs import runs as specs
+from subind.specs.runs import Spec, Stage
+from subind.store.damage import REPAIR
+from subind.store.results import MEASURED_COLUMNS, Failure, RunRecord, Status
+from subind.store.store import Heartbeat, Store, opened_files
 from sweeps.cells import planned_columns
 from sweeps.checkpoint_state import CheckpointState, checkpoint_state
 from sweeps.damaged_runs import damaged_failure, damaged_records, failure_of, with_damaged, with_damaged_parents

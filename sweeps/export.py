@@ -10,11 +10,11 @@ from typing import Any, assert_never
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from subind.fingerprint import run_id
-from subind.listing import Listing
-from subind.results import ROW_SCHEMA, Status
-from subind.spec import Spec, lineage
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec, lineage
+from subind.store.listing import Listing
+from subind.store.results import ROW_SCHEMA, Status
+from subind.store.store import Store
 from sweeps.cells import planned_rows
 from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.deciding import NOTHING_EXPECTED, Expected

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, assert_never
 
-from subind.fingerprint import run_id
-from subind.results import Failure
-from subind.spec import Spec
-from subind.store_errors import is_full
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.errors import is_full
+from subind.store.results import Failure
 from sweeps.error_lines import one_line, without_secrets
 
 Kind = Literal["node lost", "worker died", "out of memory", "store failed", "disk full", "exception"]

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from subind import spec as specs
-from subind.files import joined
-from subind.fingerprint import ID_LENGTH, decode, run_id
-from subind.quoting import quoted
-from subind.spec import STAGES, Spec, Stage
-from subind.store import Store, opened_files, slug
+from subind.identity.run_ids import ID_LENGTH, decode, run_id
+from subind.specs import runs as specs
+from subind.specs.quoting import quoted
+from subind.specs.runs import STAGES, Spec, Stage
+from subind.store.files import joined
+from subind.store.store import Store, opened_files, slug
 from sweeps import grids
 from sweeps.plan import with_parents
 

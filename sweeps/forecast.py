@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from subind.spec import STAGES, Stage
+from subind.specs.runs import STAGES, Stage
 from sweeps.cost import Basis, CostModel, kind
 from sweeps.plan import Pack, Plan
 

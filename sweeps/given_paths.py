@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from subind.quoting import quoted_path
+from subind.specs.quoting import quoted_path
 
 OF_ROWS = frozenset({"run_id", "stage", "status"})
 """Columns by which a file is known as result rows."""

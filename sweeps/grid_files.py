@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, get_args
 
-from subind.quoting import quoted, quoted_path, shortened
+from subind.specs.quoting import quoted, quoted_path, shortened
 from sweeps.cells import Cell
 from sweeps.tuning.definition import Study
 

@@ -2,8 +2,8 @@
 
 from typing import Any, assert_never
 
-from subind.image_spec import NUM_CLASSES
-from subind.spec import (
+from subind.specs.images import NUM_CLASSES
+from subind.specs.runs import (
     DataMixture,
     ImageDonor,
     ImageMask,

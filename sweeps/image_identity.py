@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from subind.files import joined
-from subind.spec import ImageDonor, ImageMask, ImageNet16Task, ImageTransfer, Spec, image_task
-from subind.store import Store, opened_files
-from subind.vision_spec import PARTS
+from subind.specs.runs import ImageDonor, ImageMask, ImageNet16Task, ImageTransfer, Spec, image_task
+from subind.specs.vision import PARTS
+from subind.store.files import joined
+from subind.store.store import Store, opened_files
 from sweeps.cells import Cell
 from sweeps.plan import Plan
 

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import assert_never
 
-from subind import spec as specs
-from subind.spec import (
+from subind.specs import runs as specs
+from subind.specs.runs import (
     DataMixture,
     ImageDonor,
     ImageMask,

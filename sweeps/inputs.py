@@ -1,6 +1,6 @@
 """What runs need from outside: photographs and published weights. They are looked for before a sweep begins."""
 
-from subind.spec import (
+from subind.specs.runs import (
     DataMixture,
     ImageDonor,
     ImageMask,
@@ -10,7 +10,7 @@ from subind.spec import (
     PublishedWeights,
     image_task,
 )
-from subind.store import Store
+from subind.store.store import Store
 from sweeps.plan import Plan
 from sweeps.published import told_absent
 

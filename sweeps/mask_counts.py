@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.results import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table
-from subind.spec import Mask, Transfer
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Mask, Transfer
+from subind.store.results import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table
+from subind.store.store import Store
 from sweeps.heatmap import place
 from sweeps.plan import Plan
 from sweeps.row_files import write_side_table
 
 if TYPE_CHECKING:
-    from subind.masks import HardMask
+    from subind.masks.hard import HardMask
 
 MOST_MASKS = 12
 """Masks of one architecture that are counted: 66 pairs."""
@@ -74,7 +74,7 @@ class StoredMasks:
         if run not in self._known:
             try:
                 content = self._store.artifact(mask, MASK_FILE)
-                from subind.masks import unpacked_bits
+                from subind.masks.hard import unpacked_bits
 
                 self._known[run] = unpacked_bits(content)
             except (ValueError, OSError):
@@ -131,7 +131,7 @@ def _inheritance(spec: Transfer, mask: Mask, stored: StoredMasks) -> list[Row]:
     bits = stored.bits(mask)
     if bits is None:
         return []
-    from subind.controls import inheritance
+    from subind.starts.arithmetic import inheritance
 
     inherited, frozen = inheritance(spec.control, bits, seed=spec.seed)
     return [

@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from subind.quoting import quoted
-from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord
-from subind.vision_results import CUES, VISION_CURVES
+from subind.specs.quoting import quoted
+from subind.store.results import MEASURED_COLUMNS, ROW_SCHEMA, RunRecord
+from subind.store.vision_results import CUES, VISION_CURVES
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "ambiguous_accuracy", "density", *VISION_CURVES)
 RECORD_COLUMNS = (

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from subind import spec as specs
-from subind.quoting import quoted
-from subind.spec import ArithmeticSpec, Donor, Mask, Spec, Transfer
+from subind.specs import runs as specs
+from subind.specs.quoting import quoted
+from subind.specs.runs import ArithmeticSpec, Donor, Mask, Spec, Transfer
 from sweeps.image_work import image_bytes_by_field, num_image_parameters
 
 FLOAT, INDEX = 4, 8

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from subind.damage import REPAIR
-from subind.spec import Spec
-from subind.store import HEARTBEAT_SECONDS, Heartbeat, Store
-from subind.store_errors import DamagedError
+from subind.specs.runs import Spec
+from subind.store.damage import REPAIR
+from subind.store.errors import DamagedError
+from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps.measured import check_measured
 
 SECONDS_OF_PACE = 6.5 * HEARTBEAT_SECONDS

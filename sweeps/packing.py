@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
 
-from subind.spec import STAGES, Stage
+from subind.specs.runs import STAGES, Stage
 from sweeps.cost import Price
 
 EFFORT = 100_000

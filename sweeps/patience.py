@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from subind import remote_files
-from subind.store_errors import DamagedError, is_full, shown
+from subind.store import remote_files
+from subind.store.errors import DamagedError, is_full, shown
 from sweeps import stop_signals
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0)

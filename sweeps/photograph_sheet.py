@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from subind.side_results import IMAGE_SCHEMA, picture_table
-from subind.spec import ImageDonor, ImageNet16Task, ImageTransfer
+from subind.specs.runs import ImageDonor, ImageNet16Task, ImageTransfer
+from subind.store.side_results import IMAGE_SCHEMA, picture_table
 from subind.tasks import photographs
 from subind.tasks.cue_conflict import IMAGENET16, cues
 from sweeps.pictures import IMAGES_ACROSS, Picture, Row, sheet

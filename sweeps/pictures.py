@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from subind.fingerprint import run_id
-from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
-from subind.spec import Donor, ImageMask, Mask, Spec, Transfer
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Donor, ImageMask, Mask, Spec, Transfer
+from subind.specs.vision import ResNet, ShapesTask, ViT
+from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.store.store import Store
 from subind.tasks import shapes
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES
-from subind.vision_spec import ResNet, ShapesTask, ViT
 from sweeps.cells import planned_columns
 from sweeps.mask_counts import MASK_FILE
 from sweeps.plan import Plan
 from sweeps.row_files import write_side_table
 
 if TYPE_CHECKING:
-    from subind.masks import HardMask
+    from subind.masks.hard import HardMask
 
 MOST_TASKS = 8
 MOST_MASKS = 12
@@ -122,7 +122,7 @@ def _worded(task: ShapesTask) -> str:
 def _first_layers(spec: ImageMask, store: Store) -> list[Row]:
     """The row of a mask; none if the store has not its bits, or has damaged ones."""
     try:
-        from subind.masks import unpacked_bits
+        from subind.masks.hard import unpacked_bits
 
         bits = unpacked_bits(store.artifact(spec, MASK_FILE))
     except (ValueError, OSError):

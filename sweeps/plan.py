@@ -7,10 +7,10 @@ from itertools import product
 from math import inf
 from types import MappingProxyType
 
-from subind import spec as specs
-from subind.fingerprint import STAGE_VERSIONS, current_versions, run_id, run_id_at
-from subind.spec import STAGES, Spec, Stage
-from subind.store import Checkpoint
+from subind.identity.run_ids import STAGE_VERSIONS, current_versions, run_id, run_id_at
+from subind.specs import runs as specs
+from subind.specs.runs import STAGES, Spec, Stage
+from subind.store.store import Checkpoint
 from sweeps.cost import CostModel, cpu_model
 from sweeps.memory import most_replicas
 from sweeps.packing import Group, Packing, Piece, Schedule, best_packing

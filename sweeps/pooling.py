@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from subind.quoting import quoted, quoted_path
+from subind.specs.quoting import quoted, quoted_path
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.segmenters import Segmenter
 from sweeps.fan_out import fanned_out

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from subind import spec as specs
-from subind.fingerprint import decode
-from subind.json_files import MOST_CURVE_VALUES
-from subind.results import RunRecord
-from subind.spec import ImageTransfer, Spec
-from subind.store import Checkpoint, Store
+from subind.identity.json_files import MOST_CURVE_VALUES
+from subind.identity.run_ids import decode
+from subind.specs import runs as specs
+from subind.specs.runs import ImageTransfer, Spec
+from subind.store.results import RunRecord
+from subind.store.store import Checkpoint, Store
 from sweeps import cost
 from sweeps.commands import Request, accounted
 from sweeps.cost import CostModel

@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from subind.quoting import quoted, quoted_path
+from subind.specs.quoting import quoted, quoted_path
 from sweeps.cost import names_device
 
 TABLE = Path(__file__).with_name("prices.csv")

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from subind.quoting import quoted
-from subind.spec import FreshWeights, ImportedWeights, PublishedWeights
-from subind.store import Store
+from subind.specs.quoting import quoted
+from subind.specs.runs import FreshWeights, ImportedWeights, PublishedWeights
+from subind.store.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from subind import spec as specs
-from subind.fingerprint import run_id
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
 from sweeps.plan import Pack
 
 Place = tuple[int, int]

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from subind.files import joined
-from subind.local_files import LocalFiles
-from subind.store import Store, opened_files
+from subind.store.files import joined
+from subind.store.local_files import LocalFiles
+from subind.store.store import Store, opened_files
 from sweeps.measured import RECORD_SCHEMA
 from sweeps.record_parts import (
     PART_SCHEMA,

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from subind.damage import REPAIR
-from subind.results import RunRecord
-from subind.store import Store
+from subind.store.damage import REPAIR
+from subind.store.results import RunRecord
+from subind.store.store import Store
 from sweeps import measured
 from sweeps.measured import RECORD_SCHEMA, check_measured, measured_table
 from sweeps.row_files import row_writer

@@ -13,12 +13,12 @@ from typing import Any, assert_never
 
 from ray.tune.search import Searcher
 
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.results import Failure
-from subind.spec import Spec
-from subind.store import Store
-from subind.store_errors import DamagedError
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Spec
+from subind.store.errors import DamagedError
+from subind.store.results import Failure
+from subind.store.store import Store
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
 from sweeps.feed import Feed, NoFeed
 from sweeps.memory import bytes_per_replica

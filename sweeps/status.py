@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from subind import spec as specs
-from subind.results import Failure, Status
-from subind.spec import STAGES, Stage
+from subind.specs import runs as specs
+from subind.specs.runs import STAGES, Stage
+from subind.store.results import Failure, Status
 from sweeps.plan import Plan
 
 LONGEST_EXAMPLE = 200

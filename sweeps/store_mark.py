@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import fsspec
 
-from subind.quoting import quoted_path
-from subind.store import Store
+from subind.specs.quoting import quoted_path
+from subind.store.store import Store
 
 
 @contextlib.contextmanager

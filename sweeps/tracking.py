@@ -15,10 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from subind.fingerprint import run_id
-from subind.results import RunRecord
-from subind.spec import ImageMask, Mask, Spec
-from subind.store import Store, slug
+from subind.identity.run_ids import run_id
+from subind.specs.runs import ImageMask, Mask, Spec
+from subind.store.results import RunRecord
+from subind.store.store import Store, slug
 from sweeps import tracking_content, tracking_uri
 from sweeps.heatmap import heat_map, matrix_densities
 from sweeps.tracking_database import LOCK_SECONDS, database_lock

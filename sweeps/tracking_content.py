@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 
-from subind import spec as specs
-from subind.results import RunRecord
-from subind.spec import Spec
-from subind.store import slug
+from subind.specs import runs as specs
+from subind.specs.runs import Spec
+from subind.store.results import RunRecord
+from subind.store.store import slug
 
 RUN_ID_TAG = "subind.run_id"
 """The tag that keys a run of the mirror."""

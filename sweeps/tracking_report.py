@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps import tracking_uri
 from sweeps.tracking_experiment import Experiment, load_mlflow
 from sweeps.tracking_uri import chosen_tracking_uri

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from subind.quoting import LONGEST_PATH, quoted, shortened
-from subind.store import Store, opened_files
+from subind.specs.quoting import LONGEST_PATH, quoted, shortened
+from subind.store.store import Store, opened_files
 from sweeps.given_paths import at_home
 
 SETTINGS = {

@@ -19,16 +19,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from subind import spec as specs
-from subind import stages
-from subind.fingerprint import decode, encoded, run_id
-from subind.provenance import Code
-from subind.remote_files import PATIENCE_SECONDS
-from subind.results import Failure, Provenance, RunRecord
-from subind.spec import Donor, ImageDonor, Parent, Spec
-from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
-from subind.store_errors import DamagedError
-from subind.training import Finished, Progress, Replica, Rung, Runtime, Saved
+from subind.identity.run_ids import decode, encoded, run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Donor, ImageDonor, Parent, Spec
+from subind.stages import run as stages
+from subind.store.errors import DamagedError
+from subind.store.provenance import Code
+from subind.store.remote_files import PATIENCE_SECONDS
+from subind.store.results import Failure, Provenance, RunRecord
+from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
+from subind.training.loop import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
 from sweeps.patience import when_there_is_room
 from sweeps.published import imported_weights

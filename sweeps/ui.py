@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from filelock import Timeout
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps import mlflow_process
 from sweeps.moved_artifacts import find_artifacts_of_ui
 from sweeps.tracking_database import database_lock, is_new_database, make_database

@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import orjson
 
-from subind.files import FileEntry, joined
-from subind.results import RunRecord
-from subind.spec import Stage
-from subind.store import Store, opened_files
-from subind.store_errors import DamagedError
+from subind.specs.runs import Stage
+from subind.store.errors import DamagedError
+from subind.store.files import FileEntry, joined
+from subind.store.results import RunRecord
+from subind.store.store import Store, opened_files
 from sweeps.finding import stored_runs
 from sweeps.measured import check_measured
 

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from subind.listing import Listing
-from subind.results import STATUSES, Failure
-from subind.spec import STAGES
-from subind.store import Heartbeat, Store
+from subind.specs.runs import STAGES
+from subind.store.listing import Listing
+from subind.store.results import STATUSES, Failure
+from subind.store.store import Heartbeat, Store
 from sweeps.cost import operations
 from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.display import duration

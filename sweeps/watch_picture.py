@@ -4,8 +4,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from subind.results import STATUSES, Status
-from subind.spec import STAGES
+from subind.specs.runs import STAGES
+from subind.store.results import STATUSES, Status
 from sweeps.display import duration
 from sweeps.nodes import Node
 from sweeps.status import FailureClass, total

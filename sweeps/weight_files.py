@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from subind.quoting import quoted
-from subind.spec import Donor, FreshWeights, ImageDonor, ImportedWeights, PublishedWeights
-from subind.store import Store
+from subind.specs.quoting import quoted
+from subind.specs.runs import Donor, FreshWeights, ImageDonor, ImportedWeights, PublishedWeights
+from subind.store.store import Store
 from sweeps.plan import Plan
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -70,7 +70,7 @@ def _header(store: Store, sha256: str) -> Shapes:
 def _difference(found: Shapes, donor: Donor | ImageDonor) -> str:
     """The first way in which the file is none of the donor's model; empty if it is one."""
     if isinstance(donor, Donor):
-        from subind.models import gpt2
+        from subind.networks import gpt2
         from subind.tasks.arithmetic import vocabulary_size
 
         wanted = dict(gpt2.shapes(donor.model, vocabulary_size(donor.task)))
@@ -78,7 +78,7 @@ def _difference(found: Shapes, donor: Donor | ImageDonor) -> str:
         given = {name: shape for name, shape in given.items() if not name.endswith((".attn.bias", ".attn.masked_bias"))}
         given.pop("lm_head.weight", None)
     else:
-        from subind.models import vision
+        from subind.networks import vision
 
         running = {name: tuple(each.shape) for name, each in vision.initial_statistics(donor.model).items()}
         wanted = {**vision.shapes(donor.model), **running}

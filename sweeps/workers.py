@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from subind.quoting import quoted
+from subind.specs.quoting import quoted
 
 
 def num_cores() -> int:

@@ -12,18 +12,10 @@ from tests import axes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-UNCHECKED = frozenset(
-    {"declared", "spec", "rules", "fingerprint", "results", "store", "kernels"}
-    | {"optimizer_spec", "arithmetic_spec", "control_spec", "image_spec", "image_transfer_spec"}
-    | {"temperature", "tuning_spec", "vision_spec"}
-)
-"""Modules without tensors: most refuse wrong types with errors of their own, and Numba compiles the kernels as is."""
+CHECKED = ("kernels.functions", "kernels.products", "masks", "networks", "stages", "starts", "tasks", "training")
+"""Rooms and modules with tensors. The others refuse wrong types themselves, and Numba compiles the kernels as is."""
 
-_HOOKED = sorted({f"subind.{path.stem}" for path in (REPOSITORY / "subind").iterdir() if path.stem[0] not in "_."})
-install_import_hook(
-    [name for name in _HOOKED if name.removeprefix("subind.") not in UNCHECKED],
-    f"{axes.__name__}.{axes.axes_checked.__name__}",
-)
+install_import_hook([f"subind.{name}" for name in CHECKED], f"{axes.__name__}.{axes.axes_checked.__name__}")
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

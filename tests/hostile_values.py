@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from subind.spec import (
+from subind.specs.runs import (
     SGD,
     ArithmeticTask,
     ClipNorm,
@@ -124,7 +124,7 @@ def _transfer_of(part: Any) -> Spec:
     """A transfer to the task that has whatever the part is; rivals follow the task."""
     if not isinstance(part, ArithmeticTask):
         return tiny_transfer(task=part)
-    from subind.spec import READINGS
+    from subind.specs.runs import READINGS
 
     return tiny_transfer("random_init", task=part, rivals=READINGS)
 

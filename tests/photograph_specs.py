@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from subind.spec import ImageDonor, ImageMask, ImageTransfer
+from subind.specs.runs import ImageDonor, ImageMask, ImageTransfer
+from subind.specs.vision import ImageNet16Task
 from subind.tasks.cue_conflict import IMAGENET16, cues
 from subind.tasks.image_cache import CacheSettings, finish, planned, write_shard
 from subind.tasks.imagenet16 import members, photographs, pooled_photographs
 from subind.tasks.imagenet16_images import SEGMENTERS
-from subind.vision_spec import ImageNet16Task
 from sweeps.image_caching import link_balanced
 from tests.photographs import photograph, write_tree
 from tests.vision_specs import image_donor, image_mask, image_transfer

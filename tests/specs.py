@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from subind.spec import (
+from subind.specs.runs import (
     GPT2,
     AdamW,
     ArithmeticTask,

@@ -18,7 +18,7 @@ from analysis.statistics import LEVEL
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_masks, vision_training
 from analysis.tables.masks import empty_sentences
 from analysis.tables.wording import UNCORRECTED, listed
-from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 
 METHODS = (
     "Accuracy and cue conflict of image classifiers are measured on images that neither trained nor chose anything.",

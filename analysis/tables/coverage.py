@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import controls, settings
 from analysis.load import transfers
 from analysis.tables.wording import DASH
-from subind.results import STATUSES
+from subind.store.results import STATUSES
 
 STAGES = ("donor", "mask", "transfer")
 
@@ -17,7 +17,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per stage, control (absent for donors and masks) and depth, with the counts of its planned cells.
 
     Columns: stage, the varying settings, control, num_layers, planned and the statuses. The statuses are those of
-    `subind.results.STATUSES` and sum to `planned`.
+    `subind.store.results.STATUSES` and sum to `planned`.
     """
     key = ["stage", *settings.varying(transfers(rows)), "control", "num_layers"]
     marks = pd.DataFrame({status: (rows["status"] == status).astype("int64") for status in STATUSES})

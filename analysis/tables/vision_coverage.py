@@ -6,7 +6,7 @@ from analysis import vision
 from analysis.tables import coverage
 from analysis.tables.table_1 import settings_shown
 from analysis.tables.wording import DASH
-from subind.results import STATUSES
+from subind.store.results import STATUSES
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from subind import rules
-from subind.randomness import Stream, generator
-from subind.spec import ArithmeticSpec, ArithmeticTask, Donor, Mask, Transfer
-from subind.tuning_spec import TuningValidation
+from subind.specs import rules
+from subind.specs.runs import ArithmeticSpec, ArithmeticTask, Donor, Mask, Transfer
+from subind.specs.tuning import TuningValidation
+from subind.training.draws import Stream, generator
 
 SEQUENCE_LENGTH = 4
 

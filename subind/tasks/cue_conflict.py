@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from subind.quoting import quoted
+from subind.specs.quoting import quoted
 
 IMAGENET16 = (
     "airplane",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from subind.quoting import quoted
+from subind.specs.quoting import quoted
 from subind.tasks.cue_conflict import IMAGENET16, Classes, cues
 
 NUM_IMAGES = 1280

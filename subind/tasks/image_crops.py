@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from subind import kernels
+from subind.kernels import compiled as kernels
 from subind.tasks.image_cache import ImageCache
 from subind.tasks.imagenet16 import Indices
 

@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from subind.quoting import quoted, quoted_path
+from subind.specs.quoting import quoted, quoted_path
+from subind.specs.vision import ImageNet16Task
 from subind.tasks.cue_conflict import IMAGENET16, Classes
-from subind.vision_spec import ImageNet16Task
 
 TABLE = Path(__file__).with_suffix(".csv")
 NUM_IMAGES = 213_555

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from subind.quoting import quoted
+from subind.specs.quoting import quoted
+from subind.specs.vision import ImageNet16Task
 from subind.tasks.image_cache import ImageCache
 from subind.tasks.imagenet16 import Indices, split
-from subind.vision_spec import ImageNet16Task
 
 SEGMENTERS: dict[Literal["sam", "slic", "felzenszwalb"], dict[str, Any]] = {
     "sam": {"segmenter": "Sam", "backbone": "vit_h"},

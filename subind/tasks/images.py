@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from subind.spec import ImageNet16Task, ImageTask, ShapesTask
+from subind.specs.runs import ImageNet16Task, ImageTask, ShapesTask
+from subind.specs.vision import MOST_IMAGES
 from subind.tasks import image_crops, photographs, shapes
 from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.outlines import SHAPES
 from subind.tasks.stored_images import StoredImages, stored_joined
-from subind.vision_spec import MOST_IMAGES
 
 Use = Literal["train", "validation", "test"]
 Kind = Literal["original", "mean_pooled"]

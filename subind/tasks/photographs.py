@@ -18,7 +18,8 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from subind.quoting import quoted, quoted_path
+from subind.specs.quoting import quoted, quoted_path
+from subind.specs.vision import ImageNet16Task
 from subind.tasks import cue_conflict_images
 from subind.tasks.cue_conflict import Classes
 from subind.tasks.image_cache import ImageCache, cache_fingerprint, resized
@@ -26,7 +27,6 @@ from subind.tasks.image_crops import central_crops, cut
 from subind.tasks.imagenet16 import Indices, drawn_order
 from subind.tasks.imagenet16_images import ImageNet16, opened
 from subind.tasks.stored_images import StoredImages, stored
-from subind.vision_spec import ImageNet16Task
 
 PHOTOGRAPHS, POOLED, CUE_CONFLICT = "photographs", "mean-pooled", "cue-conflict"
 

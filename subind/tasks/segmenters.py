@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from subind.declared import Checked, not_negative, positive
-from subind.quoting import quoted_path
+from subind.specs.base import Checked, not_negative, positive
+from subind.specs.quoting import quoted_path
 from subind.tasks.mean_pool import Image, Segments
 
 

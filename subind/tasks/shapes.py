@@ -13,10 +13,10 @@ from math import pi
 import numpy as np
 import numpy.typing as npt
 
+from subind.specs.vision import ShapesTask
 from subind.tasks.hashing import uniform
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES, Field, Keys, ease
-from subind.vision_spec import ShapesTask
 
 NUM_CLASSES = 16
 BACKGROUND, OBJECT, OCCLUDER = 0, 1, 2

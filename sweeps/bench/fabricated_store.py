@@ -18,11 +18,11 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from subind import spec as specs
-from subind.fingerprint import encoded, run_id
-from subind.provenance import Code, code
-from subind.spec import ArithmeticSpec, Donor, Mask, Transfer
-from subind.store import Store
+from subind.identity.run_ids import encoded, run_id
+from subind.specs import runs as specs
+from subind.specs.runs import ArithmeticSpec, Donor, Mask, Transfer
+from subind.store.provenance import Code, code
+from subind.store.store import Store
 from sweeps import grids
 from sweeps.grids import protocol
 from sweeps.plan import with_parents
@@ -30,7 +30,7 @@ from sweeps.workers import num_cores
 
 GRID = '''"""Cells of the arithmetic protocol over {num_seeds} seeds."""
 
-from subind.spec import Transfer
+from subind.specs.runs import Transfer
 from sweeps.grids import protocol
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sweeps
-from subind.quoting import quoted
-from subind.spec import (
+from subind.specs.quoting import quoted
+from subind.specs.runs import (
     GPT2,
     AdamW,
     ArithmeticTask,
@@ -25,7 +25,7 @@ from subind.spec import (
     Subnetwork,
     Transfer,
 )
-from subind.temperature import TemperatureSchedule
+from subind.specs.temperature import TemperatureSchedule
 from sweeps.commands import Request
 from sweeps.preparation import prepared
 from sweeps.workers import available_workers

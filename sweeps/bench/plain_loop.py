@@ -8,11 +8,11 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from subind import masks
-from subind import spec as specs
-from subind.models import gpt2
-from subind.spec import ArithmeticSpec, Donor, Mask, Transfer
-from subind.stages import MASK_FILE, WEIGHTS_FILE, ReadFile
+from subind.masks import hard as masks
+from subind.networks import gpt2
+from subind.specs import runs as specs
+from subind.specs.runs import ArithmeticSpec, Donor, Mask, Transfer
+from subind.stages.run import MASK_FILE, WEIGHTS_FILE, ReadFile
 from subind.tasks import arithmetic
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 import sweeps
-from subind.spec import (
+from subind.specs.runs import (
     GPT2,
     AdamW,
     ArithmeticTask,

@@ -20,15 +20,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from subind import masks
-from subind import spec as specs
-from subind.models import gpt2
-from subind.randomness import generator
-from subind.sequence_training import INPUT_LENGTH
-from subind.spec import ArithmeticSpec, Donor, Mask, Parent, Precision, Stage, Subnetwork
-from subind.stages import MASK_FILE, WEIGHTS_FILE, method_of
+from subind.masks import hard as masks
+from subind.networks import gpt2
+from subind.specs import runs as specs
+from subind.specs.runs import ArithmeticSpec, Donor, Mask, Parent, Precision, Stage, Subnetwork
+from subind.stages.run import MASK_FILE, WEIGHTS_FILE, method_of
+from subind.stages.sequences import INPUT_LENGTH
 from subind.tasks.arithmetic import vocabulary_size
-from subind.training import Runtime, Trainer
+from subind.training.draws import generator
+from subind.training.loop import Runtime, Trainer
 from sweeps.bench.plain_loop import Step, plain_step
 from sweeps.grids import protocol
 from sweeps.workers import num_cores

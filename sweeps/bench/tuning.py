@@ -25,12 +25,12 @@ from ray import tune
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from subind import stages
-from subind.fingerprint import decode, encoded
-from subind.spec import Donor, Mask, Subnetwork, Transfer
-from subind.stages import WEIGHTS_FILE
-from subind.training import Finished, Runtime
-from subind.tuning_spec import TuningValidation
+from subind.identity.run_ids import decode, encoded
+from subind.specs.runs import Donor, Mask, Subnetwork, Transfer
+from subind.specs.tuning import TuningValidation
+from subind.stages import run as stages
+from subind.stages.run import WEIGHTS_FILE
+from subind.training.loop import Finished, Runtime
 from sweeps.bench import grid as small
 from sweeps.scratch import scratch_folder
 from sweeps.tuning.definition import Epochs, Range, Study

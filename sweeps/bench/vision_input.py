@@ -24,12 +24,12 @@ from torchvision import models
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from subind.models import resnet
+from subind.networks import resnet
+from subind.specs.vision import RESNET_18, ShapesTask
 from subind.tasks import shapes
 from subind.tasks.image_cache import CacheSettings, ImageCache, finish, planned, write_shard
 from subind.tasks.image_crops import MEAN, STD, batches, normalised
 from subind.tasks.imagenet16 import Photographs, members
-from subind.vision_spec import RESNET_18, ShapesTask
 from sweeps.bench.training import machine
 from sweeps.workers import num_cores
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from subind.quoting import quoted
+from subind.specs.quoting import quoted
 from sweeps import grids
 from sweeps.given_paths import at_home
 from sweeps.tracking_uri import redacted

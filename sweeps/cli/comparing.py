@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from subind.quoting import quoted, quoted_path
+from subind.specs.quoting import quoted, quoted_path
 from sweeps import commands
 from sweeps.cli.app import Rows, Where, app, home_for, out
 from sweeps.commands import Request

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
-from subind.quoting import quoted
-from subind.store import Store
+from subind.specs.quoting import quoted
+from subind.store.store import Store
 from sweeps.bill import Amount, Bill, Quote, Spent, StageBill, bill, spent
 from sweeps.cards import imagined_workers, known_cards
 from sweeps.cli.app import out

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from subind.damage import LOG
+from subind.store.damage import LOG
 from sweeps.cli.app import err
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from subind.quoting import quoted
-from subind.spec import Transfer
-from subind.store import Store
+from subind.specs.quoting import quoted
+from subind.specs.runs import Transfer
+from subind.store.store import Store
 from sweeps import commands, deciding, grids
 from sweeps.cli.app import out
 from sweeps.cli.reading import Outcome, exported

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from subind.quoting import shortened
+from subind.specs.quoting import shortened
 from sweeps import stop_signals
 from sweeps.cli.app import err
 from sweeps.error_lines import BROKEN, details_file, one_line

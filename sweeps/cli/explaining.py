@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps import grids
 from sweeps.cells import Cell
 from sweeps.cli.app import AsJson, Device, StorePath, app, out

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from subind.quoting import quoted_path
+from subind.specs.quoting import quoted_path
 from sweeps.bundle import gather
 from sweeps.cli.app import AsJson, Device, GridName, Images, Tracking, Where, app, err, out
 from sweeps.jobs import DASHBOARD, Cluster, Order, checked

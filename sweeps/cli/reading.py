@@ -9,9 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from subind.listing import Listing
-from subind.quoting import quoted_path
-from subind.store import Store
+from subind.specs.quoting import quoted_path
+from subind.store.listing import Listing
+from subind.store.store import Store
 from sweeps import commands, grids, stop_signals
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.commands import Request

@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from subind import spec as specs
-from subind.quoting import quoted_path
-from subind.spec import STAGES, Stage
-from subind.store import Store
-from subind.store_errors import is_full
+from subind.specs import runs as specs
+from subind.specs.quoting import quoted_path
+from subind.specs.runs import STAGES, Stage
+from subind.store.errors import is_full
+from subind.store.store import Store
 from sweeps import commands, stop_signals
 from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost

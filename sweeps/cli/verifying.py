@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from subind.fingerprint import run_id
-from subind.spec import Donor, ImageDonor, ImportedWeights, PublishedWeights, Spec
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Donor, ImageDonor, ImportedWeights, PublishedWeights, Spec
+from subind.store.store import Store
 from sweeps import commands, grids
 from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
 from sweeps.commands import Request
@@ -77,7 +77,7 @@ def verify_command(
 
 
 def _places(plan: Plan, store: Store) -> list[Place]:
-    from subind import spec as specs
+    from subind.specs import runs as specs
 
     runs = [plan.runs[run] for run in plan.runs if run in plan.finished or run in plan.damaged]
     return [Place(run=run_id(spec), stage=specs.stage(spec), folder=store.folder(spec)) for spec in runs]

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps import commands
 from sweeps.cli.app import AsJson, GridName, StorePath, Where, app, out
 from sweeps.cli.reading import print_failures, warn_of_unnamed_images

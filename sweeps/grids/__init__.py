@@ -7,8 +7,8 @@ what `subind tune` searches for the masks of the grid.
 from collections.abc import Iterable
 from pathlib import Path
 
-from subind.quoting import quoted
-from subind.spec import Transfer
+from subind.specs.quoting import quoted
+from subind.specs.runs import Transfer
 from sweeps.cells import Cell
 from sweeps.grid_files import cells_of_file, claims_of_file, studies_of_file
 from sweeps.grids import (

@@ -12,7 +12,7 @@ So the claims are about recipients of this donor and this mask: `--until-decided
 
 from dataclasses import replace
 
-from subind.spec import Mask, Transfer
+from subind.specs.runs import Mask, Transfer
 from sweeps.grids import protocol
 from sweeps.tuning.definition import Epochs, Range, Study, study_around
 

@@ -1,6 +1,6 @@
 """The paper's whole arithmetic experiment with five seeds: 6 depths × 5 seeds × 17 sample counts × 9 controls."""
 
-from subind.spec import Transfer
+from subind.specs.runs import Transfer
 from sweeps.grids import protocol
 
 SEEDS = (0, 1, 2, 3, 4)

@@ -12,8 +12,8 @@ Protocol of "Instilling Inductive Biases with Subnetworks" (arXiv 2310.10899), w
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from subind.image_transfer_spec import Held
-from subind.spec import (
+from subind.specs.image_transfer import Held
+from subind.specs.runs import (
     SGD,
     AdamW,
     ComplementSubnetwork,
@@ -38,7 +38,7 @@ from subind.spec import (
     TemperatureSchedule,
     UnmaskedOnly,
 )
-from subind.vision_spec import RESNET_18, VIT_B_16
+from subind.specs.vision import RESNET_18, VIT_B_16
 
 SEEDS = (0, 1, 2)
 

@@ -6,7 +6,7 @@ are of that code; the paper's text describes the schedule named `exponential`.
 
 from functools import cache
 
-from subind.spec import (
+from subind.specs.runs import (
     GPT2,
     READINGS,
     AdamW,
@@ -27,7 +27,7 @@ from subind.spec import (
     Transfer,
     UnmaskedOnly,
 )
-from subind.temperature import TemperatureSchedule
+from subind.specs.temperature import TemperatureSchedule
 
 _TRANSFER_OPTIMIZER = AdamW(learning_rate=2e-4, weight_decay=0.01, schedule="constant", clip=NoClip())
 

@@ -10,7 +10,7 @@ weights. All stages together take four to five core-minutes.
 
 from dataclasses import replace
 
-from subind.spec import (
+from subind.specs.runs import (
     GPT2,
     AdamW,
     ArithmeticTask,
@@ -27,8 +27,8 @@ from subind.spec import (
     Transfer,
     UnmaskedOnly,
 )
-from subind.temperature import TemperatureSchedule
-from subind.tuning_spec import TuningValidation
+from subind.specs.temperature import TemperatureSchedule
+from subind.specs.tuning import TuningValidation
 from sweeps.tuning.definition import Epochs, Range, Study
 
 SEEDS = (0, 1, 2, 3, 4)

@@ -8,7 +8,7 @@ discovery ends near chance, and recipients that hold the norms diverge at this r
 from dataclasses import dataclass, replace
 from math import ceil
 
-from subind.spec import (
+from subind.specs.runs import (
     SGD,
     AdamW,
     ComplementSubnetwork,

@@ -4,7 +4,7 @@ Two sample counts and three seeds of the recipients; the two masks differ in the
 recipients.
 """
 
-from subind.spec import Subnetwork, Transfer
+from subind.specs.runs import Subnetwork, Transfer
 from sweeps import tuned
 from sweeps.grids import figure_3_depth_2, protocol
 

@@ -6,7 +6,7 @@ is trained once.
 
 from dataclasses import replace
 
-from subind.spec import FullTransfer, ImageTransfer, RandomSubnetwork, ShapesTask, Subnetwork
+from subind.specs.runs import FullTransfer, ImageTransfer, RandomSubnetwork, ShapesTask, Subnetwork
 from sweeps.grids import shapes_experiment as experiment
 from sweeps.grids import vision_shapes
 from sweeps.grids.shapes_experiment import Setting

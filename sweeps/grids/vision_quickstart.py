@@ -1,6 +1,6 @@
 """Shape against texture in small, in minutes on two CPU cores: two seeds of a small ResNet and its main controls."""
 
-from subind.spec import FullTransfer, ImageTransfer, RandomInit, RandomSubnetwork, Subnetwork
+from subind.specs.runs import FullTransfer, ImageTransfer, RandomInit, RandomSubnetwork, Subnetwork
 from sweeps.grids import shapes_experiment as experiment
 from sweeps.grids import vision_shapes
 from sweeps.grids.shapes_experiment import Setting

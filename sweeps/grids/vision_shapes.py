@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from subind.spec import AdamW, ImageTransfer, NoClip, ResNet, ShapesTask, ViT
+from subind.specs.runs import AdamW, ImageTransfer, NoClip, ResNet, ShapesTask, ViT
 from sweeps.grids import shapes_experiment as experiment
 from sweeps.grids.shapes_experiment import Setting
 

@@ -11,8 +11,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from subind.fingerprint import current_versions, decode, encoded, run_id, run_id_at
-from subind.spec import Mask
+from subind.identity.run_ids import current_versions, decode, encoded, run_id, run_id_at
+from subind.specs.runs import Mask
 
 FOLDER = Path(__file__).parent
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from subind.quoting import quoted
+from subind.specs.quoting import quoted
 from sweeps.tuning.objective import Floor
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from subind.declared import Checked, not_negative, positive, require
-from subind.spec import Mask, Transfer
-from subind.temperature import TemperatureSchedule
-from subind.tuning_spec import OwnValidation, TuningValidation
+from subind.specs.base import Checked, not_negative, positive, require
+from subind.specs.runs import Mask, Transfer
+from subind.specs.temperature import TemperatureSchedule
+from subind.specs.tuning import OwnValidation, TuningValidation
 
 NUM_SEEDS = 10
 """Seeds whose reported samples the default studies avoid."""

@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.exceptions import StorageInternalError
 
-from subind.fingerprint import canonical_json, run_id
-from subind.results import RunRecord
-from subind.spec import Mask
-from subind.store import Store
+from subind.identity.run_ids import canonical_json, run_id
+from subind.specs.runs import Mask
+from subind.store.results import RunRecord
+from subind.store.store import Store
 from sweeps.damaged_runs import damaged_failure
 from sweeps.plan import Pack, named_pack
 from sweeps.tracking_experiment import Content

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from subind.declared import Checked, require
+from subind.specs.base import Checked, require
 
 Direction = Literal["maximize", "minimize"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from subind.fingerprint import run_id
-from subind.spec import Mask
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Mask
+from subind.store.store import Store
 from sweeps import grids, tuned
 from sweeps.cost import unknown_gpu_model
 from sweeps.damaged_runs import with_damaged_parents

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from statistics import median
 
-from subind.training import Rung
+from subind.training.loop import Rung
 
 SHARES = (0.5, 0.75)
 MEASURES = ("train_loss", "density")

@@ -1,4 +1,4 @@
-"""The trials of studies as a table for those who read results: see TRIAL_SCHEMA of subind.results."""
+"""The trials of studies as a table for those who read results: see TRIAL_SCHEMA of subind.store.results."""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from subind import rules
-from subind.fingerprint import run_id
-from subind.results import TRIAL_SCHEMA, RunRecord
-from subind.spec import Mask
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs import rules
+from subind.specs.runs import Mask
+from subind.store.results import TRIAL_SCHEMA, RunRecord
+from subind.store.store import Store
 from sweeps.tuning.choice import Point, front
 from sweeps.tuning.definition import values_of
 from sweeps.tuning.trials import STATES, Trials

@@ -23,9 +23,9 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from subind.fingerprint import canonical_json, run_id
-from subind.results import Failure, RunRecord
-from subind.spec import Mask
+from subind.identity.run_ids import canonical_json, run_id
+from subind.specs.runs import Mask
+from subind.store.results import Failure, RunRecord
 from sweeps.tracking_uri import redacted
 from sweeps.tuning.definition import PARAMETERS, Range, Study
 from sweeps.tuning.objective import Floor, Objective, Pareto

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from analysis import tuning, write_report
 from analysis.figures import tuning as figures
-from subind.results import ROW_SCHEMA, TRIAL_SCHEMA
+from subind.store.results import ROW_SCHEMA, TRIAL_SCHEMA
 from tests.analysis.rows import Row, donor, mask, transfer
 
 IMPORTANCES = {"small": {"penalty": 0.7, "learning_rate": 0.2, "num_epochs": 0.1}}

@@ -9,11 +9,11 @@ import pytest
 from tests.conftest import REPOSITORY
 
 LIGHT = {
-    "subind.fingerprint": {"torch", "ray", "mlflow", "optuna", "pandas"},
-    "subind.store": {"torch", "ray", "mlflow", "optuna", "pandas"},
-    "subind.stages": {"ray", "mlflow", "optuna", "pandas"},
+    "subind.identity.run_ids": {"torch", "ray", "mlflow", "optuna", "pandas"},
+    "subind.store.store": {"torch", "ray", "mlflow", "optuna", "pandas"},
+    "subind.stages.run": {"ray", "mlflow", "optuna", "pandas"},
     "sweeps.grids": {"torch", "ray", "mlflow", "optuna"},
-    "analysis": {"torch", "ray", "mlflow", "optuna", "sweeps", "subind.spec"},
+    "analysis": {"torch", "ray", "mlflow", "optuna", "sweeps", "subind.specs.runs"},
 }
 
 

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 GRID = '''"""Two seeds of three controls at two sample counts, on twelve integers."""
 
-from subind.spec import *
+from subind.specs.runs import *
 
 NUM_EPOCHS = {num_epochs}
 RATE = {rate}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 GRID = '''"""Wide networks, of which a worker under the limit below holds fewer than a pack has."""
 
-from subind.spec import *
+from subind.specs.runs import *
 
 MODEL = GPT2(num_layers=2, d_model=512, num_heads=2, dropout=0.0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from subind import provenance
+from subind.store import provenance
 from tests.end_to_end.hosts import Lan, lan, skip_without_privileges
 from tests.end_to_end.sweeps import NUM_RUNS, REPOSITORY, Folder
 

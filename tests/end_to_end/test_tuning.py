@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from subind.fingerprint import run_id
-from subind.spec import Mask, Transfer
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Mask, Transfer
 from sweeps import grids, tuned
 from tests.end_to_end.sweeps import GRID, QUICK, Folder, Process, ended, family, folder, kill, until
 

@@ -8,7 +8,7 @@ from tests.end_to_end.sweeps import folder
 
 GRID = '''"""One seed of two starts, on drawn images of 16 pixels."""
 
-from subind.spec import *
+from subind.specs.runs import *
 
 TASK = ShapesTask(
     image_size=16, shape_predictivity=0.9, texture_predictivity=0.9, shape_contrast=0.5, texture_contrast=0.5,

@@ -8,7 +8,7 @@ import fsspec
 import pytest
 import torch
 
-from subind.store import Store
+from subind.store.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from subind.fingerprint import STAGE_VERSIONS
-from subind.spec import AdamW, ClipNorm, ImageDonor, ImageMask, ImageTransfer, Spec, stage
+from subind.identity.run_ids import STAGE_VERSIONS
+from subind.specs.runs import AdamW, ClipNorm, ImageDonor, ImageMask, ImageTransfer, Spec, stage
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.subind.image_packs import parents
 from tests.subind.packs import PARENTS, finished

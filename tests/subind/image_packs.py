@@ -3,11 +3,11 @@
 import torch
 from safetensors.torch import save
 
-from subind import masks
-from subind.models import vision
-from subind.models.gpt2 import Parameters
-from subind.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE
-from subind.spec import ImageDonor, ImageMask, Parent
+from subind.masks import hard as masks
+from subind.networks import vision
+from subind.specs.runs import ImageDonor, ImageMask, Parent
+from subind.stages.run_files import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE
+from subind.training.tensors import Parameters
 
 SHARE = 0.3
 """Of ones in a mask that was made by hand."""

@@ -7,15 +7,15 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from subind import masks
-from subind import spec as specs
-from subind.masks import HardMask
-from subind.models import gpt2
-from subind.models.gpt2 import Parameters
-from subind.spec import Donor, Mask, Spec
-from subind.stages import MASK_FILE, WEIGHTS_FILE, MaskMethod, Resumed, TransferMethod, method_of, run
+from subind.masks import hard as masks
+from subind.masks.hard import HardMask
+from subind.networks import gpt2
+from subind.specs import runs as specs
+from subind.specs.runs import Donor, Mask, Spec
+from subind.stages.run import MASK_FILE, WEIGHTS_FILE, MaskMethod, Resumed, TransferMethod, method_of, run
 from subind.tasks.arithmetic import vocabulary_size
-from subind.training import Finished, Progress, Runtime, Saved, Trainer
+from subind.training.loop import Finished, Progress, Runtime, Saved, Trainer
+from subind.training.tensors import Parameters
 
 ONE_THREAD = Runtime(device="cpu", num_threads=1, checkpoint_seconds=float("inf"))
 EVERY_STEP = Runtime(device="cpu", num_threads=1, checkpoint_seconds=-1.0)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from subind.fingerprint import encoded, run_id
-from subind.results import Failure, Provenance, RunRecord
-from subind.spec import Spec, parents, stage
+from subind.identity.run_ids import encoded, run_id
+from subind.specs.runs import Spec, parents, stage
+from subind.store.results import Failure, Provenance, RunRecord
 
 
 def small_record(spec: Spec, **changes: Any) -> RunRecord:

@@ -3,9 +3,10 @@
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from subind.models import gpt2
-from subind.models.gpt2 import Parameters
-from subind.spec import GPT2
+from subind.networks import gpt2
+from subind.specs.runs import GPT2
+from subind.training import tensors
+from subind.training.tensors import Parameters
 
 VOCABULARY = 1001
 
@@ -32,4 +33,4 @@ def reference(model: GPT2, *, seed: int, vocabulary: int = VOCABULARY) -> GPT2LM
 
 def packed(references: list[GPT2LMHeadModel], model: GPT2, vocabulary: int = VOCABULARY) -> Parameters:
     """The pack of those models."""
-    return gpt2.stacked([gpt2.from_transformers(each.state_dict(), model, vocabulary) for each in references])
+    return tensors.stacked([gpt2.from_transformers(each.state_dict(), model, vocabulary) for each in references])

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.spec import ArithmeticTask, Mask, RandomInit, Subnetwork, Transfer
+from subind.specs.runs import ArithmeticTask, Mask, RandomInit, Subnetwork, Transfer
+from subind.specs.tuning import TuningValidation
 from subind.tasks import arithmetic
-from subind.tuning_spec import TuningValidation
 from sweeps.grids import quickstart
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_task, tiny_transfer
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.controls import Recipient, recipient
-from subind.masks import HardMask
-from subind.models import gpt2
+from subind.masks.hard import HardMask
+from subind.networks import gpt2
+from subind.starts.arithmetic import Recipient, recipient
+from subind.training import tensors
 from tests.specs import CONTROL_NAMES, tiny_control, tiny_mask, tiny_optimizer, tiny_transfer
 from tests.subind.packs import HandMade, finished, hand_mask, perturbed, same_bits, trained, trainer_of
 
@@ -153,7 +154,7 @@ def after() -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
     trainer = trained(PACK)
     with torch.no_grad():
         parameters = trainer.method.effective()
-    found = {name: gpt2.replica(parameters, place) for place, name in enumerate(CONTROL_NAMES)}
+    found = {name: tensors.replica(parameters, place) for place, name in enumerate(CONTROL_NAMES)}
     return found, trainer.optimiser.state()
 
 

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from subind import masks
-from subind.models import cpu, gpt2
+from subind.kernels import functions as cpu
+from subind.masks import hard as masks
+from subind.networks import gpt2
 
 
 def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:

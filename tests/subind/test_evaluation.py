@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.evaluation import accuracies, losses_and_predictions, predictions
-from subind.models import gpt2
-from subind.models.gpt2 import Parameters
-from subind.spec import Donor, Mask, Spec, Transfer
+from subind.networks import gpt2
+from subind.specs.runs import Donor, Mask, Spec, Transfer
+from subind.stages.evaluation import accuracies, losses_and_predictions, predictions
+from subind.training import tensors
+from subind.training.tensors import Parameters
 from tests.specs import tiny_donor, tiny_mask, tiny_task, tiny_transfer
 from tests.subind.packs import HandMade, finished, perturbed, transfer_method
 from tests.subind.reference import packed, reference
@@ -30,7 +31,7 @@ def test_losses_and_predictions_equal_transformers_beyond_one_part() -> None:
 
 
 def test_predictions_are_those_of_losses_and_predictions() -> None:
-    pack, samples = gpt2.stacked([perturbed(DONOR, seed=seed) for seed in range(3)]), rows(3, 600)
+    pack, samples = tensors.stacked([perturbed(DONOR, seed=seed) for seed in range(3)]), rows(3, 600)
     assert torch.equal(predictions(pack, samples, MODEL), losses_and_predictions(pack, samples, MODEL)[1])
 
 

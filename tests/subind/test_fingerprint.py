@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from subind import fingerprint
-from subind.declared import NEUTRAL
-from subind.fingerprint import canonical_json, current_versions, decode, encoded, run_id, run_id_at
-from subind.spec import Spec, Transfer
+from subind.identity import run_ids as fingerprint
+from subind.identity.run_ids import canonical_json, current_versions, decode, encoded, run_id, run_id_at
+from subind.specs.base import NEUTRAL
+from subind.specs.runs import Spec, Transfer
 from tests.specs import (
     CONTROL_NAMES,
     tiny_donor,
@@ -48,9 +48,8 @@ def test_run_id_of_a_literal_spec_stays_what_it_was(spec: Spec, expected: str) -
 
 
 def test_run_id_in_another_process_with_another_hash_seed_is_the_same() -> None:
-    program = (
-        "from subind.fingerprint import run_id; from tests.specs import tiny_transfer; print(run_id(tiny_transfer()))"
-    )
+    imports = "from subind.identity.run_ids import run_id; from tests.specs import tiny_transfer"
+    program = f"{imports}; print(run_id(tiny_transfer()))"
     found = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -269,7 +268,7 @@ def test_decode_of_old_data_takes_the_neutral_value(monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_run_id_of_a_hundred_thousand_cells_is_known_within_ten_seconds() -> None:
     program = (
-        "import time; from dataclasses import replace; from subind.fingerprint import run_id;"
+        "import time; from dataclasses import replace; from subind.identity.run_ids import run_id;"
         "from tests.specs import CONTROL_NAMES, tiny_transfer; start = time.process_time();"
         "cells = [tiny_transfer(name) for name in CONTROL_NAMES];"
         "ids = {run_id(replace(cell, seed=seed)) for seed in range(11112) for cell in cells};"

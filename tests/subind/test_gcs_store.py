@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import fsspec
 import pytest
 
-from subind.fingerprint import run_id
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.store.store import Store
 from tests.specs import tiny_donor
 from tests.subind.records import small_record
 

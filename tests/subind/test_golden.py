@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from subind.fingerprint import STAGE_VERSIONS
-from subind.spec import Spec, stage
+from subind.identity.run_ids import STAGE_VERSIONS
+from subind.specs.runs import Spec, stage
 from tests.subind.golden import COMMAND, FILE, computer, numbers, specs
 
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text())

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from subind.models import gpt2
-from subind.models.gpt2 import Dropout
-from subind.sequence_training import sequence_loss
-from subind.spec import GPT2
+from subind.networks import gpt2
+from subind.networks.gpt2 import Dropout
+from subind.specs.runs import GPT2
+from subind.stages.sequences import sequence_loss
+from subind.training import tensors
 from tests.specs import tiny_model
 from tests.subind.packs import same_bits
 from tests.subind.reference import VOCABULARY, packed, reference
@@ -136,7 +137,7 @@ def test_to_transformers_is_loaded_strictly_and_gives_the_same_logits(tmp_path: 
     save_file(gpt2.to_transformers(parameters), tmp_path / "ours.safetensors")
     theirs = reference(model, seed=0)
     theirs.load_state_dict(load_file(tmp_path / "ours.safetensors"), strict=True)
-    pack = gpt2.stacked([parameters])
+    pack = tensors.stacked([parameters])
     found = gpt2.logits(pack, gpt2.hidden(pack, tokens, model, None))
     torch.testing.assert_close(found[0], theirs(tokens[0]).logits, atol=1e-5, rtol=0)
 
@@ -232,7 +233,7 @@ def test_matrices_of_the_paper_are_four_per_layer_and_cover_the_projections() ->
 
 def test_replica_of_stacked_models_is_a_copy_of_one() -> None:
     models = [gpt2.initial(tiny_model(), 13, draws(seed)) for seed in range(3)]
-    pack = gpt2.stacked(models)
-    found = gpt2.replica(pack, 1)
+    pack = tensors.stacked(models)
+    found = tensors.replica(pack, 1)
     pack["wte.weight"].zero_()
     assert same_bits(found, models[1])

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.graphs import NUM_EAGER_STEPS, GraphedStep
-from subind.spec import ClipNorm, Spec
-from subind.stages import method_of
-from subind.training import Runtime, Trainer
+from subind.specs.runs import ClipNorm, Spec
+from subind.stages.run import method_of
+from subind.training.graphs import NUM_EAGER_STEPS, GraphedStep
+from subind.training.loop import Runtime, Trainer
 from tests.specs import tiny_donor, tiny_mask, tiny_optimizer, tiny_transfer
 from tests.subind.packs import PARENTS
 

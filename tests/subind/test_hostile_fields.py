@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from subind import spec as specs
-from subind import stages
-from subind.fingerprint import decode, encoded, run_id
-from subind.spec import ArithmeticSpec, Spec
-from subind.training import Finished, Runtime
+from subind.identity.run_ids import decode, encoded, run_id
+from subind.specs import runs as specs
+from subind.specs.runs import ArithmeticSpec, Spec
+from subind.stages import run as stages
+from subind.training.loop import Finished, Runtime
 from sweeps.cells import planned_columns
 from sweeps.cost import cpu_model
 from sweeps.memory import LARGEST_DEVICE, bytes_per_replica, check_fits

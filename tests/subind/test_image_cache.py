@@ -11,12 +11,12 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from subind.specs.vision import ImageNet16Task
 from subind.tasks import image_cache
 from subind.tasks.image_cache import CacheSettings, ImageCache, finish, is_written, planned, resized, write_shard
 from subind.tasks.image_crops import batches, central_crops, cut, normalised, random_crops, random_draws
 from subind.tasks.imagenet16 import Photographs, photographs, pooled_photographs, split
 from subind.tasks.imagenet16_images import opened
-from subind.vision_spec import ImageNet16Task
 from tests.photographs import photograph, write_tree
 
 SETTINGS = CacheSettings(shorter_side=12, pooling=None)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from subind.fingerprint import decode, encoded, run_id, run_id_at
-from subind.spec import (
+from subind.identity.run_ids import decode, encoded, run_id, run_id_at
+from subind.specs.runs import (
     SGD,
     DataMixture,
     FreshWeights,

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor
 
-from subind.image_training import ImageMethod
-from subind.models import vision
-from subind.run_files import BESIDE_FILE, WEIGHTS_FILE
-from subind.spec import DataMixture, ImageSpec, ImageTransfer, LongerDonor, RandomInit
-from subind.stages import method_of
+from subind.networks import vision
+from subind.specs.runs import DataMixture, ImageSpec, ImageTransfer, LongerDonor, RandomInit
+from subind.stages.image_training import ImageMethod
+from subind.stages.run import method_of
+from subind.stages.run_files import BESIDE_FILE, WEIGHTS_FILE
 from subind.tasks import images
-from subind.training import Finished, Runtime, Saved, Trainer
+from subind.training.loop import Finished, Runtime, Saved, Trainer
 from tests.subind.image_packs import hand_donor, hand_mask, parents
 from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, resumed_at
 from tests.subind.test_vision_models import _reference_resnet
@@ -295,7 +295,7 @@ def test_recipient_whose_complement_has_too_few_weights_fails_and_leaves_the_oth
 
     def dense(parent: object, file: str) -> bytes:
         if file == "mask.safetensors":
-            from subind import masks
+            from subind.masks import hard as masks
 
             return masks.packed_bits({name: torch.ones_like(bits) for name, bits in hand_mask(image_mask()).items()})
         return parents(parent, file)  # type: ignore[arg-type]

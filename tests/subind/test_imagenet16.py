@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from subind.specs.vision import ImageNet16Task
 from subind.tasks.cue_conflict import IMAGENET16, sixteen_way
 from subind.tasks.imagenet16 import (
     NUM_IMAGES,
@@ -18,7 +19,6 @@ from subind.tasks.imagenet16 import (
     pooled_photographs,
     split,
 )
-from subind.vision_spec import ImageNet16Task
 from tests.photographs import write_tree
 
 TASK = ImageNet16Task(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from subind.image_evaluation import cue_measurements
-from subind.image_training import class_weights
+from subind.stages.image_evaluation import cue_measurements
+from subind.stages.image_training import class_weights
 from subind.tasks import images
 from subind.tasks.images import ConflictImages, Images
 from subind.tasks.mean_pool import mean_pooled

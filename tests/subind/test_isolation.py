@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from subind import masks
-from subind.models import gpt2
-from subind.run_files import IMPORTED_FILE, MASK_FILE, ReadFile
-from subind.spec import ImportedWeights, Parent, Spec
+from subind.masks import hard as masks
+from subind.networks import gpt2
+from subind.specs.runs import ImportedWeights, Parent, Spec
+from subind.stages.run_files import IMPORTED_FILE, MASK_FILE, ReadFile
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.image_packs import hand_donor, parents
 from tests.subind.packs import PARENTS, finished, perturbed

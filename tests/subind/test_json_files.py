@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from subind.json_files import MOST_BYTES, parsed
+from subind.identity.json_files import MOST_BYTES, parsed
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.spec import ImageSpec, KeptEpoch, Spec
+from subind.identity.run_ids import run_id
+from subind.specs.runs import ImageSpec, KeptEpoch, Spec
 from sweeps.cells import planned_columns
 from sweeps.grids import protocol
 from tests.specs import tiny_donor, tiny_mask, tiny_optimizer, tiny_transfer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.store import Store, opened_files
+from subind.identity.run_ids import run_id
+from subind.store.store import Store, opened_files
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
 

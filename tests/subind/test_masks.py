@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from subind import masks
-from subind.masks import HardMask
-from subind.models import gpt2
-from subind.spec import Mask, TemperatureSchedule
+from subind.masks import hard as masks
+from subind.masks.hard import HardMask
+from subind.networks import gpt2
+from subind.specs.runs import Mask, TemperatureSchedule
 from tests.specs import tiny_mask
 from tests.subind.packs import hand_mask, mask_method, same_bits
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.mounts import is_network_type, mounted_type, network_file_system
-from subind.store import Store
+from subind.store.mounts import is_network_type, mounted_type, network_file_system
+from subind.store.store import Store
 
 MOUNTS = [
     ("/", "ext4"),

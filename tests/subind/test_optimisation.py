@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from subind.models.gpt2 import Parameters
-from subind.optimisation import Pace, PackedOptimizer
-from subind.spec import SGD, AdamW, ClipNorm, NoClip
+from subind.specs.runs import SGD, AdamW, ClipNorm, NoClip
+from subind.training.optimiser import Pace, PackedOptimizer
+from subind.training.tensors import Parameters
 
 SHAPES = {"matrix": (4, 16), "bias": (16,)}
 """Multiples of 16, as in every model of such a width: fused AdamW rounds odd elements at the end differently."""

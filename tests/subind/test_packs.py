@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from subind.spec import (
+from subind.specs.runs import (
     AdamW,
     ArithmeticTask,
     ClipNorm,

@@ -12,16 +12,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torchvision.transforms import v2
 
-from subind.image_training import ImageMethod
-from subind.models import vision
-from subind.run_files import IMPORTED_FILE
-from subind.spec import DataMixture, ImageSpec, ImportedWeights, NewHead, ResNet
-from subind.stages import method_of
+from subind.networks import vision
+from subind.specs.runs import DataMixture, ImageSpec, ImportedWeights, NewHead, ResNet
+from subind.stages.image_training import ImageMethod
+from subind.stages.run import method_of
+from subind.stages.run_files import IMPORTED_FILE
 from subind.tasks import images
 from subind.tasks.cue_conflict import sixteen_way
 from subind.tasks.imagenet16 import logits_of_classes
 from subind.tasks.stored_images import StoredImages
-from subind.training import Finished, Runtime, Saved, Trainer
+from subind.training.loop import Finished, Runtime, Saved, Trainer
 from tests.photograph_specs import (
     NUM_EVALUATION,
     NUM_TRANSFER,

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from subind.image_feed import Feed, Source
 from subind.tasks import images, photographs
 from subind.tasks.cue_conflict import cues
+from subind.tasks.feed import Feed, Source
 from subind.tasks.image_cache import ImageCache
 from subind.tasks.images import Images
 from subind.tasks.stored_images import StoredImages, write_squares

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.fingerprint import run_id
-from subind.models import gpt2
-from subind.sequence_training import sequence_loss
-from subind.spec import Spec
+from subind.identity.run_ids import run_id
+from subind.networks import gpt2
+from subind.specs.runs import Spec
+from subind.stages.sequences import sequence_loss
 from subind.tasks import arithmetic
-from subind.training import Trainer
+from subind.training import tensors
+from subind.training.loop import Trainer
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.packs import finished, perturbed, trainer_of
 
@@ -29,7 +30,7 @@ def test_head_in_bfloat16_is_the_product_of_rounded_operands() -> None:
 
 def loss_and_gradients(precision: str) -> tuple[Tensor, list[Tensor]]:
     donor = tiny_donor()
-    pack = {name: each.requires_grad_() for name, each in gpt2.stacked([perturbed(donor)]).items()}
+    pack = {name: each.requires_grad_() for name, each in tensors.stacked([perturbed(donor)]).items()}
     rows = arithmetic.training_samples(donor).unsqueeze(0)
     loss = sequence_loss(pack, rows, donor.model, None, precision=precision)  # type: ignore[arg-type]
     return loss.detach(), list(torch.autograd.grad(loss.sum(), list(pack.values())))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from subind import provenance
-from subind.provenance import COMMIT_FILE, Code
-from subind.results import RunRecord
+from subind.store import provenance
+from subind.store.provenance import COMMIT_FILE, Code
+from subind.store.results import RunRecord
 from tests.specs import tiny_donor
 from tests.subind.records import small_record
 
@@ -21,7 +21,7 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def repository(folder: Path, name: str = "subind/provenance.py") -> Path:
+def repository(folder: Path, name: str = "subind/store/provenance.py") -> Path:
     """A repository of one file, committed."""
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_text(f"# of {folder.name}\n")
@@ -48,7 +48,7 @@ def assert_unknown(found: Code, why: str) -> None:
 
 def test_checkout_is_clean_until_a_tracked_file_changes(ours: Path) -> None:
     assert (provenance.code(ours).commit, provenance.code(ours).state) == (git(ours, "rev-parse", "HEAD"), "clean")
-    (ours / "subind/provenance.py").write_text("# changed\n")
+    (ours / "subind/store/provenance.py").write_text("# changed\n")
     assert (provenance.code(ours).commit, provenance.code(ours).state) == (git(ours, "rev-parse", "HEAD"), "dirty")
 
 
@@ -99,8 +99,8 @@ def test_repository_that_git_refuses_has_no_commit(ours: Path, tmp_path: Path, m
 
 
 def test_repository_without_a_commit_has_none(tmp_path: Path) -> None:
-    (tmp_path / "subind").mkdir()
-    (tmp_path / "subind" / "provenance.py").touch()
+    (tmp_path / "subind" / "store").mkdir(parents=True)
+    (tmp_path / "subind" / "store" / "provenance.py").touch()
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     assert_unknown(provenance.code(tmp_path), "fatal")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from subind.quoting import LONGEST_QUOTE, quoted, shortened
+from subind.specs.quoting import LONGEST_QUOTE, quoted, shortened
 from tests.specs import tiny_transfer
 
 

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from subind.randomness import Stream, dropout_stream, generator
+from subind.training.draws import Stream, dropout_stream, generator
 
 
 def test_generator_same_stream_and_seed_gives_same_bits() -> None:

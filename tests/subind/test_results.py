@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from subind.results import MEASURED_COLUMNS, ROW_SCHEMA, Artifact, Failure, RunRecord
+from subind.store.results import MEASURED_COLUMNS, ROW_SCHEMA, Artifact, Failure, RunRecord
 from tests.specs import tiny_donor, tiny_transfer
 from tests.subind.records import small_failure, small_record
 

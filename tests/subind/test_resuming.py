@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from subind.randomness import dropout_stream
-from subind.spec import ImageSpec, Parent, Spec
-from subind.stages import Resumed, run
-from subind.training import Finished, Saved
+from subind.specs.runs import ImageSpec, Parent, Spec
+from subind.stages.run import Resumed, run
+from subind.training.draws import dropout_stream
+from subind.training.loop import Finished, Saved
 from tests.specs import tiny_donor, tiny_model
 from tests.subind.image_packs import parents
 from tests.subind.packs import EVERY_STEP, ONE_THREAD, PARENTS, finished, ignored, resumed_at

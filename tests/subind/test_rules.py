@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from subind import rules
+from subind.specs import rules
 
 RULES = {
     "a + a*b": lambda a, b: a + a * b,

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from subind import remote_files
-from subind.files import joined
-from subind.fingerprint import run_id
-from subind.store import Checkpoint, Store, opened_files
-from subind.store_errors import StoreError
+from subind.identity.run_ids import run_id
+from subind.store import remote_files
+from subind.store.errors import StoreError
+from subind.store.files import joined
+from subind.store.store import Checkpoint, Store, opened_files
 from tests.s3_server import BUCKET, ENVIRONMENT, Proxy, answering, forget_connections, make_bucket, s3_server
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record

@@ -9,12 +9,12 @@ import pytest
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 
+from subind.specs.vision import ShapesTask
 from subind.tasks import shapes
 from subind.tasks.hashing import uniform
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES
-from subind.vision_spec import ShapesTask
 
 TASK = ShapesTask(
     image_size=64,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from subind import spec as specs
-from subind.spec import ClipNorm, Donor, Mask, TemperatureSchedule
+from subind.specs import runs as specs
+from subind.specs.runs import ClipNorm, Donor, Mask, TemperatureSchedule
 from tests.specs import (
     CONTROL_NAMES,
     tiny_control,

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from subind import masks
-from subind.models import gpt2
-from subind.randomness import generator
-from subind.spec import Donor, Mask
-from subind.stages import MASK_FILE, WEIGHTS_FILE, donor_parameters, run
+from subind.masks import hard as masks
+from subind.networks import gpt2
+from subind.specs.runs import Donor, Mask
+from subind.stages.run import MASK_FILE, WEIGHTS_FILE, donor_parameters, run
 from subind.tasks.arithmetic import validation_samples
+from subind.training.draws import generator
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.subind.packs import ONE_THREAD, HandMade, finished, ignored, perturbed, same_bits
 from tests.subind.reference import reference

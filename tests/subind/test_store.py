@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from subind.results import Artifact
-from subind.spec import Spec
-from subind.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store, slug
+from subind.specs.runs import Spec
+from subind.store.results import Artifact
+from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store, slug
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
 
@@ -379,7 +379,7 @@ def test_commit_by_processes_at_once_has_one_first(tmp_path: Path) -> None:
 
 COMMITTING = """
 import sys
-from subind.store import Store
+from subind.store.store import Store
 from tests.specs import tiny_donor
 from tests.subind.records import small_record
 
@@ -419,7 +419,7 @@ def test_commit_killed_at_a_random_moment_leaves_every_run_whole_or_absent(tmp_p
 
 FILLING = """
 import resource, signal, sys
-from subind.store import Checkpoint, Store
+from subind.store.store import Checkpoint, Store
 from tests.specs import tiny_donor
 from tests.subind.records import small_record
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from subind.evaluation import losses_and_predictions
-from subind.spec import ClipNorm, Mask, Spec
-from subind.temperature import TemperatureSchedule
-from subind.training import Finished, Progress, Rung, Saved
-from subind.tuning_spec import OwnValidation, TuningValidation
+from subind.specs.runs import ClipNorm, Mask, Spec
+from subind.specs.temperature import TemperatureSchedule
+from subind.specs.tuning import OwnValidation, TuningValidation
+from subind.stages.evaluation import losses_and_predictions
+from subind.training.loop import Finished, Progress, Rung, Saved
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_model, tiny_optimizer, tiny_task, tiny_transfer
 from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, ignored, resumed_at, trainer_of
 

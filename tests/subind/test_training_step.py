@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 
-from subind.models import gpt2
-from subind.models.gpt2 import Parameters
-from subind.spec import AdamW, ClipNorm, Mask, Transfer
-from subind.training import Trainer
+from subind.networks import gpt2
+from subind.specs.runs import AdamW, ClipNorm, Mask, Transfer
+from subind.training import tensors
+from subind.training.loop import Trainer
+from subind.training.tensors import Parameters
 from tests.specs import tiny_donor, tiny_mask, tiny_optimizer, tiny_transfer
 from tests.subind.packs import hand_mask, perturbed, trainer_of
 from tests.subind.reference import reference
@@ -81,7 +82,7 @@ def assert_equal(found: Parameters, expected: GPT2LMHeadModel, index: int) -> No
 def test_steps_of_donors_equal_those_of_transformers_models(optimizer: AdamW) -> None:
     pack = [tiny_donor(seed=seed, optimizer=optimizer, num_samples=48, num_epochs=1) for seed in range(3)]
     trainer = trainer_of(pack)
-    models = [loaded(gpt2.replica(trainer.method.trainable, index)) for index in range(3)]
+    models = [loaded(tensors.replica(trainer.method.trainable, index)) for index in range(3)]
     found = advanced(trainer)
     for index, model in enumerate(models):
         alone = Alone(model.parameters(), optimizer)
@@ -97,7 +98,7 @@ def test_steps_of_frozen_recipients_equal_those_of_transformers_models(optimizer
         tiny_transfer(seed=seed, optimizer=optimizer, num_epochs=1, num_disambiguation=24) for seed in range(3)
     ]
     trainer = trainer_of(pack)
-    models = [loaded(gpt2.replica(trainer.method.trainable, index)) for index in range(3)]
+    models = [loaded(tensors.replica(trainer.method.trainable, index)) for index in range(3)]
     bits = hand_mask(tiny_mask())
     donor = perturbed(tiny_donor())
     found = advanced(trainer)

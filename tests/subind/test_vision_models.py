@@ -8,8 +8,8 @@ import torch
 import torchvision
 from torch import Tensor
 
-from subind.models import resnet, vit
-from subind.vision_spec import RESNET_18, VIT_B_16, ResNet, ViT
+from subind.networks import resnet, vit
+from subind.specs.vision import RESNET_18, VIT_B_16, ResNet, ViT
 
 SMALL_RESNET = ResNet(widths=(8, 12), num_blocks=(1, 2), stem="imagenet", num_classes=16)
 SMALL_VIT = ViT(image_size=32, patch_size=8, num_layers=2, num_heads=2, d_model=24, d_mlp=40, num_classes=16)

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from subind.fingerprint import run_id
-from subind.store import Checkpoint, Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.store.store import Checkpoint, Heartbeat, Store
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, transfers
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from subind import spec as specs
-from subind.fingerprint import encoded, run_id
-from subind.results import Provenance, RunRecord
-from subind.spec import Mask, Spec, Transfer
-from subind.store import Store
+from subind.identity.run_ids import encoded, run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Mask, Spec, Transfer
+from subind.store.results import Provenance, RunRecord
+from subind.store.store import Store
 
 MASK_BITS = bytes(range(256))
 KINDS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")

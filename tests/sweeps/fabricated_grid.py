@@ -3,16 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from subind.fingerprint import run_id
-from subind.results import RunRecord
-from subind.spec import Donor, Mask, Spec, Transfer
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Donor, Mask, Spec, Transfer
+from subind.store.results import RunRecord
+from subind.store.store import Store
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import fabricated_measurements, fabricated_record
 
 GRID = '''"""Two seeds of two controls at two sample counts."""
 
-from subind.spec import Transfer
+from subind.specs.runs import Transfer
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from subind.spec import Spec, Transfer
-from subind.store import Store
+from subind.specs.runs import Spec, Transfer
+from subind.store.store import Store
 from sweeps.failures import Fall, Kind
 from sweeps.plan import Crew, Plan, accounts, packed
 from sweeps.search import PackSearcher

@@ -2,7 +2,7 @@
 
 import pytest
 
-from subind import spec as specs
+from subind.specs import runs as specs
 from sweeps.bench.grid import SEEDS_OF_ROUNDS, cells, grid_benchmark
 from sweeps.plan import with_parents
 

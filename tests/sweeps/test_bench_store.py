@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from subind.fingerprint import decode
-from subind.spec import STAGES, Donor, Mask, stage
-from subind.store import Store
+from subind.identity.run_ids import decode
+from subind.specs.runs import STAGES, Donor, Mask, stage
+from subind.store.store import Store
 from sweeps import grids
 from sweeps.bench.fabricated_store import fabricate, written_grid
 from sweeps.bench.store import store_benchmark

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
-from subind.spec import Stage
+from subind.specs.runs import Stage
 from sweeps.bench.training import Case, default_cases, operations_per_step, pack, training_benchmark
 
 PROMISED = {"stage", "num_layers", "replicas", "precision", "device", "ratio_to_plain_loop", "share_of_limit"}

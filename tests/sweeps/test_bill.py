@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps.bill import Amount, bill, spent
 from sweeps.cards import imagined_workers
 from sweeps.commands import Request, accounted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from subind import provenance
+from subind.store import provenance
 from sweeps.bundle import Bundle, gather
 from tests.conftest import REPOSITORY
 

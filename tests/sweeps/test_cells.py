@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.results import ROW_SCHEMA
-from subind.spec import ImportedWeights, Transfer
+from subind.identity.run_ids import run_id
+from subind.specs.runs import ImportedWeights, Transfer
+from subind.store.results import ROW_SCHEMA
 from sweeps.cells import chosen, condition, planned_columns
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from subind.store import Checkpoint, Store
+from subind.store.store import Checkpoint, Store
 from sweeps.checkpoint_state import STATE, CheckpointState, checkpoint_state
 
 

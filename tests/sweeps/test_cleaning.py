@@ -16,9 +16,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from subind.fingerprint import run_id
-from subind.spec import Spec
-from subind.store import Checkpoint, Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps import cleaning
 from sweeps.cleaning import Leftover, leftovers
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from subind import fingerprint
+from subind.identity import run_ids as fingerprint
 from sweeps import grids
 from sweeps.plan import Plan
 from tests.subind.records import small_failure

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
+from subind.identity.run_ids import run_id
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, mask, runs, store_with, transfers, written_grid

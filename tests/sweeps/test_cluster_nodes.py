@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from subind import provenance
-from subind.store import Store
+from subind.store import provenance
+from subind.store.store import Store
 from sweeps import cluster
 from sweeps.cluster import Node, NodeFacts
 from sweeps.sources import check_sources, sources_digest

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.spec import Spec
-from subind.store import Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.store import Heartbeat, Store
 from sweeps import commands
 from sweeps.commands import Request
 from sweeps.cost import cpu_model

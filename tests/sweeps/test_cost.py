@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.models import gpt2
-from subind.randomness import generator
-from subind.results import RunRecord
-from subind.spec import GPT2, Spec, Stage
+from subind.identity.run_ids import run_id
+from subind.networks import gpt2
+from subind.specs import runs as specs
+from subind.specs.runs import GPT2, Spec, Stage
+from subind.store.results import RunRecord
+from subind.training import tensors
+from subind.training.draws import generator
 from sweeps.cost import (
     Coefficients,
     Price,
@@ -31,7 +32,7 @@ from tests.sweeps.fabricated import fabricated_record
 
 def _counted(model: GPT2, num_rows: int) -> float:
     """Operations of the forward pass over rows of three tokens, as PyTorch counts them."""
-    parameters = gpt2.stacked([gpt2.initial(model, 13, generator("donor/initial", 0))])
+    parameters = tensors.stacked([gpt2.initial(model, 13, generator("donor/initial", 0))])
     tokens = torch.zeros(1, num_rows, 3, dtype=torch.long)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         gpt2.logits(parameters, gpt2.hidden(parameters, tokens, model, None))

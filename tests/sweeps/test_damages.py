@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from subind.fingerprint import run_id
-from subind.results import STATUSES
+from subind.identity.run_ids import run_id
+from subind.store.results import STATUSES
 from tests.sweeps.conftest import Call
 from tests.sweeps.damages import PLACES, STAND_INS, damage, damaged_store
 from tests.sweeps.fabricated_grid import donor, mask, transfers, written_grid

@@ -8,8 +8,8 @@ from time import process_time
 import pyarrow.parquet as pq
 import pytest
 
-from subind.spec import Donor, Mask, Subnetwork, Transfer, control_name, lineage
-from subind.store import Store
+from subind.specs.runs import Donor, Mask, Subnetwork, Transfer, control_name, lineage
+from subind.store.store import Store
 from sweeps import grids
 from sweeps.deciding import Expected, Need, added_cells, fewest_seeds, next_look
 from sweeps.export import export

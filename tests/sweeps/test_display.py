@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from subind.fingerprint import run_id
-from subind.spec import Spec
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
 from sweeps.cost import operations
 from sweeps.display import Board, Display, PackState, duration, line, picture
 from sweeps.plan import Crew, accounts, packed

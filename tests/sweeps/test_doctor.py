@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps import doctor
 from sweeps.doctor import Check, checks
 from sweeps.workers import available_workers

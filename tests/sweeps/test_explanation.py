@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from subind import fingerprint
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.spec import Spec
-from subind.store import Checkpoint, Heartbeat, Store
+from subind.identity import run_ids as fingerprint
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Spec
+from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps.checkpoint_state import STATE
 from sweeps.commands import Request
 from sweeps.explanation import Explainer, Explanation, num_descendants, planned_pack

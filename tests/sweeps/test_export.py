@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.results import ROW_SCHEMA
-from subind.spec import Mask, Spec, Transfer
-from subind.store import Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Mask, Spec, Transfer
+from subind.store.results import ROW_SCHEMA
+from subind.store.store import Heartbeat, Store
 from sweeps.export import export, status
 from sweeps.plan import Plan, accounts
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from subind.fingerprint import run_id
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.store.store import Store
 from sweeps import failures, search
 from sweeps.failures import NUM_LOSSES, NUM_STORE_FAILURES, Kind
 from sweeps.memory import bytes_per_replica

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.store import Store, slug
+from subind.identity.run_ids import run_id
+from subind.store.store import Store, slug
 from sweeps.finding import Known, meant_run, planned_runs, stored_runs, with_spec
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps.given_paths import at_home
 from sweeps.tracking_uri import chosen_tracking_uri
 from tests.sweeps.conftest import Call

@@ -104,7 +104,10 @@ REFUSED = {
     "a mapping": ("def grid():\n    return {'seed': 1}\n", r"gives 'seed', item 0"),
     "a mask": ("from tests.specs import tiny_mask\ndef grid():\n    return tiny_mask()\n", r"gives Mask\(.*, item 0"),
     "a class": (f"{CELL}class grid: pass\n", r"gives <.*, item 0"),
-    "a type": ("from subind.spec import Transfer\ndef grid():\n    return Transfer\n", r"gives <class .*Transfer'>"),
+    "a type": (
+        "from subind.specs.runs import Transfer\ndef grid():\n    return Transfer\n",
+        r"gives <class .*Transfer'>",
+    ),
     "a coroutine": (f"{CELL}async def grid():\n    return tiny_transfer()\n", r"gives <coroutine .*, item 0"),
     "an asynchronous generator": (f"{CELL}async def grid():\n    yield tiny_transfer()\n", r"gives <async_generator"),
     "an argument too many": (

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from subind.fingerprint import encoded, run_id
-from subind.spec import (
+from subind.identity.run_ids import encoded, run_id
+from subind.specs.runs import (
     Mask,
     RandomInit,
     Transfer,
@@ -86,7 +86,7 @@ DEPTH_2_TRANSFER = {
     "precision": "float32",
 }
 TIMED = (
-    "import time; from sweeps import grids; from subind.fingerprint import run_id; start = time.process_time(); "
+    "import time; from sweeps import grids; from subind.identity.run_ids import run_id; start = time.process_time(); "
     "len({run_id(each) for each in grids.grid('paper-arithmetic')}); print(time.process_time() - start)"
 )
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import save
 
-from subind.fingerprint import run_id
-from subind.json_files import MOST_BYTES
-from subind.store import Store
+from subind.identity.json_files import MOST_BYTES
+from subind.identity.run_ids import run_id
+from subind.store.store import Store
 from sweeps.cli.__main__ import main
 from tests.sweeps.fabricated_grid import donor, mask, runs, store_with, transfers, written_grid
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from subind.image_transfer import training_images
-from subind.models import vision
-from subind.spec import (
+from subind.networks import vision
+from subind.specs.runs import (
     DataMixture,
     ImageDonor,
     ImageSpec,
@@ -24,6 +23,7 @@ from subind.spec import (
     parents,
     steps_per_epoch,
 )
+from subind.stages.image_transfer import training_images
 from sweeps import grids
 from sweeps.cells import chosen, condition, planned_columns
 from sweeps.commands import Request, import_weights
@@ -176,7 +176,7 @@ def test_plan_of_a_grid_of_images_has_packs_and_a_forecast(tmp_path: Path) -> No
 def test_plan_refuses_imported_weights_of_images_that_the_store_has_not(tmp_path: Path) -> None:
     (tmp_path / "imported.py").write_text(
         "from dataclasses import replace\n"
-        "from subind.spec import *\n"
+        "from subind.specs.runs import *\n"
         "from sweeps.grids import vision_quickstart as own, shapes_experiment as experiment\n"
         "def grid():\n"
         "    donor = experiment.donor(own.setting(), seed=0)\n"
@@ -191,7 +191,7 @@ def test_plan_refuses_imported_weights_of_images_that_the_store_has_not(tmp_path
 def test_import_takes_a_state_dict_of_torchvision(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from subind.store import Store
+    from subind.store.store import Store
 
     save_file(vision.initial(RESNET, torch.Generator()), tmp_path / "resnet.safetensors")
     digest = import_weights(Store(str(tmp_path / "store")), tmp_path / "resnet.safetensors")

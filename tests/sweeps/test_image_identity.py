@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import decode, encoded, run_id
-from subind.spec import ImageNet16Task, Spec, lineage
-from subind.store import Store
+from subind.identity.run_ids import decode, encoded, run_id
+from subind.specs.runs import ImageNet16Task, Spec, lineage
+from subind.store.store import Store
 from subind.tasks import images, photographs
 from sweeps import commands, image_identity, inputs
 from sweeps.commands import Request

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load, save, save_file
 
-from subind import stages
-from subind.fingerprint import decode, encoded, run_id
-from subind.models import gpt2, vision
-from subind.spec import Donor, ImportedWeights
-from subind.store import Store
+from subind.identity.run_ids import decode, encoded, run_id
+from subind.networks import gpt2, vision
+from subind.specs.runs import Donor, ImportedWeights
+from subind.stages import run as stages
+from subind.store.store import Store
 from subind.tasks import arithmetic
-from subind.training import Runtime
+from subind.training.loop import Runtime
 from sweeps import commands
 from sweeps.commands import Request
 from sweeps.plan import accounts
@@ -22,7 +22,7 @@ from tests.specs import tiny_donor, tiny_model
 from tests.vision_specs import image_donor
 
 GRID = """
-from subind.spec import FullTransfer, ImportedWeights
+from subind.specs.runs import FullTransfer, ImportedWeights
 from tests.specs import tiny_donor, tiny_transfer
 from dataclasses import replace
 

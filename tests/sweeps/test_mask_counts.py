@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 
-from subind.fingerprint import run_id
-from subind.masks import HardMask, packed_bits
-from subind.models import gpt2
-from subind.results import side_table
-from subind.spec import Mask, Spec
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.masks.hard import HardMask, packed_bits
+from subind.networks import gpt2
+from subind.specs.runs import Mask, Spec
+from subind.store.results import side_table
+from subind.store.store import Store
 from sweeps import mask_counts
 from sweeps.export import export
 from sweeps.plan import accounts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.spec import GPT2, STAGES, Spec, Stage
+from subind.specs.runs import GPT2, STAGES, Spec, Stage
 from sweeps.bench.training import Case, pack
 from sweeps.grids import protocol
 from sweeps.memory import bytes_per_replica, check_fits, most_replicas
@@ -20,8 +20,8 @@ import sys
 from pathlib import Path
 import torch
 from sweeps.bench.training import Case, pack, untrained
-from subind.stages import method_of
-from subind.training import Runtime, Trainer
+from subind.stages.run import method_of
+from subind.training.loop import Runtime, Trainer
 
 torch.set_num_threads(1)
 STAGE, LAYERS = sys.argv[1], int(sys.argv[2])
@@ -114,7 +114,7 @@ def test_batch_larger_than_the_samples_takes_no_more_than_they_do() -> None:
 
 def test_plan_of_what_no_machine_holds_is_refused(subind: Call, tmp_path: Path) -> None:
     (tmp_path / "big.py").write_text(
-        "from subind.spec import *\nfrom tests.specs import tiny_transfer\n"
+        "from subind.specs.runs import *\nfrom tests.specs import tiny_transfer\n"
         "MODEL = GPT2(num_layers=1000, d_model=65_536, num_heads=8, dropout=0.0)\n"
         "def grid():\n    return tiny_transfer(control=RandomInit(model=MODEL))\n"
     )

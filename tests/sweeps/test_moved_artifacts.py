@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.spec import Mask
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Mask
+from subind.store.store import Store
 from sweeps.moved_artifacts import find_artifacts_of_ui
 from sweeps.tracking import Mirror, default_tracking_uri
 from sweeps.tracking_uri import artifact_location

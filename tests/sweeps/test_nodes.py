@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.store import Heartbeat
+from subind.identity.run_ids import run_id
+from subind.store.store import Heartbeat
 from sweeps.nodes import Origin, Origins, Pace, nodes
 from tests.sweeps.fabricated_grid import donor, mask, store_with, transfers
 

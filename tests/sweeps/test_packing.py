@@ -13,7 +13,7 @@ from math import ceil
 
 import pytest
 
-from subind.spec import STAGES, Stage
+from subind.specs.runs import STAGES, Stage
 from sweeps.cost import Price
 from sweeps.packing import Group, Packing, Piece, best_packing, cut, naive_numbers, schedule
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from subind import stages
-from subind.models import vision
-from subind.spec import (
+from subind.networks import vision
+from subind.specs.runs import (
     DataMixture,
     ImageDonor,
     ImageMask,
@@ -22,8 +21,9 @@ from subind.spec import (
     control_name,
     lineage,
 )
-from subind.store import Store
-from subind.training import Runtime
+from subind.stages import run as stages
+from subind.store.store import Store
+from subind.training.loop import Runtime
 from sweeps import inputs
 from sweeps.cells import planned_columns
 from sweeps.cost import gpu_model

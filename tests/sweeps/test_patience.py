@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps import patience, stop_signals
 from sweeps.patience import patiently, when_there_is_room
 from sweeps.store_mark import mark

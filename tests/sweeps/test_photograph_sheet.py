@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from subind.side_results import IMAGE_SCHEMA, picture_table
+from subind.store.side_results import IMAGE_SCHEMA, picture_table
 from subind.tasks import photographs
 from subind.tasks.cue_conflict import IMAGENET16
 from sweeps.photograph_sheet import SIDE, photograph_sheet, write_photograph_sheet

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from subind.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.specs.vision import ShapesTask
+from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from subind.tasks import shapes
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES
-from subind.vision_spec import ShapesTask
 from sweeps.pictures import IMAGES_ACROSS, MOST_MASKS, _write, contact_sheet, drawn_tasks, first_layer, shown_masks
 from tests.specs import tiny_donor
 from tests.vision_specs import image_donor, image_mask

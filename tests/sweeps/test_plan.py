@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from subind import fingerprint
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.spec import Mask, Spec, Transfer
-from subind.store import Checkpoint
+from subind.identity import run_ids as fingerprint
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Mask, Spec, Transfer
+from subind.store.store import Checkpoint
 from sweeps import grids
 from sweeps.plan import Crew, Pack, Plan, accounts, descendants, packed, with_parents
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.spec import STAGES, Spec
-from subind.store import Store
+from subind.specs.runs import STAGES, Spec
+from subind.store.store import Store
 from sweeps import preparation
 from sweeps.commands import Request
 from sweeps.cost import cpu_model, slowness
@@ -176,7 +176,8 @@ def test_record_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 def test_plan_of_a_tf32_grid_for_a_cpu_is_refused(tmp_path: Path) -> None:
     grid = tmp_path / "rounded.py"
     grid.write_text(
-        "from dataclasses import replace\nfrom subind.spec import RandomInit\nfrom sweeps.grids import protocol\n\n\n"
+        "from dataclasses import replace\n"
+        "from subind.specs.runs import RandomInit\nfrom sweeps.grids import protocol\n\n\n"
         "def grid():\n    start = RandomInit(model=protocol.model(2))\n"
         "    cell = protocol.transfer(start, num_disambiguation=10, seed=0)\n"
         '    return (replace(cell, precision="tf32"),)\n'

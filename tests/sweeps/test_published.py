@@ -13,10 +13,10 @@ from safetensors.torch import load
 from torch import Tensor
 from torchvision.models import VisionTransformer
 
-from subind.fingerprint import decode, encoded, run_id
-from subind.models import vision
-from subind.spec import ImportedWeights, PublishedWeights
-from subind.store import Store
+from subind.identity.run_ids import decode, encoded, run_id
+from subind.networks import vision
+from subind.specs.runs import ImportedWeights, PublishedWeights
+from subind.store.store import Store
 from sweeps import commands, published
 from sweeps.grids import paper_vision
 from sweeps.published import import_published, imported_weights

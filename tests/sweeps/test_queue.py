@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.spec import Spec
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Spec
 from sweeps.plan import Pack, named_pack, with_parents
 from sweeps.queue import PackQueue
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer

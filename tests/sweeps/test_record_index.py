@@ -14,9 +14,9 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from subind.fingerprint import run_id
-from subind.spec import Spec
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.store import Store
 from sweeps import record_index, record_parts
 from sweeps.export import export
 from sweeps.plan import Plan, accounts, with_parents

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from subind import spec as specs
-from subind.fingerprint import run_id
-from subind.spec import Spec
-from subind.store import HEARTBEAT_SECONDS, Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.specs import runs as specs
+from subind.specs.runs import Spec
+from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps import failures, search
 from sweeps.search import PackSearcher
 from tests.specs import tiny_donor, tiny_transfer

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps.server import BACKEND, PASSWORD, Service, admin_password, check_reach, checked_artifacts, checked_backend
 from tests.conftest import REPOSITORY
 from tests.specs import tiny_mask, tiny_transfer
@@ -32,7 +32,7 @@ PLANNED = [
 
 WRITER = """
 import sys, time
-from subind.store import Store
+from subind.store.store import Store
 from sweeps.tracking import Mirror
 from tests.sweeps.test_server import PLANNED
 

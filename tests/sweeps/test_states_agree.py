@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from subind.fingerprint import run_id
-from subind.results import Status
-from subind.spec import Spec
-from subind.store import Checkpoint, Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.results import Status
+from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps import commands
 from sweeps.commands import Request
 from sweeps.explanation import Explainer

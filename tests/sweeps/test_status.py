@@ -1,8 +1,8 @@
 """States of planned runs, counts by stage, and failures by class."""
 
-from subind.fingerprint import run_id
-from subind.results import Failure
-from subind.spec import Spec
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.results import Failure
 from sweeps.plan import accounts
 from sweeps.status import LONGEST_EXAMPLE, failure_classes, stage_counts, states, total
 from tests.subind.records import small_failure

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.store import Store
+from subind.store.store import Store
 from sweeps.tracking import Mirror
 from sweeps.tracking_report import REPORT_TAG, Report, has_tracker, log_report
 from tests.specs import tiny_mask

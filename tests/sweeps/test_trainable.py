@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from subind.fingerprint import canonical_json, run_id
-from subind.provenance import code
-from subind.spec import Spec
-from subind.store import Checkpoint, Store
-from subind.training import Runtime
+from subind.identity.run_ids import canonical_json, run_id
+from subind.specs.runs import Spec
+from subind.store.provenance import code
+from subind.store.store import Checkpoint, Store
+from subind.training.loop import Runtime
 from sweeps import patience
 from sweeps.checkpoint_state import STATE
 from sweeps.trainable import Job, Worker

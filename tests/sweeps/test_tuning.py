@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from subind import fingerprint
-from subind.fingerprint import run_id
-from subind.spec import Mask
-from subind.tuning_spec import OwnValidation, TuningValidation
+from subind.identity import run_ids as fingerprint
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Mask
+from subind.specs.tuning import OwnValidation, TuningValidation
 from sweeps import grids, tuned
 from sweeps.tuning import choice
 from sweeps.tuning.choice import Knee, Point, chosen, front

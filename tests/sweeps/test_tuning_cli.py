@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.store.store import Store
 from sweeps import grids, tuned
 from sweeps.cli.__main__ import main
 from sweeps.tuning import session
@@ -22,7 +22,7 @@ Call = Callable[..., Answer]
 GRID = """
 from dataclasses import replace
 
-from subind.tuning_spec import TuningValidation
+from subind.specs.tuning import TuningValidation
 from sweeps.tuning.definition import study_around
 from tests.specs import tiny_mask, tiny_transfer
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from optuna.trial import TrialState
 
-from subind.fingerprint import run_id
-from subind.spec import Mask
-from subind.store import Checkpoint, Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Mask
+from subind.store.store import Checkpoint, Store
 from sweeps.plan import Pack
 from sweeps.tracking_experiment import Content
 from sweeps.tuning import feed as feeding

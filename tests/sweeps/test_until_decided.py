@@ -8,8 +8,8 @@ import pytest
 
 from analysis.claims import judged, of_rows
 from analysis.load import load
-from subind.spec import Transfer, control_name
-from subind.store import Store
+from subind.specs.runs import Transfer, control_name
+from subind.store.store import Store
 from sweeps import commands
 from sweeps.cli.deciding import decided
 from sweeps.cli.reading import Outcome, exported

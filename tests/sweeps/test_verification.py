@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.fingerprint import run_id
-from subind.store import Store
+from subind.identity.run_ids import run_id
+from subind.store.store import Store
 from sweeps.cli import verifying
 from sweeps.verification import Place, Progress, Verified, places_in, repaired, verify, weights_in
 from tests.subind.records import small_failure, small_record

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from subind.fingerprint import run_id
-from subind.spec import Spec
-from subind.store import Heartbeat, Store
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Spec
+from subind.store.store import Heartbeat, Store
 from sweeps import commands
 from sweeps.cli.watching import followed_by_lines, followed_live
 from sweeps.commands import Request

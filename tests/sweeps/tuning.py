@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from subind.fingerprint import run_id
-from subind.results import Failure, RunRecord
-from subind.spec import Mask
-from subind.store import Store
-from subind.tuning_spec import TuningValidation
+from subind.identity.run_ids import run_id
+from subind.specs.runs import Mask
+from subind.specs.tuning import TuningValidation
+from subind.store.results import Failure, RunRecord
+from subind.store.store import Store
 from sweeps.tuning.definition import Study, study_around
 from sweeps.tuning.objective import Objective, Pareto
 from sweeps.tuning.trials import Trials, opened_storage

@@ -1,0 +1,1 @@
+"""Masks over the weights of a network."""

@@ -1,1 +1,0 @@
-"""The networks, each on packs of replicas."""

@@ -1,0 +1,1 @@
+"""The networks: GPT-2, ResNet and ViT on packs."""

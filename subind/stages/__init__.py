@@ -1,0 +1,1 @@
+"""The stages: train a donor, discover a mask, train a recipient."""

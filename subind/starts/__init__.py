@@ -1,0 +1,1 @@
+"""What a recipient starts from."""

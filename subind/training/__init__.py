@@ -1,0 +1,1 @@
+"""The training loop, the packed optimiser, random draws, CUDA graphs and checkpoints."""
