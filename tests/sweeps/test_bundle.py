@@ -41,7 +41,7 @@ def test_bundle_of_the_same_code_is_the_same_bytes(bundle: Bundle, tmp_path: Pat
 def test_code_from_a_bundle_names_its_commit(bundle: Bundle, tmp_path: Path) -> None:
     here = provenance.code()
     folder = unpacked(bundle, tmp_path)
-    program = "from subind import provenance; code = provenance.code(); print(code.commit, code.dirty)"
+    program = "from subind.store import provenance; code = provenance.code(); print(code.commit, code.dirty)"
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [*([here.commit] if here.commit else []), str(here.dirty)]
 
