@@ -1,179 +1,212 @@
-"""The specs of arithmetic: the task, GPT-2, and the runs that train a donor and discover a mask."""
+"""Arithmetic: sequences of integer tokens whose last one is a rule of the others, modulo an integer."""
 
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from subind.specs import rules
-from subind.specs.base import LARGEST_COUNT, Checked, Identified, at_most, not_negative, positive, require
-from subind.specs.optimizers import AdamW, KeptEpoch, Precision
-from subind.specs.temperature import TemperatureSchedule
-from subind.specs.tuning import OwnValidation, TuningValidation, Validation
+from subind.specs.base import Checked, require
+from subind.specs.quoting import quoted
+from subind.specs.rows import AnyPart
+from subind.specs.tasks import Signature, Task, Tokens
+from subind.specs.tuning import TuningValidation
 
-MOST_LAYERS, WIDEST = 1000, 65_536
-"""Of one network: larger ones have more weights than one device holds."""
+READINGS = ("2*a**2", "2*b**2")
+"""The paper's other readings of a² + ab."""
 
-MOST_EPOCHS = 100_000
-"""A record has curves with a value for each epoch, and a limit to its size."""
+PARTS = ("unambiguous", "ambiguous", "disambiguation")
+"""The parts of the data: rows that cover every integer; rows whose operands are all equal; and rows drawn from
+unambiguous ones."""
 
-STRONGEST = 1e6
-"""Of penalties and logits; the paper's are 1e-7 and -0.1."""
+FEWEST_OPERANDS, MOST_OPERANDS = 2, 4
+MOST_OPERATIONS = 64
+
+Positions = Literal["all_predicted", "answer"]
+"""Where the loss is: next-token cross-entropy of every predicted position, or of the answer alone."""
+
+
+class IntegerTask(Task):
+    """A base of tasks on integer tokens."""
+
+    __slots__ = ()
+
+    modulus: int
+    num_integers: int
+    num_operands: int
+    num_operations: int
+
+    @property
+    def vocabulary_size(self) -> int:
+        """All integers and the tokens of the operations."""
+        return self.num_integers + self.num_operations
+
+    def signature(self) -> Signature:
+        tokens = Tokens(vocabulary_size=self.vocabulary_size, length=self.num_operands + 1)
+        return Signature(inputs=tokens, num_outputs=self.vocabulary_size)
+
+    def check_evaluation(self, num_samples: int) -> None:
+        if num_samples < self.num_integers:
+            raise ValueError(
+                f"num_evaluation_samples is {num_samples}: give at least num_integers = {self.num_integers}, for an "
+                "unambiguous set covers every integer"
+            )
+
+    def check_parts(self, parts: tuple[AnyPart, ...]) -> None:
+        for part in parts:
+            if part.name not in PARTS:
+                raise ValueError(f"rows has the part {quoted(part.name)}: arithmetic has {', '.join(PARTS)}")
+            if part.num_distinct != part.num_samples:
+                raise ValueError(f"rows repeats the part {part.name}: give a Part, for arithmetic repeats none")
+            if part.name == "unambiguous" and part.num_samples < self.num_integers:
+                raise ValueError(
+                    f"rows has {part.num_samples} unambiguous samples: give at least num_integers = "
+                    f"{self.num_integers}, for an unambiguous set covers every integer"
+                )
+            if part.name == "ambiguous" and part.num_samples > self.num_integers:
+                raise ValueError(
+                    f"rows has {part.num_samples} ambiguous samples: there are num_integers = {self.num_integers} with "
+                    "equal operands; give at most as many"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArithmeticTask(Checked):
+class ArithmeticTask(IntegerTask):
     """The sequence [a, b, =, c] with c = rule(a, b) mod modulus and operands in 0 … num_integers - 1.
 
-    Every integer is one token; the token "=" is num_integers.
+    Every integer is one token; the token in the place of "=" is num_integers + operation, one of `num_operations`, so
+    that a network can compute several rules told apart by it. There may be up to four operands: a, b, c and d in the
+    rule. `rivals` are other rules that agree with this one where all operands are equal; how often a network answers as
+    each of them is measured.
     """
+
+    behaviour: ClassVar[str] = "subind.tasks.arithmetic:Arithmetic"
 
     rule: str
     modulus: int
     num_integers: int
+    num_operands: int = 2
+    operation: int = 0
+    num_operations: int = 1
+    rivals: tuple[str, ...] = ()
+    loss: Positions = "all_predicted"
 
     def _check(self) -> None:
-        object.__setattr__(self, "rule", rules.canonical(self.rule))
+        names = rules.operands(self.num_operands) if FEWEST_OPERANDS <= self.num_operands <= MOST_OPERANDS else ()
+        require(bool(names), self, "num_operands", f"give {FEWEST_OPERANDS} to {MOST_OPERANDS}")
+        object.__setattr__(self, "rule", rules.canonical(self.rule, operands=names))
+        object.__setattr__(self, "rivals", tuple(rules.canonical(rival, operands=names) for rival in self.rivals))
         require(2 <= self.num_integers <= rules.LARGEST_MODULUS, self, "num_integers", "give 2 to 2**31")
         remedy = f"give 2 to num_integers = {self.num_integers}, for an answer is one of the integer tokens"
         require(2 <= self.modulus <= self.num_integers, self, "modulus", remedy)
+        require(1 <= self.num_operations <= MOST_OPERATIONS, self, "num_operations", f"give 1 to {MOST_OPERATIONS}")
+        remedy = f"give 0 to below num_operations = {self.num_operations}"
+        require(0 <= self.operation < self.num_operations, self, "operation", remedy)
+        for rival in self.rivals:
+            self._check_rival(rival)
+
+    def _check_rival(self, rival: str) -> None:
+        unlike = rules.first_unlike(rival, self.rule, modulus=self.modulus, num_integers=self.num_integers)
+        if unlike is not None:
+            found = (
+                f"ArithmeticTask.rivals has {quoted(rival)}, which is not {self.rule} where all operands are {unlike}"
+            )
+            raise ValueError(f"{found}: give rules that agree with yours on all equal operands")
+
+    def columns(self) -> Mapping[str, Any]:
+        numbers = {"modulus": self.modulus, "num_integers": self.num_integers}
+        chance = self.chance_accuracy()
+        found: dict[str, Any] = {
+            "rule": self.rule,
+            **numbers,
+            **({} if chance is None else {"chance_accuracy": chance}),
+        }
+        if self.rivals:
+            found["rivals"] = list(self.rivals)
+            found["chance_agreement"] = [self._agreement(rival) for rival in self.rivals]
+        return found
+
+    def _agreement(self, rival: str) -> float | None:
+        if self.num_operands != FEWEST_OPERANDS:
+            return None
+        return rules.agreement(self.rule, rival, modulus=self.modulus, num_integers=self.num_integers)
+
+    def chance_accuracy(self) -> float | None:
+        if self.num_operands != FEWEST_OPERANDS:
+            return None
+        return rules.constant_accuracy(self.rule, modulus=self.modulus, num_integers=self.num_integers)
+
+    def label(self) -> str:
+        return self.rule
+
+    def pack_shape(self) -> tuple[object, ...]:
+        return type(self), self.num_integers, self.num_operands, self.num_operations, self.loss
+
+    def check_tuning(self, mask: Any) -> None:
+        if self.num_operands != FEWEST_OPERANDS:
+            raise ValueError("validation is a TuningValidation: it is for two operands; give OwnValidation()")
+        validation = mask.validation
+        assert isinstance(validation, TuningValidation)
+        validation.check_room(self.num_integers, mask.donor.num_evaluation_samples + mask.num_evaluation_samples)
+        validation.check_seeds(mask.seed, mask.donor.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GPT2(Checked):
-    """GPT-2: pre-LN, gelu_new, MLP of four times the width, four positions, head tied to the token embedding."""
-
-    num_layers: int
-    d_model: int
-    num_heads: int
-    dropout: float
-
-    def _check(self) -> None:
-        positive(self, "num_layers", "d_model", "num_heads")
-        at_most(self, MOST_LAYERS, "num_layers")
-        at_most(self, WIDEST, "d_model")
-        require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
-        require(0 <= self.dropout < 1, self, "dropout", "give a probability from 0 to below 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreshWeights(Checked):
-    """Training starts from weights drawn with the run's seed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedWeights(Checked):
-    """Training starts from a safetensors file of transformers' GPT2LMHeadModel, named by its SHA-256.
-
-    `subind import FILE` puts it into the store and prints the checksum.
-    """
-
-    sha256: str
-
-    def _check(self) -> None:
-        right = len(self.sha256) == 64 and set(self.sha256) <= set("0123456789abcdef")
-        require(right, self, "sha256", "give the 64 hexadecimal digits that `subind import FILE` prints")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Donor(Identified):
-    """A network trained on unambiguous samples of a task; the epoch of the lowest evaluation loss is kept.
-
-    Training stops after `patience` epochs without a lower evaluation loss. With num_epochs = 0 the donor is what
-    training would start from: a randomly initialised network, or imported weights as they are.
-    """
+class Operation(Checked):
+    """One of several rules, with its share of the samples."""
 
     task: ArithmeticTask
-    model: GPT2
-    num_samples: int
-    num_evaluation_samples: int
-    optimizer: AdamW
-    batch_size: int
-    num_epochs: int
-    kept_epoch: KeptEpoch = field(metadata={"neutral": "first_best"})
-    patience: int
-    seed: int
-    precision: Precision
-    weights: FreshWeights | ImportedWeights = field(default=FreshWeights(), metadata={"neutral": FreshWeights()})
+    share: float
 
     def _check(self) -> None:
-        positive(self, "batch_size", "patience")
-        not_negative(self, "num_epochs", "seed")
-        check_size(self)
-        at_least_every_integer(self, self.task, "num_samples", "num_evaluation_samples")
-
-    @property
-    def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_samples
+        require(0 < self.share <= 1, self, "share", "give a share from above 0 to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mask(Identified):
-    """A binary mask over the frozen donor's projections that computes the subtask, by continuous sparsification.
+class SeveralOperations(IntegerTask):
+    """Several rules told apart by the token in the place of "=", each with its share of every part of the data."""
 
-    Loss = cross-entropy + penalty · Σσ(τ·s). The logits s of the epoch of the best hard-mask accuracy are kept,
-    `kept_epoch` says of which where several are best; `validation` says on which samples that is judged.
-    """
+    behaviour: ClassVar[str] = "subind.tasks.arithmetic:SeveralOperations"
 
-    donor: Donor
-    subtask: ArithmeticTask
-    num_samples: int
-    num_evaluation_samples: int
-    initial_logit: float
-    penalty: float
-    temperature: TemperatureSchedule
-    optimizer: AdamW
-    batch_size: int
-    num_epochs: int
-    kept_epoch: KeptEpoch = field(metadata={"neutral": "last_best"})
-    seed: int
-    precision: Precision
-    validation: Validation = field(default=OwnValidation(), metadata={"neutral": OwnValidation()})
+    operations: tuple[Operation, ...]
 
     def _check(self) -> None:
-        positive(self, "batch_size", "num_epochs")
-        not_negative(self, "penalty", "seed")
-        check_size(self)
-        check_discovery(self)
-        at_least_every_integer(self, self.subtask, "num_samples", "num_evaluation_samples")
-        same_vocabulary(self, "subtask", self.donor)
-        _check_tuning(self)
+        require(len(self.operations) > 1, self, "operations", "give at least two, or an ArithmeticTask")
+        tasks = [each.task for each in self.operations]
+        tokens = {each.operation for each in tasks}
+        require(len(tokens) == len(tasks), self, "operations", "give each task an operation of its own")
+        alike = len({each.pack_shape() for each in tasks}) == 1
+        require(alike, self, "operations", "give tasks of the same integers, operands, operations and loss")
+        total = sum(each.share for each in self.operations)
+        require(abs(total - 1) < 1e-9, self, "operations", f"the shares sum to {total:g}; let them sum to 1")
 
     @property
-    def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_samples
+    def num_integers(self) -> int:  # type: ignore[override]
+        """As of every operation."""
+        return self.operations[0].task.num_integers
+
+    @property
+    def num_operands(self) -> int:  # type: ignore[override]
+        """As of every operation."""
+        return self.operations[0].task.num_operands
+
+    @property
+    def num_operations(self) -> int:  # type: ignore[override]
+        """Tokens in the place of "=", as of every operation."""
+        return self.operations[0].task.num_operations
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"rule": self.label(), "num_integers": self.num_integers}
+
+    def label(self) -> str:
+        return "; ".join(each.task.rule for each in self.operations)
+
+    def pack_shape(self) -> tuple[object, ...]:
+        shares = tuple(each.share for each in self.operations)
+        return type(self), self.operations[0].task.pack_shape(), shares
 
 
-def check_size(made: object) -> None:
-    """Raise ValueError for more rows or epochs than a run can have: the spec's fields and what follows from them."""
-    for name in ("num_samples", "num_disambiguation", "num_training_samples", "num_evaluation_samples", "batch_size"):
-        if hasattr(made, name):
-            at_most(made, LARGEST_COUNT, name)
-    at_most(made, MOST_EPOCHS, "num_epochs")
-
-
-def check_discovery(made: object) -> None:
-    """Raise ValueError for a penalty or a logit of a mask with which no gradient is left."""
-    at_most(made, STRONGEST, "penalty", "initial_logit")
-    logit: float = attrgetter("initial_logit")(made)
-    require(logit >= -STRONGEST, made, "initial_logit", f"give at least {-STRONGEST:,}")
-
-
-def at_least_every_integer(made: object, task: ArithmeticTask, *names: str) -> None:
-    """Raise ValueError unless each of the fields is at least the task's number of integers."""
-    remedy = f"give at least num_integers = {task.num_integers}, for an unambiguous set covers every integer"
-    for name in names:
-        require(getattr(made, name) >= task.num_integers, made, name, remedy)
-
-
-def same_vocabulary(made: object, field: str, donor: Donor) -> None:
-    """Raise ValueError unless the task in the field has the donor's integers."""
-    remedy = f"the donor's vocabulary has {donor.task.num_integers} integers; both must be the same"
-    require(getattr(made, field).num_integers == donor.task.num_integers, made, f"{field}.num_integers", remedy)
-
-
-def _check_tuning(mask: Mask) -> None:
-    if isinstance(mask.validation, TuningValidation):
-        num_reported = mask.donor.num_evaluation_samples + mask.num_evaluation_samples
-        mask.validation.check_room(mask.subtask.num_integers, num_reported)
-        mask.validation.check_seeds(mask.seed, mask.donor.seed)
+def readings(rule: str, *, modulus: int, num_integers: int) -> tuple[str, ...]:
+    """Those of the paper's READINGS that agree with a rule where both operands are equal."""
+    return tuple(
+        each for each in READINGS if rules.first_unlike(each, rule, modulus=modulus, num_integers=num_integers) is None
+    )

@@ -1,12 +1,17 @@
-"""Checks of a dataclass's values: each is exactly of the type that its field declares, and in its range."""
+"""The bases of specs, and the checks of their values: each is exactly of the type that its field declares.
+
+A spec is a frozen dataclass of str, bool, int, float, tuples, functions of a module and other specs. Tasks, networks,
+starts, mask methods and measurements are open: users add classes of their own.
+"""
 
 import types
 import typing
 from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib import import_module
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from subind.specs.quoting import quoted
 
@@ -38,8 +43,32 @@ class Checked:
         """Raise ValueError for values of the right type that cannot be."""
 
 
+class Open(Checked):
+    """A base of specs of which anybody may add classes: tasks, networks, starts, mask methods and measurements.
+
+    `version` belongs to the run ids of all runs with such a spec: its author raises it when numbers move. `behaviour`
+    is "module:name" of the class that computes with the spec; it is empty where the spec's own class does.
+    """
+
+    __slots__ = ()
+
+    version: ClassVar[int] = 1
+    behaviour: ClassVar[str] = ""
+
+
+def behaviour(spec: Any) -> Any:
+    """What computes with an open spec: an instance of the class that its class names, or the spec itself.
+
+    The name is part of the program's code and never comes from a record.
+    """
+    if not spec.behaviour:
+        return spec
+    module, _, name = spec.behaviour.partition(":")
+    return getattr(import_module(module), name)(spec)
+
+
 class Identified(Checked):
-    """A base of the specs of runs. One remembers the last run id that `subind.identity.run_ids` found for it.
+    """A base of the specs of runs. A run remembers the last id that `subind.identity.run_ids` computed for it.
 
     That is no field: it is not compared, not written and not copied.
     """
@@ -109,12 +138,24 @@ def _test(declared: Any) -> Test:
     arguments = typing.get_args(declared)
     match typing.get_origin(declared):
         case typing.Union | types.UnionType:
-            return lambda value: type(value) in arguments
+            several = tuple(map(_test, arguments))
+            return lambda value: any(holds(value) for holds in several)
         case typing.Literal:
             return lambda value: type(value) is str and value in arguments
-        case builtin if builtin is tuple:
+        case builtin if builtin is tuple and arguments[-1] is Ellipsis:
             item = _test(arguments[0])
             return lambda value: type(value) is tuple and all(map(item, value))
+        case builtin if builtin is tuple:
+            items = tuple(map(_test, arguments))
+            return lambda value: (
+                type(value) is tuple
+                and len(value) == len(items)
+                and all(holds(each) for holds, each in zip(items, value, strict=True))
+            )
+        case builtin if builtin is Callable:
+            return _is_named_function
+        case _ if isinstance(declared, type) and issubclass(declared, Open | Identified):
+            return lambda value: isinstance(value, declared) and is_dataclass(value)
         case _ if declared is float:
             return lambda value: type(value) is float and abs(value) <= LARGEST_FLOAT
         case _ if declared is int:
@@ -123,8 +164,18 @@ def _test(declared: Any) -> Test:
             return lambda value: type(value) is declared
         case _:
             raise TypeError(
-                f"a field declares {declared}, and a spec holds str, bool, int, float, tuples and dataclasses"
+                f"a field declares {declared}: a spec holds str, bool, int, float, tuples, functions and dataclasses"
             )
+
+
+def _is_named_function(value: Any) -> bool:
+    """Whether it is a function or class of a module, which a worker finds by its name."""
+    return callable(value) and "<" not in getattr(value, "__qualname__", "<")
+
+
+def qualified_name(value: Any) -> str:
+    """The module and name of a class or function, such as `own_network:lstm`."""
+    return f"{value.__module__}:{value.__qualname__}"
 
 
 def _in_words(declared: Any) -> str:
@@ -136,6 +187,8 @@ def _in_words(declared: Any) -> str:
             return "one of " + ", ".join(map(repr, arguments))
         case builtin if builtin is tuple:
             return f"a tuple, each item {_in_words(arguments[0])}"
+        case builtin if builtin is Callable:
+            return "a function or class that stands at the top of a module"
         case _ if declared is float:
             return f"a finite float, at most {LARGEST_FLOAT:g} either way"
         case _ if declared is int:

@@ -1,24 +1,24 @@
-"""The specs of runs on images: a donor that classifies originals, and a mask for what it does on mean-pooled images.
+"""Images of 16 classes, drawn or photographs, as they are and mean-pooled."""
 
-Original images and mean-pooled ones are of one task; the recipients' spec stands in `image_transfer_spec`.
-"""
-
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from subind.specs.arithmetic import FreshWeights, ImportedWeights, check_discovery, check_size
-from subind.specs.base import Identified, at_most, not_negative, positive, require
-from subind.specs.optimizers import SGD, AdamW, ImagePrecision, KeptEpoch
+from subind.specs.base import LARGEST_COUNT, NEUTRAL, at_most, positive, require
+from subind.specs.networks import LONGEST_SIDE
 from subind.specs.quoting import quoted
-from subind.specs.temperature import TemperatureSchedule
-from subind.specs.vision import MOST_IMAGES, ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
+from subind.specs.rows import AnyPart
+from subind.specs.tasks import Images, Signature, Task
 
-ImageTask = ShapesTask | ImageNet16Task
-"""What images there are; another kind is added here, in `tasks/images.py` and in `sweeps/image_cells.py`."""
-ImageModel = ResNet | ViT
+MOST_IMAGES = 2**30
+"""Of one use, such as training or validation: the generator distinguishes this many drawn images."""
 
 NUM_CLASSES = 16
 NUM_OF_IMAGENET = 1000
+
+PARTS = ("original", "mean_pooled")
+"""The parts of the data: images as they are, and mean-pooled over their segments."""
 
 Augmentation = Literal["none", "crop_and_flip"]
 """Of training images: as they are, or a random crop, every second one mirrored. A photograph as it is is its middle.
@@ -28,115 +28,152 @@ ClassWeights = Literal["equal", "inverse_frequency"]
 """Of the classes in the cross-entropy: one each, or inversely as often as the class is in the training set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDonor(Identified):
-    """A network trained on original images; the epoch of the lowest validation loss is kept, as a Donor's is.
+class ImageTask(Task):
+    """A base of tasks on images of 16 classes.
 
-    `trained` says what of the network trains: everything, or a fresh head alone on a base that is frozen, its
-    BatchNorm statistics included. Imported weights are a state dict of torchvision's model of that architecture; for
-    "head" theirs may have another number of classes. With num_epochs = 0 and everything as imported, the model may have
-    ImageNet's 1,000 classes: photographs are decided by the mean probability of those that make up each of the 16.
+    `pooled` says that the task is that of the mean-pooled images: epochs and tests are judged on these. A network is
+    also asked about `num_cue_conflict` images whose shape is of one class and texture of another.
     """
 
-    task: ImageTask
-    model: ImageModel
-    num_samples: int
-    num_evaluation_samples: int
-    num_cue_conflict: int
+    __slots__ = ()
+
+    image_size: int
+    pooled: bool
     augmentation: Augmentation
     class_weights: ClassWeights
-    optimizer: AdamW | SGD
-    batch_size: int
-    num_epochs: int
-    kept_epoch: KeptEpoch = field(metadata={"neutral": "first_best"})
-    patience: int
-    seed: int
-    precision: ImagePrecision
-    trained: Literal["everything", "head"]
-    weights: FreshWeights | ImportedWeights | PublishedWeights
+    num_cue_conflict: int
 
-    def _check(self) -> None:
-        positive(self, "num_samples", "num_evaluation_samples", "num_cue_conflict", "batch_size", "patience")
-        not_negative(self, "num_epochs", "seed")
-        check_size(self)
-        at_most(self, MOST_IMAGES, "num_samples", "num_evaluation_samples", "num_cue_conflict")
-        check_model(self, self.model, self.task, self.precision, is_as_published=self._is_as_published())
+    def signature(self) -> Signature:
+        return Signature(inputs=Images(image_size=self.image_size, num_channels=3), num_outputs=NUM_CLASSES)
 
-    def _is_as_published(self) -> bool:
-        """Whether it is a classifier of ImageNet's 1,000 classes that is not trained further, only evaluated."""
-        is_theirs = not isinstance(self.weights, FreshWeights) and isinstance(self.task, ImageNet16Task)
-        return is_theirs and self.num_epochs == 0 and self.trained == "everything"
+    def check_parts(self, parts: tuple[AnyPart, ...]) -> None:
+        for part in parts:
+            if part.name not in PARTS:
+                raise ValueError(f"rows has the part {quoted(part.name)}: images have {', '.join(PARTS)}")
+            if part.num_samples > MOST_IMAGES:
+                raise ValueError(f"rows has {part.num_samples} images: give at most {MOST_IMAGES:,}")
 
-    @property
-    def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_samples
+    def check_evaluation(self, num_samples: int) -> None:
+        if num_samples > MOST_IMAGES:
+            raise ValueError(f"num_evaluation_samples is {num_samples}: give at most {MOST_IMAGES:,}")
+
+    def part_columns(self, parts: tuple[AnyPart, ...]) -> Mapping[str, Any]:
+        total, pooled = (sum(each.num_samples for each in parts if each.name in names) for names in (PARTS, PARTS[1:]))
+        found = {"num_training_images": total}
+        return found if self.pooled else found | {"mixture_share": pooled / total}
+
+    def chance_accuracy(self) -> float | None:
+        return 1 / NUM_CLASSES
+
+    def pack_shape(self) -> tuple[object, ...]:
+        fixed = (self.pooled, self.augmentation, self.num_cue_conflict)
+        return type(self), self.image_size, *fixed
+
+
+def _check_images(task: ImageTask) -> None:
+    positive(task, "num_cue_conflict")
+    at_most(task, MOST_IMAGES, "num_cue_conflict")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageMask(Identified):
-    """A binary mask over the frozen donor, discovered on the mean-pooled images of `subtask`, as a Mask is.
+class ShapesTask(ImageTask):
+    """Images of one of 16 shapes filled with one of 16 textures; the label is one of 16 classes.
 
-    Loss = cross-entropy + penalty · Σσ(τ·s); the logits of the epoch of the best hard-mask accuracy on mean-pooled
-    validation images are kept, `kept_epoch` says of which where several are best. `beside` says what else trains:
-    nothing, or a ViT's class token and position embeddings. `statistics` says by what BatchNorm normalises: the donor's
-    running statistics, or those of each batch, of which running statistics are kept for the hard mask. Recipients start
-    from what is trained or kept so.
+    The shape is that of the label with the probability `shape_predictivity`, else one of the other 15; the texture
+    likewise, independently. `shape_contrast` is the distance between the mean colours of object and background,
+    `texture_contrast` that between the darkest and the brightest of the texture; each in 0 … 1, where 1 is the distance
+    of black and white. The texture's mean over the visible object is the object's colour, whatever the texture; where
+    that colour is too dark or too bright for the whole contrast, the contrast is lower. The images of an index and a
+    `data_seed` never change.
     """
 
-    donor: ImageDonor
-    subtask: ImageTask
-    num_samples: int
-    num_evaluation_samples: int
-    initial_logit: float
-    penalty: float
-    temperature: TemperatureSchedule
-    beside: Literal["nothing", "class_token_and_positions"]
-    statistics: Literal["donor", "batch"]
-    optimizer: AdamW | SGD
-    batch_size: int
-    num_epochs: int
-    kept_epoch: KeptEpoch = field(metadata={"neutral": "last_best"})
-    seed: int
-    precision: ImagePrecision
+    behaviour: ClassVar[str] = "subind.tasks.images:Drawn"
+
+    image_size: int
+    shape_predictivity: float
+    texture_predictivity: float
+    shape_contrast: float
+    texture_contrast: float
+    data_seed: int
+    pooled: bool
+    augmentation: Augmentation
+    class_weights: ClassWeights
+    num_cue_conflict: int
 
     def _check(self) -> None:
-        positive(self, "num_samples", "num_evaluation_samples", "batch_size", "num_epochs")
-        not_negative(self, "penalty", "seed")
-        check_size(self)
-        at_most(self, MOST_IMAGES, "num_samples", "num_evaluation_samples")
-        check_discovery(self)
-        check_model(self, self.donor.model, self.subtask, self.precision)
-        remedy = "a ResNet has no class token; give 'nothing'"
-        require(self.beside == "nothing" or isinstance(self.donor.model, ViT), self, "beside", remedy)
-        remedy = "a ViT has no BatchNorm; give 'donor'"
-        require(self.statistics == "donor" or isinstance(self.donor.model, ResNet), self, "statistics", remedy)
+        positive(self, "image_size")
+        require(16 <= self.image_size <= 512, self, "image_size", "give 16 to 512 pixels")
+        for name in ("shape_predictivity", "texture_predictivity"):
+            require(1 / 16 <= getattr(self, name) <= 1, self, name, "give a probability from 1/16 (chance) to 1")
+        for name in ("shape_contrast", "texture_contrast"):
+            require(0 <= getattr(self, name) <= 1, self, name, "give 0 to 1")
+        require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
+        _check_images(self)
 
-    @property
-    def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_samples
+    def columns(self) -> Mapping[str, Any]:
+        names = ("image_size", "shape_predictivity", "texture_predictivity", "shape_contrast", "texture_contrast")
+        return {name: getattr(self, name) for name in names} | {"chance_accuracy": self.chance_accuracy()}
+
+    def label(self) -> str:
+        return "mean_pooled" if self.pooled else "drawn shapes"
 
 
-def check_model(
-    made: object, model: ImageModel, task: ImageTask, precision: ImagePrecision, *, is_as_published: bool = False
-) -> None:
-    """Raise ValueError unless the model takes the task's images, has a head for its classes and can be so precise.
+FINGERPRINTS = ("photographs", "mean_pooled", "cue_conflict")
+"""The fields of a task on photographs that say which images these are."""
 
-    One that is as it was published may have ImageNet's 1,000 classes.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNet16Task(ImageTask):
+    """Photographs of the 16 classes that Geirhos et al. (2018) made of 207 of ImageNet-1k's, and the same mean-pooled.
+
+    The balanced subset has at most `num_per_class` photographs of a class, and `evaluation_share` of each class of it
+    is for evaluation alone. Training images are the rest of the subset ("balanced"), or of all photographs
+    ("transfer"). `num_images` is how many the tree has in the 16 classes: 213,555 if it is whole.
+
+    A photograph's shorter side is brought to `shorter_side` pixels; of that a square of `image_size` is cut, at random
+    in training and from the middle in evaluation. `segmenter` is how photographs are cut into segments, with the
+    settings that `subind data mean-pool` has of itself; "sam" has the paper's.
+
+    `photographs`, `mean_pooled` and `cue_conflict` say which images these are: the fingerprints of the three parts of
+    the folder that `--images` names, of 16 hexadecimal digits each. `subind run` fills them in. They are empty in a
+    task that a grid has written and no folder has been given for; such a task takes the images of any folder.
     """
-    name = type(made).__name__
-    if isinstance(model, ViT) and precision.endswith("channels_last"):
-        plain = precision.removesuffix("_channels_last")
-        raise ValueError(
-            f"{name}.precision is {quoted(precision)}: a ViT has no pictures within it; give {quoted(plain)}"
-        )
-    if model.num_classes != NUM_CLASSES and not (is_as_published and model.num_classes == NUM_OF_IMAGENET):
-        raise ValueError(
-            f"{name}: model.num_classes is {model.num_classes}: give {NUM_CLASSES}; a head is trained anew on imported "
-            "weights with trained='head'"
-        )
-    if isinstance(model, ViT) and model.image_size != task.image_size:
-        raise ValueError(
-            f"{name}: model.image_size is {model.image_size}: give that of the task's images, {task.image_size}"
-        )
+
+    behaviour: ClassVar[str] = "subind.tasks.images:Photographs"
+
+    part: Literal["balanced", "transfer"]
+    num_images: int
+    num_per_class: int
+    evaluation_share: float
+    segmenter: Literal["sam", "slic", "felzenszwalb"]
+    shorter_side: int
+    image_size: int
+    data_seed: int
+    pooled: bool
+    augmentation: Augmentation
+    class_weights: ClassWeights
+    num_cue_conflict: int
+    photographs: str = field(default="", metadata={NEUTRAL: ""})
+    mean_pooled: str = field(default="", metadata={NEUTRAL: ""})
+    cue_conflict: str = field(default="", metadata={NEUTRAL: ""})
+
+    def _check(self) -> None:
+        positive(self, "num_images", "num_per_class", "shorter_side", "image_size")
+        at_most(self, LARGEST_COUNT, "num_images", "num_per_class")
+        at_most(self, LONGEST_SIDE, "shorter_side")
+        require(0 < self.evaluation_share < 1, self, "evaluation_share", "give a share between 0 and 1")
+        remedy = f"give at most shorter_side = {self.shorter_side}"
+        require(self.image_size <= self.shorter_side, self, "image_size", remedy)
+        is_said = bool(self.photographs or self.mean_pooled or self.cue_conflict)
+        for name in FINGERPRINTS:
+            remedy = "give the 16 hexadecimal digits of a fingerprint, or leave out all three for --images to fill in"
+            is_right = re.fullmatch("[0-9a-f]{16}" if is_said else "", getattr(self, name)) is not None
+            require(is_right, self, name, remedy)
+        require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
+        _check_images(self)
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"image_size": self.image_size, "chance_accuracy": self.chance_accuracy()}
+
+    def label(self) -> str:
+        return "mean_pooled" if self.pooled else "photographs"

@@ -5,17 +5,11 @@ from typing import Literal
 
 from subind.specs.base import Checked, not_negative, positive, require
 
-Precision = Literal["float32", "tf32", "bfloat16"]
-"""Of the operands in products of parameters; all else is float32. TF32 exists on CUDA devices only."""
-
-ImagePrecision = Literal["float32", "tf32", "bfloat16", "float32_channels_last", "bfloat16_channels_last"]
-"""Of networks for images: bfloat16 is PyTorch's autocast; channels last is the layout of pictures in memory, which
-changes the order of sums and, on a GPU, the speed."""
+Precision = Literal["float32", "tf32", "bfloat16", "float32_channels_last", "bfloat16_channels_last"]
+"""Of the operands in products of parameters; all else is float32. TF32 exists on CUDA devices only. "channels_last" is
+the layout of images in memory, which changes the order of sums and, on a GPU, the speed."""
 
 Schedule = Literal["constant", "linear_decay"]
-
-KeptEpoch = Literal["first_best", "last_best"]
-"""Which epoch a run keeps where several are equally good: the first of the best ones, or the last of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,11 +28,19 @@ LARGEST_MODULUS = 2**31
 ALLOWED = "use a, b, integers, +, -, * and ** with an exponent from 0 to 64, such as 'a**2 + a*b'"
 
 
+OPERANDS = ("a", "b", "c", "d")
+
+
+def operands(num_operands: int) -> tuple[str, ...]:
+    """The names of that many operands."""
+    return OPERANDS[:num_operands]
+
+
 @cache
-def canonical(text: str) -> str:
+def canonical(text: str, *, operands: tuple[str, ...] = ("a", "b")) -> str:
     """The one spelling of a rule: `a**2+a*b` and `a ** 2 + (a * b)` give the same text.
 
-    Raises ValueError if the text is not a rule.
+    Raises ValueError if the text is not a rule of these operands.
     """
     found = ast.unparse(_parsed(text))
     if len(found) > LONGEST_RULE:

@@ -1,265 +1,342 @@
 """What a run is: frozen specs. A transfer contains its mask, a mask contains its donor.
 
 A field that changes the numbers stands here; where and how a run is computed does not. Every spec checks its own fields
-when it is made, so a grid with a bad value fails while it is planned. The specs stand in modules by their subject and
-are all found here.
+when it is made, so a grid with a bad value fails while it is planned.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from math import ceil
-from typing import Literal, assert_never
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from subind.specs import rules
-from subind.specs.arithmetic import (
-    GPT2,
-    ArithmeticTask,
-    Donor,
+from subind.specs.base import LARGEST_COUNT, Checked, at_most, not_negative, positive, require
+from subind.specs.mask_methods import MaskMethod
+from subind.specs.measurements import Measurement
+from subind.specs.networks import Network
+from subind.specs.optimizers import SGD, Optimizer, Precision
+from subind.specs.rows import AnyPart, num_rows
+from subind.specs.run import STAGES, MaskRun, NetworkRun, Run, Stage, lineage, steps_per_epoch
+from subind.specs.starts import Start
+from subind.specs.tasks import Task
+from subind.specs.training import (
+    MOST_EPOCHS,
+    BestEpoch,
+    EarlyStop,
+    FreshLaw,
     FreshWeights,
-    ImportedWeights,
-    Mask,
-    at_least_every_integer,
-    check_size,
-    same_vocabulary,
+    Frozen,
+    FrozenAlways,
+    Held,
+    KeptEpoch,
+    Stopping,
+    Weights,
 )
-from subind.specs.base import Identified, not_negative, positive, require
-from subind.specs.controls import (
-    AnyControl,
-    ComplementAsReleased,
-    ComplementSubnetwork,
-    Control,
-    DataMixture,
-    FullTransfer,
-    ImageControl,
-    LongerDonor,
-    MaskedControl,
-    MaskedImageControl,
-    NewHead,
-    RandomAsReleased,
-    RandomInit,
-    RandomSubnetwork,
-    Subnetwork,
-    SubnetworkTrainable,
-    SubnetworkTrainedAlone,
-    UnmaskedOnly,
-    control_name,
-    control_parent,
-)
-from subind.specs.image_transfer import ImageTransfer, image_model
-from subind.specs.images import ImageDonor, ImageMask, ImageModel, ImageTask
-from subind.specs.optimizers import SGD, AdamW, ClipNorm, ImagePrecision, KeptEpoch, NoClip, Optimizer, Precision
-from subind.specs.quoting import quoted
-from subind.specs.temperature import TemperatureSchedule
-from subind.specs.tuning import OwnValidation, TuningValidation
-from subind.specs.vision import ImageNet16Task, PublishedWeights, ResNet, ShapesTask, ViT
+from subind.specs.tuning import OwnValidation, TuningValidation, Validation
 
 __all__ = [
-    "GPT2", "READINGS", "SGD", "STAGES", "AdamW", "AnyControl", "ArithmeticSpec", "ArithmeticTask", "ClipNorm",
-    "ComplementAsReleased", "ComplementSubnetwork", "Control", "DataMixture", "Donor", "FreshWeights", "FullTransfer",
-    "ImageControl", "ImageDonor", "ImageMask", "ImageModel", "ImageNet16Task", "ImagePrecision", "ImageSpec",
-    "ImageTask", "ImageTransfer", "ImportedWeights", "KeptEpoch", "LongerDonor", "Mask", "MaskedControl",
-    "MaskedImageControl", "NewHead", "NoClip",
-    "Optimizer", "OwnValidation", "Parent", "Precision", "PublishedWeights", "RandomAsReleased",
-    "RandomInit", "RandomSubnetwork", "ResNet", "ShapesTask", "Spec", "Stage", "Subnetwork", "SubnetworkTrainable",
-    "SubnetworkTrainedAlone", "TemperatureSchedule", "Transfer", "TuningValidation", "UnmaskedOnly", "ViT",
-    "architecture", "architecture_of_images", "control_model", "control_name", "image_model", "image_task", "lineage",
-    "model", "network_name", "pack_shape", "parents", "stage", "steps_per_epoch", "task",
+    "STAGES", "Discover", "Distillation", "Measure", "NoSecondTask", "NoTeacher", "Run", "SecondTask", "Stage", "Train",
+    "Transfer", "lineage", "steps_per_epoch",
 ]  # fmt: skip
-
-Stage = Literal["donor", "mask", "transfer"]
-STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer")
-
-READINGS = ("2*a**2", "2*b**2")
-"""The paper's other readings of a² + ab, as a Transfer has them unless its `rivals` are given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer(Identified):
-    """A recipient trained on ambiguous samples of a task and a few that disambiguate.
+class NoTeacher(Checked):
+    """The loss is the task's."""
 
-    `rivals` are other rules that fit the ambiguous samples; the agreement of the recipient with each is recorded. By
-    default they are those of the paper's READINGS that agree with the task's rule on every pair (a, a), or none. The
-    test accuracy is that of the epoch of the highest validation accuracy; `kept_epoch` says which where several are.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distillation(Checked):
+    """A finished network teaches: loss = (1 - weight)·task + weight·T²·KL(teacher ‖ student) at temperature T.
+
+    The teacher is `network`, under `mask` where one is given (Hinton et al. 2015).
     """
 
-    control: Control
-    task: ArithmeticTask
-    num_ambiguous: int
-    num_disambiguation: int
+    network: NetworkRun
+    masks: tuple[MaskRun, ...]
+    temperature: float
+    weight: float
+
+    def _check(self) -> None:
+        positive(self, "temperature")
+        require(0 < self.weight <= 1, self, "weight", "give a share from above 0 to 1")
+        require(len(self.masks) <= 1, self, "masks", "give one mask at most")
+        for mask in self.masks:
+            require(mask.donor == self.network, self, "masks", "give a mask of the teaching network")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSecondTask(Checked):
+    """Batches hold rows of the run's task alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondTask(Checked):
+    """Each step also takes `batch_size` rows of another task: loss = task + weight · second task."""
+
+    task: Task
+    rows: tuple[AnyPart, ...]
+    batch_size: int
+    weight: float
+
+    def _check(self) -> None:
+        positive(self, "batch_size", "weight")
+        at_most(self, LARGEST_COUNT, "batch_size")
+        _check_parts(self, self.task)
+
+
+Teacher = NoTeacher | Distillation
+Second = NoSecondTask | SecondTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train(NetworkRun):
+    """A donor: a network trained on a task from fresh or imported weights.
+
+    With num_epochs = 0 it is what training would start from.
+    """
+
+    stage: ClassVar[Stage] = "donor"
+
+    task: Task
+    model: Network
+    rows: tuple[AnyPart, ...]
     num_evaluation_samples: int
-    rivals: tuple[str, ...] = READINGS
-    optimizer: AdamW
+    weights: Weights = FreshWeights()
+    held: Held = "nothing"
+    optimizer: Optimizer
     batch_size: int
     num_epochs: int
-    kept_epoch: KeptEpoch = field(metadata={"neutral": "first_best"})
+    kept_epoch: KeptEpoch
+    stopping: Stopping
+    evaluations_per_epoch: int = 1
+    teacher: Teacher = NoTeacher()
+    second_task: Second = NoSecondTask()
     seed: int
     precision: Precision
 
     def _check(self) -> None:
-        given = (
-            [each for each in READINGS if _unlike(each, self.task) is None] if self.rivals is READINGS else self.rivals
-        )
-        object.__setattr__(self, "rivals", tuple(rules.canonical(rival) for rival in given))
-        positive(self, "batch_size", "num_epochs")
-        not_negative(self, "num_ambiguous", "num_disambiguation", "seed")
-        positive(self, "num_training_samples")
-        check_size(self)
-        remedy = f"there are num_integers = {self.task.num_integers} pairs (a, a); give at most as many"
-        require(self.num_ambiguous <= self.task.num_integers, self, "num_ambiguous", remedy)
-        at_least_every_integer(self, self.task, "num_evaluation_samples")
-        self._check_parent()
-        _check_reported(self)
-        for rival in self.rivals:
-            _check_rival(rival, self.task)
+        _check_training(self)
+        self.network.check(self.task.signature())
 
-    def _check_parent(self) -> None:
-        match control_parent(self.control):
-            case Donor() as donor:
-                same_vocabulary(self, "task", donor)
-            case Mask(donor=donor):
-                same_vocabulary(self, "task", donor)
-            case ImageDonor() | ImageMask() as parent:
-                found = f"Transfer.control is {control_name(self.control)} of an {type(parent).__name__}"
-                raise ValueError(f"{found}: give one of a Donor or a Mask, or an ImageTransfer")
-            case None:
-                is_arithmetic = isinstance(self.control, RandomInit) and isinstance(self.control.model, GPT2)
-                require(is_arithmetic, self, "control", "give one of a GPT2, or an ImageTransfer")
+    @property
+    def network(self) -> Network:
+        return self.model
+
+    def parents(self) -> tuple[Run, ...]:
+        return _teachers(self.teacher)
 
     @property
     def num_training_samples(self) -> int:
-        """Rows of one epoch."""
-        return self.num_ambiguous + self.num_disambiguation
+        return num_rows(self.rows)
+
+    def columns(self) -> Mapping[str, Any]:
+        return self.task.columns() | self.task.part_columns(self.rows) | self.inherited_columns() | _kept(self)
+
+    def inherited_columns(self) -> Mapping[str, Any]:
+        trained = "trained" if self.num_epochs else "untrained"
+        kind = trained if isinstance(self.weights, FreshWeights) else "imported"
+        return {"donor_seed": self.seed, "donor_kind": kind}
+
+    def pack_shape(self) -> tuple[object, ...]:
+        return (*_training_shape(self), isinstance(self.weights, FreshWeights))
 
 
-ArithmeticSpec = Donor | Mask | Transfer
-ImageSpec = ImageDonor | ImageMask | ImageTransfer
-Spec = ArithmeticSpec | ImageSpec
-Parent = Donor | Mask | ImageDonor | ImageMask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discover(MaskRun):
+    """A binary mask over the frozen network of `donor` under which it computes `task`.
 
-
-def stage(spec: Spec) -> Stage:
-    """The stage that computes the run."""
-    match spec:
-        case Donor() | ImageDonor():
-            return "donor"
-        case Mask() | ImageMask():
-            return "mask"
-        case Transfer() | ImageTransfer():
-            return "transfer"
-        case _:
-            assert_never(spec)
-
-
-def parents(spec: Spec) -> tuple[Parent, ...]:
-    """The runs whose artifacts this run reads: at most one."""
-    match spec:
-        case Donor() | ImageDonor():
-            return ()
-        case Mask(donor=donor) | ImageMask(donor=donor):
-            return (donor,)
-        case Transfer(control=control) | ImageTransfer(control=control):
-            parent = control_parent(control)
-            return () if parent is None else (parent,)
-        case _:
-            assert_never(spec)
-
-
-def lineage(spec: Spec) -> Iterator[Spec]:
-    """The spec and all that it descends from, itself first."""
-    yield spec
-    for parent in parents(spec):
-        yield from lineage(parent)
-
-
-def model(spec: ArithmeticSpec) -> GPT2:
-    """The architecture of the run's network."""
-    match spec:
-        case Donor(model=found):
-            return found
-        case Mask(donor=donor):
-            return donor.model
-        case Transfer(control=control):
-            return control_model(control)
-        case _:
-            assert_never(spec)
-
-
-def control_model(control: Control) -> GPT2:
-    """The architecture of a recipient of arithmetic."""
-    parent = control_parent(control)
-    if parent is None:
-        assert isinstance(control, RandomInit)
-        assert isinstance(control.model, GPT2)
-        return control.model
-    assert isinstance(parent, Donor | Mask)
-    return parent.model if isinstance(parent, Donor) else parent.donor.model
-
-
-def architecture(spec: Spec) -> GPT2 | ImageModel:
-    """The architecture of the network of a run of either family."""
-    match spec:
-        case ImageDonor(model=found):
-            return found
-        case ImageMask(donor=donor):
-            return donor.model
-        case ImageTransfer(control=control):
-            return image_model(control)
-        case _:
-            return model(spec)
-
-
-def architecture_of_images(spec: ImageSpec) -> ImageModel:
-    """The architecture of a network for images."""
-    found = architecture(spec)
-    assert not isinstance(found, GPT2)
-    return found
-
-
-def network_name(spec: Spec) -> str:
-    """The architecture in folders: the depth of a GPT-2, the name of a network for images."""
-    found = architecture(spec)
-    return f"layers{found.num_layers}" if isinstance(found, GPT2) else found.name
-
-
-def task(spec: ArithmeticSpec) -> ArithmeticTask:
-    """The task that the run is trained on: a mask's is its subtask."""
-    match spec:
-        case Donor(task=found) | Mask(subtask=found) | Transfer(task=found):
-            return found
-        case _:
-            assert_never(spec)
-
-
-def image_task(spec: ImageSpec) -> ImageTask:
-    """The task whose images the run is trained on: of a mask the mean-pooled images of its subtask."""
-    match spec:
-        case ImageDonor(task=found) | ImageMask(subtask=found) | ImageTransfer(task=found):
-            return found
-        case _:
-            assert_never(spec)
-
-
-def steps_per_epoch(spec: Spec) -> int:
-    """Optimiser steps of one epoch; the last batch of an epoch may be smaller."""
-    return ceil(spec.num_training_samples / spec.batch_size)
-
-
-def pack_shape(spec: Spec) -> tuple[object, ...]:
-    """What replicas of one pack share.
-
-    They may differ in seed, control, parents, rule or predictivities, penalty, temperature, initial logit, learning
-    rate and epochs.
+    `beside` are patterns of parameters that train along with the mask; recipients start from what they become.
+    `statistics` says by what BatchNorm normalises: the donor's running statistics, or those of each batch, of which
+    running statistics are kept for the hard mask. `validation` says on which rows the epochs are judged.
     """
-    common = (stage(spec), *_optimiser_shape(spec.optimizer), spec.batch_size, spec.num_epochs > 0)
-    common = (*common, spec.num_training_samples, spec.num_evaluation_samples, spec.precision, architecture(spec))
-    match spec:
-        case Donor() | Mask() | Transfer():
-            return (*common, task(spec).num_integers, *_arithmetic_shape(spec))
-        case ImageDonor() | ImageMask() | ImageTransfer():
-            images = image_task(spec)
-            return (*common, type(images).__name__, images.image_size, *_image_shape(spec))
-        case _:
-            assert_never(spec)
+
+    stage: ClassVar[Stage] = "mask"
+
+    donor: NetworkRun
+    task: Task
+    rows: tuple[AnyPart, ...]
+    num_evaluation_samples: int
+    method: MaskMethod
+    beside: tuple[str, ...] = ()
+    statistics: Literal["donor", "batch"] = "donor"
+    optimizer: Optimizer
+    batch_size: int
+    num_epochs: int
+    kept_epoch: KeptEpoch
+    seed: int
+    precision: Precision
+    validation: Validation = OwnValidation()
+
+    def _check(self) -> None:
+        _check_common(self)
+        self.task.check_compatible(self.donor.task)
+        self.network.check(self.task.signature())
+        _check_tuning(self)
+
+    @property
+    def network(self) -> Network:
+        return self.donor.network
+
+    def parents(self) -> tuple[Run, ...]:
+        return (self.donor,)
+
+    @property
+    def num_training_samples(self) -> int:
+        return num_rows(self.rows)
+
+    def columns(self) -> Mapping[str, Any]:
+        of_task = self.task.columns() | self.task.part_columns(self.rows)
+        return of_task | self.inherited_columns() | _kept(self)
+
+    def inherited_columns(self) -> Mapping[str, Any]:
+        return {"mask_seed": self.seed, "subtask": self.task.label(), **self.method.columns()}
+
+    def pack_shape(self) -> tuple[object, ...]:
+        return (*_common_shape(self), self.method.shape(), self.beside, self.statistics, type(self.validation))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(NetworkRun):
+    """A recipient: a network trained on a task from a start.
+
+    `fresh_weights` is the law of maskable weights that the start does not inherit; `frozen` says for how long what the
+    start freezes stays frozen; `held` what training holds besides that.
+    """
+
+    stage: ClassVar[Stage] = "transfer"
+
+    start: Start
+    task: Task
+    rows: tuple[AnyPart, ...]
+    num_evaluation_samples: int
+    fresh_weights: FreshLaw
+    frozen: Frozen = FrozenAlways()
+    held: Held = "nothing"
+    optimizer: Optimizer
+    batch_size: int
+    num_epochs: int
+    kept_epoch: KeptEpoch
+    evaluations_per_epoch: int = 1
+    stopping: Stopping
+    teacher: Teacher = NoTeacher()
+    second_task: Second = NoSecondTask()
+    seed: int
+    precision: Precision
+
+    def _check(self) -> None:
+        _check_training(self)
+        self.start.check(self.held)
+        self.network.check(self.task.signature())
+        for parent in self.start.parents():
+            self.task.check_compatible(parent.task)
+            _check_reported(self, parent)
+
+    @property
+    def network(self) -> Network:
+        return self.start.network
+
+    def parents(self) -> tuple[Run, ...]:
+        return tuple(dict.fromkeys((*self.start.parents(), *_teachers(self.teacher))))
+
+    @property
+    def num_training_samples(self) -> int:
+        return num_rows(self.rows)
+
+    def columns(self) -> Mapping[str, Any]:
+        own = {"control": self.start.name, **self.start.columns(), "held": self.held}
+        return self.task.columns() | self.task.part_columns(self.rows) | own | _kept(self)
+
+    def pack_shape(self) -> tuple[object, ...]:
+        return (*_training_shape(self), self.frozen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure(Run):
+    """What is asked of the finished network of a run, without training."""
+
+    stage: ClassVar[Stage] = "measurement"
+
+    of: NetworkRun
+    measurement: Measurement
+    seed: int
+    precision: Precision
+
+    def _check(self) -> None:
+        not_negative(self, "seed")
+
+    @property
+    def task(self) -> Task:
+        """The task of the network that is asked."""
+        return self.of.task
+
+    @property
+    def network(self) -> Network:
+        return self.of.network
+
+    def parents(self) -> tuple[Run, ...]:
+        return tuple(dict.fromkeys((self.of, *self.measurement.parents())))
+
+    def columns(self) -> Mapping[str, Any]:
+        own = {"measurement": self.measurement.name, **self.measurement.columns()}
+        return {**self.of.columns(), **own}
+
+    def pack_shape(self) -> tuple[object, ...]:
+        """Each is a pack of its own: nothing is trained."""
+        return (self,)
+
+
+TrainingRun = Train | Discover | Transfer
+
+
+def _teachers(teacher: Teacher) -> tuple[Run, ...]:
+    return (teacher.network, *teacher.masks) if isinstance(teacher, Distillation) else ()
+
+
+def _kept(run: TrainingRun) -> dict[str, Any]:
+    kept = run.kept_epoch
+    return {"kept_epoch": f"{kept.ties}_best" if isinstance(kept, BestEpoch) else "last"}
+
+
+def _check_parts(made: Any, task: Task) -> None:
+    names = [part.name for part in made.rows]
+    require(len(set(names)) == len(names) > 0, made, "rows", "give at least one part, and each once")
+    require(num_rows(made.rows) > 0, made, "rows", "give at least one row")
+    at_most(made, LARGEST_COUNT, *(["num_training_samples"] if hasattr(made, "num_training_samples") else []))
+    task.check_parts(made.rows)
+
+
+def _check_common(made: TrainingRun) -> None:
+    positive(made, "batch_size", "num_evaluation_samples")
+    not_negative(made, "num_epochs", "seed")
+    at_most(made, LARGEST_COUNT, "batch_size", "num_evaluation_samples")
+    at_most(made, MOST_EPOCHS, "num_epochs")
+    _check_parts(made, made.task)
+    made.task.check_evaluation(made.num_evaluation_samples)
+    allowed = made.network.precisions()
+    require(made.precision in allowed, made, "precision", f"a {made.network.name} has {', '.join(allowed)}")
+
+
+def _check_training(made: Train | Transfer) -> None:
+    _check_common(made)
+    positive(made, "evaluations_per_epoch")
+    steps = steps_per_epoch(made)
+    remedy = f"an epoch has {steps} steps; give at most as many"
+    require(made.evaluations_per_epoch <= steps, made, "evaluations_per_epoch", remedy)
+    if isinstance(made.stopping, EarlyStop):
+        remedy = "give a BestEpoch, whose curve says what better is, or NoEarlyStop()"
+        require(isinstance(made.kept_epoch, BestEpoch), made, "kept_epoch", remedy)
+    if isinstance(made.second_task, SecondTask):
+        made.second_task.task.check_compatible(made.task)
+
+
+def _check_tuning(mask: Discover) -> None:
+    if isinstance(mask.validation, TuningValidation):
+        mask.task.check_tuning(mask)
+
+
+def _check_reported(spec: Transfer, parent: Run) -> None:
+    if isinstance(parent, Discover) and isinstance(parent.validation, TuningValidation):
+        parent.validation.check_seeds(spec.seed)
+        parent.validation.check_transfer(spec.num_evaluation_samples)
 
 
 def _optimiser_shape(optimizer: Optimizer) -> tuple[object, ...]:
@@ -267,45 +344,22 @@ def _optimiser_shape(optimizer: Optimizer) -> tuple[object, ...]:
     return type(optimizer), momentum, optimizer.weight_decay, optimizer.schedule, optimizer.clip
 
 
-def _arithmetic_shape(spec: ArithmeticSpec) -> tuple[object, ...]:
-    match spec:
-        case Donor():
-            return ()
-        case Mask():
-            return (spec.validation,)
-        case Transfer():
-            return (spec.num_ambiguous,)
-        case _:
-            assert_never(spec)
+def _common_shape(run: TrainingRun) -> tuple[object, ...]:
+    """The replicas may differ in seed, parents, penalty, temperature, initial logit, learning rate and epochs."""
+    rows = tuple((part.name, part.num_samples) for part in run.rows)
+    own = (run.stage, *_optimiser_shape(run.optimizer), run.batch_size, run.num_epochs > 0, rows)
+    return (*own, run.num_evaluation_samples, run.precision, run.network, run.task.pack_shape())
 
 
-def _image_shape(spec: ImageSpec) -> tuple[object, ...]:
-    match spec:
-        case ImageDonor():
-            return spec.augmentation, spec.trained, spec.num_cue_conflict
-        case ImageMask():
-            return spec.beside, spec.statistics
-        case ImageTransfer():
-            return spec.augmentation, spec.held, spec.num_cue_conflict, spec.evaluations_per_epoch
-        case _:
-            assert_never(spec)
+def _training_shape(run: Train | Transfer) -> tuple[object, ...]:
+    several = (run.held, run.evaluations_per_epoch, type(run.kept_epoch), _taught_shape(run))
+    return (*_common_shape(run), *several)
 
 
-def _check_rival(rival: str, of: ArithmeticTask) -> None:
-    unlike = _unlike(rival, of)
-    if unlike is not None:
-        found = f"Transfer.rivals has {quoted(rival)}, which is not {of.rule} at a = b = {unlike}"
-        remedy = "or rivals=READINGS for those of the paper that do, which is the default"
-        raise ValueError(f"{found}: give rules that agree with yours on every pair (a, a), {remedy}")
-
-
-def _unlike(rival: str, of: ArithmeticTask) -> int | None:
-    """The least a at which the rival differs from the task's rule on (a, a); None if there is none."""
-    return rules.first_unlike(rival, of.rule, modulus=of.modulus, num_integers=of.num_integers)
-
-
-def _check_reported(spec: Transfer) -> None:
-    mask = control_parent(spec.control)
-    if isinstance(mask, Mask) and isinstance(mask.validation, TuningValidation):
-        mask.validation.check_seeds(spec.seed)
-        mask.validation.check_transfer(spec.num_evaluation_samples)
+def _taught_shape(run: Train | Transfer) -> tuple[object, ...]:
+    second = run.second_task
+    of_second: tuple[object, ...] = ()
+    if isinstance(second, SecondTask):
+        rows = tuple((part.name, part.num_samples) for part in second.rows)
+        of_second = (second.task.pack_shape(), rows, second.batch_size)
+    return type(run.teacher), *of_second

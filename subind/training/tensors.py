@@ -1,6 +1,8 @@
 """The tensors of a pack by name: stacked, cut apart, and put on its device."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Int
@@ -8,6 +10,18 @@ from torch import Tensor
 
 Parameters = dict[str, Tensor]
 """Tensors by name; with a leading replica axis in a pack, without it for one model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Sequences [replica batch position] and where outputs are read: at every position, or at the last alone."""
+
+    tokens: Int[Tensor, "replica batch position"]
+    read: Literal["all", "last"]
+
+
+Inputs = Tensor | Tokens
+"""What a network reads: tokens, normalised images [replica batch channel row column], or whatever the task gives."""
 
 
 def constants_on(device: str, tensors: Mapping[str, Tensor]) -> Parameters:

@@ -1,0 +1,271 @@
+"""What a network is, as far as planning goes. What computes with it stands in `subind.networks.network`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from subind.specs.base import Open, at_most, positive, require
+from subind.specs.tasks import Features, Images, Signature, Tokens
+
+MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
+"""Of one network: larger ones have more weights than one device holds."""
+
+MOST_CLASSES = 100_000
+LONGEST_SIDE = 8192
+"""Pixels of an image."""
+
+
+class Network(Open):
+    """A base of networks. A subclass is a frozen dataclass that says which tasks it fits (`check`) and its columns.
+
+    It computes as `subind.networks.network.Network` describes.
+    """
+
+    __slots__ = ()
+
+    def check(self, signature: Signature) -> None:
+        """Raise ValueError unless the network takes such inputs and gives so many outputs."""
+
+    @property
+    def name(self) -> str:
+        """What tables, folders and legends call it."""
+        return type(self).__name__
+
+    def columns(self) -> Mapping[str, Any]:
+        """Columns of a result row from the fields of the network."""
+        return {"model": self.name}
+
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that it can compute in."""
+        return ("float32", "tf32", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GPT2(Network):
+    """GPT-2: pre-LN, gelu_new, MLP of four times the width, head tied to the token embedding.
+
+    Vocabulary and number of positions are the task's.
+    """
+
+    behaviour: ClassVar[str] = "subind.networks.gpt2:Behaviour"
+
+    num_layers: int
+    d_model: int
+    num_heads: int
+    dropout: float
+
+    def _check(self) -> None:
+        positive(self, "num_layers", "d_model", "num_heads")
+        at_most(self, MOST_LAYERS, "num_layers")
+        at_most(self, WIDEST, "d_model")
+        require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
+        require(0 <= self.dropout < 1, self, "dropout", "give a probability from 0 to below 1")
+
+    def check(self, signature: Signature) -> None:
+        _check_inputs(self, signature, Tokens)
+
+    @property
+    def name(self) -> str:
+        return f"layers{self.num_layers}"
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"num_layers": self.num_layers, "d_model": self.d_model}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNet(Network):
+    """A residual network of basic blocks (He et al. 2016), with torchvision's names: ResNet-18 has four stages of two.
+
+    `widths` are the channels of the stages and `num_blocks` their blocks; each stage but the first halves the picture.
+    The stem "imagenet" is a 7×7 convolution of stride 2 and a pooling of stride 2; "small" is a 3×3 convolution.
+    """
+
+    behaviour: ClassVar[str] = "subind.networks.resnet:Behaviour"
+
+    widths: tuple[int, ...]
+    num_blocks: tuple[int, ...]
+    stem: Literal["imagenet", "small"]
+    num_classes: int
+
+    @property
+    def num_layers(self) -> int:
+        """The layers of the longest way through: the stem, two in every block, and the head."""
+        return 2 * sum(self.num_blocks) + 2
+
+    @property
+    def d_model(self) -> int:
+        """The channels of the last stage."""
+        return self.widths[-1]
+
+    @property
+    def name(self) -> str:
+        """What tables and folders call it: resnet18 as torchvision does, else with the channels of the stem."""
+        is_18 = (self.widths, self.num_blocks, self.stem) == ((64, 128, 256, 512), (2, 2, 2, 2), "imagenet")
+        return "resnet18" if is_18 else f"resnet{self.num_layers}_{self.widths[0]}"
+
+    def _check(self) -> None:
+        positive(self, "num_classes")
+        at_most(self, MOST_CLASSES, "num_classes")
+        right = 0 < len(self.widths) <= MOST_STAGES and 0 < min(self.widths) <= max(self.widths) <= WIDEST
+        require(right, self, "widths", f"give 1 to {MOST_STAGES} numbers from 1 to {WIDEST:,}")
+        remedy = f"give one positive number for each of the {len(self.widths)} widths"
+        right = len(self.num_blocks) == len(self.widths) and 0 < min(self.num_blocks) <= max(self.num_blocks)
+        require(right and max(self.num_blocks) <= MOST_LAYERS, self, "num_blocks", f"{remedy}, at most {MOST_LAYERS}")
+
+    def check(self, signature: Signature) -> None:
+        _check_inputs(self, signature, Images)
+        _check_outputs(self, signature)
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"model": self.name, "num_layers": self.num_layers, "d_model": self.d_model}
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32", "bfloat16", "float32_channels_last", "bfloat16_channels_last")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViT(Network):
+    """A vision transformer (Dosovitskiy et al. 2021) without dropout, with torchvision's names: pre-LN, exact GELU."""
+
+    behaviour: ClassVar[str] = "subind.networks.vit:Behaviour"
+
+    image_size: int
+    patch_size: int
+    num_layers: int
+    num_heads: int
+    d_model: int
+    d_mlp: int
+    num_classes: int
+
+    def _check(self) -> None:
+        positive(self, *("patch_size", "num_layers", "num_heads", "d_model", "d_mlp", "num_classes"))
+        at_most(self, MOST_LAYERS, "num_layers")
+        at_most(self, WIDEST, "d_model", "d_mlp")
+        at_most(self, MOST_CLASSES, "num_classes")
+        at_most(self, LONGEST_SIDE, "image_size")
+        whole = self.image_size > 0 and self.image_size % self.patch_size == 0
+        require(whole, self, "image_size", f"give a multiple of patch_size = {self.patch_size}")
+        require(self.d_model % self.num_heads == 0, self, "num_heads", f"give a divisor of d_model = {self.d_model}")
+
+    @property
+    def name(self) -> str:
+        """What tables and folders call it: vit_b_16 as torchvision does, else with its depth and width."""
+        is_base = (self.num_layers, self.num_heads, self.d_model, self.d_mlp) == (12, 12, 768, 3072)
+        size = "b" if is_base else f"{self.num_layers}x{self.d_model}"
+        return f"vit_{size}_{self.patch_size}"
+
+    @property
+    def num_positions(self) -> int:
+        """The patches and the class token."""
+        return (self.image_size // self.patch_size) ** 2 + 1
+
+    def check(self, signature: Signature) -> None:
+        _check_inputs(self, signature, Images)
+        assert isinstance(signature.inputs, Images)
+        remedy = f"give that of the task's images, {signature.inputs.image_size}"
+        require(self.image_size == signature.inputs.image_size, self, "image_size", remedy)
+        _check_outputs(self, signature)
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"model": self.name, "num_layers": self.num_layers, "d_model": self.d_model}
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MLP(Network):
+    """Linear layers with ReLU between them, biases included; the last one is the head."""
+
+    behaviour: ClassVar[str] = "subind.networks.mlp:Behaviour"
+
+    widths: tuple[int, ...]
+
+    def _check(self) -> None:
+        right = 0 < len(self.widths) <= MOST_LAYERS and 0 < min(self.widths) <= max(self.widths) <= WIDEST
+        require(right, self, "widths", f"give the widths of the hidden layers, each from 1 to {WIDEST:,}")
+
+    def check(self, signature: Signature) -> None:
+        _check_inputs(self, signature, Features)
+
+    @property
+    def name(self) -> str:
+        return "mlp_" + "x".join(map(str, self.widths))
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"model": self.name, "num_layers": len(self.widths) + 1, "d_model": self.widths[-1]}
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32")
+
+
+Argument = str | bool | int | float
+LONGEST_PATTERN = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyModule(Network):
+    """Any `torch.nn.Module`, made by a function of a module and its keyword arguments.
+
+    `maskable` are patterns, such as "*.weight", of the parameters that masks cover; `head` those of the last layer.
+    `packing` says how the replicas of a pack run: one after another, each bit for bit as it is alone, or "vmap", as
+    one by torch.func.vmap, which not every module allows. `num_inputs` is no field: the module meets the task's
+    inputs as they are. Give `arguments` as a dictionary or as pairs. The author of the module raises `revision` when
+    it computes other numbers.
+    """
+
+    behaviour: ClassVar[str] = "subind.networks.any_module:Behaviour"
+
+    make: Callable[..., Any]
+    arguments: tuple[tuple[str, Argument], ...]
+    maskable: tuple[str, ...]
+    head: tuple[str, ...] = ()
+    packing: Literal["one_by_one", "vmap"] = "one_by_one"
+    revision: int = 1
+
+    def __post_init__(self) -> None:
+        given = self.arguments
+        if isinstance(given, Mapping):
+            object.__setattr__(self, "arguments", tuple(sorted(given.items())))
+        Network.__post_init__(self)
+
+    def _check(self) -> None:
+        positive(self, "revision")
+        require(
+            bool(self.maskable),
+            self,
+            "maskable",
+            'give patterns of parameters that a mask covers, such as ("*.weight",)',
+        )
+        names = [name for name, _ in self.arguments]
+        right = len(set(names)) == len(names) and all(name.isidentifier() for name in names)
+        require(right, self, "arguments", "give a dictionary of keyword arguments of the function in `make`")
+
+    @property
+    def name(self) -> str:
+        return self.make.__name__
+
+    def columns(self) -> Mapping[str, Any]:
+        return {"model": self.name}
+
+    def precisions(self) -> tuple[str, ...]:
+        return ("float32", "tf32")
+
+
+RESNET_18 = ResNet(widths=(64, 128, 256, 512), num_blocks=(2, 2, 2, 2), stem="imagenet", num_classes=1000)
+VIT_B_16 = ViT(image_size=224, patch_size=16, num_layers=12, num_heads=12, d_model=768, d_mlp=3072, num_classes=1000)
+"""The paper's models, with the heads that they are pretrained with."""
+
+
+def _check_inputs(network: Network, signature: Signature, wanted: type) -> None:
+    if not isinstance(signature.inputs, wanted):
+        kind = type(signature.inputs).__name__
+        raise ValueError(
+            f"a {type(network).__name__} reads {wanted.__name__}, and the task gives {kind}: give another network"
+        )
+
+
+def _check_outputs(network: "ResNet | ViT", signature: Signature) -> None:
+    if signature.num_outputs not in (0, network.num_classes):
+        remedy = f"the task has {signature.num_outputs} classes; held='all_but_head' trains a head on imported weights"
+        require(False, network, "num_classes", remedy)

@@ -1,0 +1,80 @@
+"""The bases of runs: what every run has, whatever its stage."""
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any, ClassVar, Literal
+
+from subind.specs.base import Identified
+from subind.specs.networks import Network
+from subind.specs.tasks import Task
+
+Stage = Literal["donor", "mask", "transfer", "measurement"]
+STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer", "measurement")
+"""The stages by what they leave: a donor, a mask, a recipient, a measurement."""
+
+
+class Run(Identified):
+    """A base of runs. A run contains its parents' specs: those of the runs whose files it reads."""
+
+    __slots__ = ()
+
+    stage: ClassVar[Stage]
+    seed: int
+    task: Task
+
+    def parents(self) -> tuple["Run", ...]:
+        """The runs whose files this one reads, each once."""
+        raise NotImplementedError
+
+    @property
+    def network(self) -> Network:
+        """The architecture of the run's network."""
+        raise NotImplementedError
+
+    @property
+    def num_training_samples(self) -> int:
+        """Rows of one epoch; 0 where nothing is trained."""
+        return 0
+
+    def columns(self) -> Mapping[str, Any]:
+        """Columns of a result row that the run's own fields decide."""
+        return {}
+
+    def inherited_columns(self) -> Mapping[str, Any]:
+        """Columns of a result row of a run that descends from this one."""
+        return {}
+
+    def pack_shape(self) -> tuple[object, ...]:
+        """What the replicas of one pack share."""
+        raise NotImplementedError
+
+
+class NetworkRun(Run):
+    """A base of runs that leave a network: donors and recipients."""
+
+    __slots__ = ()
+
+
+class MaskRun(Run):
+    """A base of runs that leave a mask over the network of `donor`."""
+
+    __slots__ = ()
+
+    donor: NetworkRun
+
+
+def lineage(run: Run) -> Iterator[Run]:
+    """The run and all that it descends from, itself first, each once."""
+    seen: set[Run] = set()
+    waiting = [run]
+    while waiting:
+        each = waiting.pop(0)
+        if each not in seen:
+            seen.add(each)
+            yield each
+            waiting.extend(each.parents())
+
+
+def steps_per_epoch(run: Any) -> int:
+    """Optimiser steps of one epoch; the last batch of an epoch may be smaller."""
+    return ceil(run.num_training_samples / run.batch_size)

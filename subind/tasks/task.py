@@ -1,0 +1,233 @@
+"""What the loop and the stages need of a task: the protocol that every task fulfils, and the pack of tasks.
+
+A task of a user's own is one dataclass, both spec and behaviour:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Copy(Task):                                    # subind.specs.tasks.Task
+        length: int
+
+        def rows(self, part, *, num_rows, key):          # one replica's rows: tensors with the row as first axis
+            tokens = torch.randint(0, 10, (num_rows, self.length), generator=key.generator())
+            return {"inputs": tokens, "targets": tokens}
+
+        def loss(self, outputs, rows):                   # one number a row
+            return F.cross_entropy(outputs.transpose(1, 2), rows["targets"], reduction="none").mean(1)
+
+        def measure(self, outputs, rows):                # means over the rows, by name
+            return {"accuracy": float((outputs.argmax(-1) == rows["targets"]).float().mean())}
+
+`part` is a part that a run names in its `rows`, or "validation" or "test". The stages see a `TaskPack`: the tasks of
+the replicas of a pack. By default it is a `StackedPack`, which asks each replica's task in turn; a task whose class has
+`pack` gives its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from subind.specs.base import behaviour
+from subind.specs.rows import AnyPart, RepeatedPart
+from subind.training import counters
+from subind.training.tensors import Inputs, Parameters
+
+Rows = dict[str, Tensor]
+"""Rows by the names of their tensors, the row as the first axis; of a pack with a leading replica axis."""
+
+Ask = Callable[[Inputs], Tensor]
+"""Outputs of all replicas of a pack, in evaluation mode, for inputs [replica batch ...]."""
+
+ROWS_AT_ONCE = 250
+"""Of an evaluation. Fixed, whatever the pack's size, so that a replica's products have the same shapes everywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """From which random numbers the rows of one replica are drawn: its stage, its seed, and the set of rows."""
+
+    stage: str
+    seed: int
+    rows: str
+
+    def generator(self, *more: str | int) -> torch.Generator:
+        """A fresh CPU generator for these rows, another one for other `more`."""
+        return counters.generator(f"{self.stage}/rows", self.seed, self.rows, *more)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a task computes, one replica at a time."""
+
+    def rows(self, part: str, *, num_rows: int, key: Key) -> Rows:
+        """Rows of a part, or of "validation" or "test", on the CPU."""
+        ...
+
+    def loss(self, outputs: Tensor, rows: Rows) -> Float[Tensor, " row"]:
+        """The loss of each row, from the outputs [row ...] for `inputs(rows)`."""
+        ...
+
+    def measure(self, outputs: Tensor, rows: Rows) -> Mapping[str, float]:
+        """What is measured of the outputs on all rows of an evaluation, by name."""
+        ...
+
+
+class TaskPack(Protocol):
+    """The tasks of the replicas of a pack, with their training and evaluation rows on the device.
+
+    `constants` are tensors with a leading replica axis; the loop selects their rows when replicas leave, then calls
+    `select`. `num_rows` are those of an epoch.
+    """
+
+    constants: Parameters
+    num_rows: int
+
+    def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
+        """Take the rows of the steps to come in the epoch, on the CPU, so that what they need may be made ahead."""
+        ...
+
+    def load(self, rows: Int[Tensor, "replica batch"]) -> None:
+        """Bring to the device what the step on these rows needs and is not there."""
+        ...
+
+    def batch(self, rows: Int[Tensor, "replica batch"]) -> tuple[Inputs, Rows]:
+        """The inputs of a training step and its rows [replica batch ...], augmented by the replicas' own draws."""
+        ...
+
+    def losses(self, outputs: Tensor, rows: Rows) -> Float[Tensor, " replica"]:
+        """The mean loss of a training step of each replica."""
+        ...
+
+    def evaluate(self, ask: Ask) -> list[dict[str, float]]:
+        """What is measured of each replica after an epoch, by curve, such as `validation_loss`."""
+        ...
+
+    def final(self, ask: Ask, index: int) -> dict[str, float]:
+        """What is measured of one replica at its kept epoch; `ask` is of that replica alone, a pack of one."""
+        ...
+
+    def select(self, index: Sequence[int]) -> None:
+        """Go on with the replicas at these places."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackOrder:
+    """What a pack of tasks is made for: of each replica the run, its task and its parts, and where it runs.
+
+    `judged` says on which rows epochs are judged: "validation", or "tuning" of a mask that is tuned. `images` is the
+    folder of photographs.
+    """
+
+    runs: Sequence[Any]
+    tasks: Sequence[Any]
+    parts: Sequence[tuple[AnyPart, ...]]
+    num_evaluation_samples: int
+    device: str
+    images: str
+
+
+def packed(order: PackOrder) -> TaskPack:
+    """The pack of the tasks' own class, or a StackedPack."""
+    behaviours = [behaviour(task) for task in order.tasks]
+    own = getattr(type(behaviours[0]), "pack", None)
+    return StackedPack(behaviours, order) if own is None else own(behaviours, order)
+
+
+def key(run: Any, rows: str) -> Key:
+    """The key of a run's rows."""
+    return Key(stage=run.stage, seed=run.seed, rows=rows)
+
+
+def part_rows(task: Task, part: AnyPart, run: Any) -> Rows:
+    """The rows of one part; of a repeated one the distinct rows in turn."""
+    rows = task.rows(part.name, num_rows=part.num_distinct, key=key(run, part.name))
+    if isinstance(part, RepeatedPart):
+        place = torch.arange(part.num_samples) % part.num_distinct
+        return {name: tensor[place] for name, tensor in rows.items()}
+    return rows
+
+
+def inputs_of(task: Any, rows: Rows) -> Inputs:
+    """What the network reads of rows: what the task's `inputs` gives, else their tensor `inputs`."""
+    own = getattr(task, "inputs", None)
+    found: Inputs = rows["inputs"] if own is None else own(rows)
+    return found
+
+
+class StackedPack:
+    """Tasks whose training rows all lie on the device; each replica's task is asked alone."""
+
+    def __init__(self, tasks: Sequence[Any], order: PackOrder) -> None:
+        self.tasks = list(tasks)
+        self.runs = list(order.runs)
+        self.num_evaluation_samples = order.num_evaluation_samples
+        self.device = order.device
+        several = [self._training(*each) for each in zip(tasks, order.parts, order.runs, strict=True)]
+        self.constants: Parameters = {f"rows.{name}": stacked for name, stacked in self._stacked(several).items()}
+        validation = [self._evaluation(task, run, "validation") for task, run in zip(tasks, order.runs, strict=True)]
+        self.constants |= {f"validation.{name}": each for name, each in self._stacked(validation).items()}
+        self.num_rows = next(iter(several[0].values())).shape[0]
+
+    @staticmethod
+    def _training(task: Any, parts: tuple[AnyPart, ...], run: Any) -> Rows:
+        several = [part_rows(task, part, run) for part in parts]
+        return {name: torch.cat([rows[name] for rows in several]) for name in several[0]}
+
+    def _evaluation(self, task: Any, run: Any, split: str) -> Rows:
+        rows: Rows = task.rows(split, num_rows=self.num_evaluation_samples, key=key(run, split))
+        return rows
+
+    def _stacked(self, several: Sequence[Rows]) -> Rows:
+        return {name: torch.stack([rows[name] for rows in several]).to(self.device) for name in several[0]}
+
+    def _named(self, prefix: str) -> Rows:
+        start = f"{prefix}."
+        return {name.removeprefix(start): each for name, each in self.constants.items() if name.startswith(start)}
+
+    def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
+        """Nothing: all training rows are on the device."""
+
+    def load(self, rows: Int[Tensor, "replica batch"]) -> None:
+        """Nothing, likewise."""
+
+    def batch(self, rows: Int[Tensor, "replica batch"]) -> tuple[Inputs, Rows]:
+        every = torch.arange(len(rows), device=rows.device).unsqueeze(1)
+        chosen = {name: tensor[every, rows] for name, tensor in self._named("rows").items()}
+        return inputs_of(self.tasks[0], chosen), chosen
+
+    def losses(self, outputs: Tensor, rows: Rows) -> Float[Tensor, " replica"]:
+        return torch.stack([task.loss(outputs[i], _at(rows, i)).mean() for i, task in enumerate(self.tasks)])
+
+    def evaluate(self, ask: Ask) -> list[dict[str, float]]:
+        rows = self._named("validation")
+        outputs = self._answers(ask, rows)
+        return [self._measured(task, outputs[i], _at(rows, i), "validation") for i, task in enumerate(self.tasks)]
+
+    def final(self, ask: Ask, index: int) -> dict[str, float]:
+        rows = {name: tensor.to(self.device) for name, tensor in self._test(index).items()}
+        outputs = self._answers(ask, {name: tensor.unsqueeze(0) for name, tensor in rows.items()})
+        return self._measured(self.tasks[index], outputs[0], rows, "test")
+
+    def select(self, index: Sequence[int]) -> None:
+        self.tasks = [self.tasks[place] for place in index]
+        self.runs = [self.runs[place] for place in index]
+
+    def _test(self, index: int) -> Rows:
+        return self._evaluation(self.tasks[index], self.runs[index], "test")
+
+    def _answers(self, ask: Ask, rows: Rows) -> Tensor:
+        count = next(iter(rows.values())).shape[1]
+        parts = [slice(first, first + ROWS_AT_ONCE) for first in range(0, count, ROWS_AT_ONCE)]
+        cut = ({name: tensor[:, part] for name, tensor in rows.items()} for part in parts)
+        return torch.cat([ask(inputs_of(self.tasks[0], each)) for each in cut], dim=1)
+
+    def _measured(self, task: Any, outputs: Tensor, rows: Rows, split: str) -> dict[str, float]:
+        measured = {"loss": float(task.loss(outputs, rows).mean()), **task.measure(outputs, rows)}
+        return {f"{split}_{name}": value for name, value in measured.items()}
+
+
+def _at(rows: Rows, index: int) -> Rows:
+    return {name: tensor[index] for name, tensor in rows.items()}
