@@ -251,10 +251,61 @@ def put(kept, source, out) -> None:  # type: ignore[no-untyped-def]
         out[i] = source[i] if kept[i] else out[i]
 
 
+WORD, HALF_WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
+FACTOR_0, FACTOR_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+STEP_0, STEP_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+ROUNDS, BLOCKS, WORDS = 10, 16, 64
+LOW_BITS, UNIT = np.uint32(8), _F(2.0**-24)
+"""Philox4x32-10 (Salmon et al. 2011), 16 blocks of four words at a time. A number keeps 24 bits of a word."""
+
+
+@_elementwise
+def philox_words(key, step, call, first, out) -> None:  # type: ignore[no-untyped-def]
+    """Fill `out` (WORDS of uint32) with the blocks from `first` on; all four arguments are uint64.
+
+    The counter of a block is (block, call, lower half of the step, upper half of the step). A word lies in the lower
+    half of 64 bits and the upper half is ignored: so products of two words vectorise.
+    """
+    for block in range(BLOCKS):
+        a, b, c, d = first + np.uint64(block), call, step, step >> HALF_WORD
+        key_0, key_1 = key, key >> HALF_WORD
+        for _ in range(ROUNDS):
+            x, y = (a & WORD) * FACTOR_0, (c & WORD) * FACTOR_1
+            a, b, c, d = (y >> HALF_WORD) ^ b ^ key_0, y, (x >> HALF_WORD) ^ d ^ key_1, x
+            key_0 += STEP_0
+            key_1 += STEP_1
+        out[4 * block], out[4 * block + 1] = np.uint32(a), np.uint32(b)
+        out[4 * block + 2], out[4 * block + 3] = np.uint32(c), np.uint32(d)
+
+
+@_elementwise
+def philox_uniform(keys, step, call, out) -> None:  # type: ignore[no-untyped-def]
+    """Fill row r of `out` (R, N) with numbers in [0, 1), the upper 24 bits of the words of key r, by one call."""
+    words = np.empty(WORDS, np.uint32)
+    for r in range(out.shape[0]):
+        for start in range(0, out.shape[1], WORDS):
+            philox_words(keys[r], step, call, np.uint64(start // 4), words)
+            part = out[r, start : start + WORDS]
+            for i in range(part.size):
+                part[i] = _F(np.int32(words[i] >> LOW_BITS)) * UNIT
+
+
+@_elementwise
+def philox_dropout(keys, step, call, limit, scale, out) -> None:  # type: ignore[no-untyped-def]
+    """Fill `out` like `philox_uniform`: `scale` where a number is at least limit·2⁻²⁴ (uint32), and zero elsewhere."""
+    words = np.empty(WORDS, np.uint32)
+    for r in range(out.shape[0]):
+        for start in range(0, out.shape[1], WORDS):
+            philox_words(keys[r], step, call, np.uint64(start // 4), words)
+            part = out[r, start : start + WORDS]
+            for i in range(part.size):
+                part[i] = scale if np.uint32(words[i] >> LOW_BITS) >= limit else ZERO
+
+
 NUM_WORDS, MIDDLE = 624, 397
 UPPER, LOWER, MATRIX = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF)
 MASK_B, MASK_C = np.uint32(0x9D2C5680), np.uint32(0xEFC60000)
-LOW_24, UNIT = np.uint32(0xFFFFFF), _F(2.0**-24)
+LOW_24 = np.uint32(0xFFFFFF)
 """The constants of the Mersenne Twister MT19937 (Matsumoto and Nishimura 1998)."""
 
 
