@@ -16,7 +16,7 @@ from math import ceil
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 from subind.kernels import compiled as kernels
@@ -124,15 +124,19 @@ class Draws:
         return self._step, self._num_calls - 1
 
 
-def compiled_uniform(keys: np.ndarray, step: int, call: int, num: int) -> Float[Tensor, "replica num"]:
-    """`Draws.uniform` by the compiled kernel; the keys are uint64."""
+def compiled_uniform(
+    keys: UInt64[np.ndarray, " replica"], step: int, call: int, num: int
+) -> Float[Tensor, "replica num"]:
+    """`Draws.uniform` by the compiled kernel."""
     out = torch.empty(len(keys), num)
     kernels.philox_uniform(keys, np.uint64(step), np.uint64(call), out.numpy())
     return out
 
 
-def compiled_dropout(keys: np.ndarray, step: int, call: int, num: int, *, rate: float) -> Float[Tensor, "replica num"]:
-    """`Draws.dropout` by the compiled kernel; the keys are uint64."""
+def compiled_dropout(
+    keys: UInt64[np.ndarray, " replica"], step: int, call: int, num: int, *, rate: float
+) -> Float[Tensor, "replica num"]:
+    """`Draws.dropout` by the compiled kernel."""
     out = torch.empty(len(keys), num)
     limit, scale = np.uint32(_limit(rate)), np.float32(1 / (1 - rate))
     kernels.philox_dropout(keys, np.uint64(step), np.uint64(call), limit, scale, out.numpy())
@@ -159,21 +163,21 @@ def device_words(
 ) -> Int[Tensor, "replica num"]:
     """The first words of Philox4x32-10 of each key, as int64 of 32 bits. Keys and step hold the bits of a uint64.
 
-    Products wrap round and shifts keep the sign, so the upper half of a product is right once it is cut to 32 bits.
+    As in the compiled kernel, a word lies in the lower half and the upper half is ignored. Products wrap round and
+    shifts keep the sign, which changes upper halves only.
     """
-    blocks = torch.arange(-(-num // 4), device=keys.device)
-    keys = keys.unsqueeze(1)
-    key_0, key_1 = keys & _WORD, (keys >> 32) & _WORD
-    a, b, c, d = blocks, torch.full_like(step, call), step & _WORD, (step >> 32) & _WORD
-    for _ in range(kernels.ROUNDS):
-        x, y = a * int(kernels.FACTOR_0), c * int(kernels.FACTOR_1)
-        a, c = ((y >> 32) & _WORD) ^ b ^ key_0, ((x >> 32) & _WORD) ^ d ^ key_1
-        b, d = y & _WORD, x & _WORD
-        key_0, key_1 = (key_0 + int(kernels.STEP_0)) & _WORD, (key_1 + int(kernels.STEP_1)) & _WORD
-    return torch.stack((a, b, c, d), dim=2).flatten(1)[:, :num]
+    rounds = torch.arange(kernels.ROUNDS, device=keys.device).view(-1, 1, 1)
+    keys_0 = keys.unsqueeze(1) + rounds * int(kernels.STEP_0)
+    keys_1 = (keys.unsqueeze(1) >> 32) + rounds * int(kernels.STEP_1)
+    a, b = torch.arange(-(-num // 4), device=keys.device), torch.full_like(step, call)
+    c, d = step, step >> 32
+    for key_0, key_1 in zip(keys_0, keys_1, strict=True):
+        x, y = (a & _WORD) * int(kernels.FACTOR_0), (c & _WORD) * int(kernels.FACTOR_1)
+        a, b, c, d = (y >> 32) ^ b ^ key_0, y, (x >> 32) ^ d ^ key_1, x
+    return torch.stack((a, b, c, d), dim=2).flatten(1)[:, :num] & _WORD
 
 
-def _on_device(keys: np.ndarray, device: torch.device) -> Int[Tensor, " replica"]:
+def _on_device(keys: UInt64[np.ndarray, " replica"], device: torch.device) -> Int[Tensor, " replica"]:
     return torch.from_numpy(keys.view(np.int64)).to(device)
 
 
