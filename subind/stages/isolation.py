@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.training.loop import Finished, Method, Replica, Runtime
 
-Own = TypeVar("Own", bound=Spec)
+Own = TypeVar("Own", bound=Run)
 Start = TypeVar("Start")
 
 _BAD_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -37,5 +37,5 @@ def isolated(
 _REMEDY = "remove the folder of the run that it belongs to, or import it again, and run the sweep again"
 
 
-def _failed(spec: Spec, why: str) -> Finished:
+def _failed(spec: Run, why: str) -> Finished:
     return Finished(replica=Replica(spec=spec, failure=why), measurements={}, files={})

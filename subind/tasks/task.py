@@ -88,6 +88,10 @@ class TaskPack(Protocol):
         """Take the rows of the steps to come in the epoch, on the CPU, so that what they need may be made ahead."""
         ...
 
+    def at(self, step: int) -> None:
+        """Set the draws of a training step, counted from 0 over all epochs."""
+        ...
+
     def load(self, rows: Int[Tensor, "replica batch"]) -> None:
         """Bring to the device what the step on these rows needs and is not there."""
         ...
@@ -127,6 +131,7 @@ class PackOrder:
     num_evaluation_samples: int
     device: str
     images: str
+    judged: str = "validation"
 
 
 def packed(order: PackOrder) -> TaskPack:
@@ -189,6 +194,9 @@ class StackedPack:
 
     def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
         """Nothing: all training rows are on the device."""
+
+    def at(self, step: int) -> None:
+        """Nothing: rows are as they are."""
 
     def load(self, rows: Int[Tensor, "replica batch"]) -> None:
         """Nothing, likewise."""

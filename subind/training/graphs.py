@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ NUM_EAGER_STEPS = 3
 """Steps of a batch size before it is captured: libraries and the optimiser set themselves up in them."""
 
 Step = Callable[[Tensor], Tensor]
-"""One optimiser step on the rows (replica, batch) of each replica's training set; the losses before it (replica)."""
+"""One optimiser step on the rows (replica, batch) of each replica's training set; the terms of the loss before it (term, replica)."""
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 class _Captured:
     graph: torch.cuda.CUDAGraph
     rows: Int[Tensor, "replica batch"]
-    losses: Float[Tensor, " replica"]
+    losses: Float[Tensor, "term replica"]
 
-    def replay(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
+    def replay(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, "term replica"]:
         self.rows.copy_(rows)
         self.graph.replay()
         return self.losses
@@ -34,18 +34,17 @@ class GraphedStep:
     """A step that is captured once per batch size and replayed from then on.
 
     The step may do nothing on the host that a later step needs, and keeps its tensors in place; the losses it returns
-    are overwritten by the next step. The dropout generators advance as they would without a graph. Where capture fails,
-    the steps go on without graphs, and the log says why.
+    are overwritten by the next step. Draws are a function of a step that stands on the device, so a replayed graph
+    draws what the step would without one. Where capture fails, the steps go on without graphs, and the log says why.
     """
 
-    def __init__(self, step: Step, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, step: Step) -> None:
         self._step = step
-        self._generators = generators
         self._num_eager = Counter[int]()
         self._captured: dict[int, _Captured] = {}
         self._gives_up = False
 
-    def __call__(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
+    def __call__(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, "term replica"]:
         size = rows.shape[1]
         if size not in self._captured and self._is_due(size):
             self._try_capture(rows)
@@ -67,14 +66,12 @@ class GraphedStep:
 
     def _capture(self, rows: Int[Tensor, "replica batch"]) -> _Captured:
         held, graph = rows.clone(), torch.cuda.CUDAGraph()
-        for generator in self._generators:
-            graph.register_generator_state(generator)
         torch.cuda.synchronize(rows.device)
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             losses = self._step(held)
         return _Captured(graph, held, losses)
 
-    def _on_a_side_stream(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
+    def _on_a_side_stream(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, "term replica"]:
         """As a capture runs, so that what is set up on first use is set up there."""
         here, side = torch.cuda.current_stream(rows.device), torch.cuda.Stream(rows.device)
         side.wait_stream(here)

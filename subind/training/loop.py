@@ -1,29 +1,32 @@
 """The one training loop: R replicas of one shape train as one batched model.
 
-A method (donor, mask or transfer, of arithmetic or of images; see stages.py) says what is trained, what the loss of
-some rows is and what an evaluation measures. The loop owns data order, the optimiser, the choice of the best epoch,
-early stopping, checkpoints, and the removal of replicas that are done.
+A method (see `subind.stages`) says what is trained, what the loss of some rows is and what an evaluation measures. The
+loop owns data order, the optimiser, the choice of the kept epoch, early stopping, checkpoints, and the removal of
+replicas that are done. Every draw is keyed by stream, seed and step, so a checkpoint holds no generator state.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from subind.specs import runs as specs
-from subind.specs.runs import Spec
-from subind.training import checkpoints as resuming
-from subind.training import tensors
+from subind.specs.optimizers import Precision
+from subind.specs.run import steps_per_epoch
+from subind.training import checkpoints, tensors
 from subind.training.checkpoints import History
-from subind.training.draws import DrawStream, Stream, generator
+from subind.training.counters import generator
 from subind.training.graphs import GraphedStep, Step
+from subind.training.kept_epoch import is_kept, num_epochs_since_better
 from subind.training.optimiser import Pace, PackedOptimizer
 from subind.training.tensors import Parameters
+
+TrainingRun = Any
+"""A run that trains: a donor, a mask or a recipient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,73 +73,67 @@ class Progress:
     accuracies: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What an evaluation of one replica means: measurements by curve name, whether it is the best, whether to stop."""
-
-    measurements: Mapping[str, float]
-    best: bool
-    stop: bool
-
-
 @dataclass(slots=True, kw_only=True)
 class Replica(History):
     """One model of a pack, with its history."""
 
-    spec: Spec
+    spec: TrainingRun
 
 
 @runtime_checkable
 class Method(Protocol):
     """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`.
 
-    `statistics` change in training without gradients, such as running means; `draws` are what each replica draws while
-    it trains (dropout, crops), none if nothing is drawn. An epoch is evaluated `evaluations_per_epoch` times, the last
-    time at its end.
+    `statistics` change in training without gradients, such as running means. `terms` are the names of the loss's terms,
+    by which their means over an epoch stand on the curves. `can_be_captured` says whether a step may become a CUDA
+    graph.
     """
 
     replicas: list[Replica]
     trainable: Parameters
     statistics: Parameters
-    constants: Parameters
-    draws: list[DrawStream]
-    order_stream: Stream
-    evaluations_per_epoch: int
+    terms: tuple[str, ...]
+    can_be_captured: bool
 
     @property
-    def num_samples(self) -> int:
+    def num_rows(self) -> int:
         """Rows of an epoch."""
         ...
 
-    def begin(self, epoch: int) -> None:
-        """Set what differs between epochs; `trainable` and `constants` stay the same tensors."""
+    def begin(self, epoch: int) -> bool:
+        """Set what differs between epochs; whether steps are other operations than in the epoch before."""
         ...
 
     def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
         """Take the rows of the steps to come in the epoch, on the CPU, so that what they need may be made ahead."""
         ...
 
-    def load(self, rows: Int[Tensor, "replica batch"]) -> None:
-        """Bring to the device what the step on these rows needs and is not there."""
+    def load(self, rows: Int[Tensor, "replica batch"], *, epoch: int, step: int) -> None:
+        """Bring to the device what the step on these rows needs, and set the draws of that step of the epoch."""
         ...
 
-    def losses(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        """The cross-entropy of a training step of the epoch that has begun, as a function of `trainable`.
+    def losses(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, "term replica"]:
+        """The terms of a training step of the epoch that has begun, as a function of `trainable`."""
+        ...
 
-        Its gradients may include a penalty's.
-        """
+    def weighted(self, losses: Float[Tensor, "term replica"]) -> Float[Tensor, " replica"]:
+        """The loss of each replica: the weighted sum of its terms."""
         ...
 
     def hold(self) -> None:
         """Put back in `trainable`, after an optimiser step, what must not move."""
         ...
 
-    def evaluate(self, epoch: int) -> list[Verdict]:
-        """The verdict on every replica after `epoch`."""
+    def evaluate(self) -> list[dict[str, float]]:
+        """What is measured of every replica now, by curve."""
         ...
 
     def outcome(self, index: int, best: Parameters) -> tuple[dict[str, float], dict[str, bytes]]:
-        """The measurements and files of the replica at `index`, from its trainable and statistics at the best epoch."""
+        """The measurements and files of the replica at `index`, from its trainable and statistics at the kept epoch."""
+        ...
+
+    def select(self, staying: Sequence[int], index: Int[Tensor, " chosen"]) -> None:
+        """Go on with the replicas at these places: of all that is not `replicas`, `trainable` and `statistics`."""
         ...
 
 
@@ -153,7 +150,7 @@ class Finished:
 class Saved:
     """A checkpoint as the loop hands it out: the runs' specs in replica order, and tensors plus JSON to resume from."""
 
-    specs: tuple[Spec, ...]
+    specs: tuple[TrainingRun, ...]
     tensors: Parameters
     state: str
 
@@ -171,14 +168,12 @@ class Trainer:
         first = method.replicas[0].spec
         self.batch_size = first.batch_size
         self.num_epochs = max(replica.spec.num_epochs for replica in method.replicas)
-        self.steps_per_epoch = specs.steps_per_epoch(first)
+        self.steps_per_epoch = steps_per_epoch(first)
+        self.evaluations_per_epoch = getattr(first, "evaluations_per_epoch", 1)
         _set_products(first.precision, runtime.device)
         self.optimiser = PackedOptimizer(method.trainable, [_pace(replica.spec) for replica in method.replicas])
-        seeds = [replica.spec.seed for replica in method.replicas]
-        self.order = [generator(method.order_stream, seed) for seed in seeds]
         self.best = {name: tensor.detach().clone() for name, tensor in self._moving().items()}
-        self.loss_sum = torch.zeros(len(seeds), device=runtime.device)
-        self.order_states = [each.get_state() for each in self.order]
+        self.loss_sum = torch.zeros(len(method.terms), len(method.replicas), device=runtime.device)
         self.epoch, self.step = 1, 0
         self.last_checkpoint = time.monotonic()
         self._on_device = self._device_step()
@@ -191,13 +186,13 @@ class Trainer:
         A replica whose numbers are not finite is handed out with `failure` set and leaves; the others go on.
         """
         if self.num_epochs == 0:
-            self._record(self.method.evaluate(0))
+            self._record(self.method.evaluate())
             yield from self._leave(list(range(len(self.method.replicas))))
             return
         while self.method.replicas and self.epoch <= self.num_epochs:
             self._epoch(save=save, report=report)
-            losses = (self.loss_sum / self.method.num_samples).tolist()
-            stops = self._record(self.method.evaluate(self.epoch), losses)
+            means = self._mean_losses(self.method.num_rows)
+            stops = self._record(self.method.evaluate(), means)
             ends = [replica.spec.num_epochs for replica in self.method.replicas]
             done = [index for index, stop in enumerate(stops) if stop or self.epoch == ends[index]]
             self.epoch, self.step = self.epoch + 1, 0
@@ -206,10 +201,9 @@ class Trainer:
             report(self._progress())
 
     def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress) -> None:
-        self.method.begin(self.epoch)
-        self.order_states = [each.get_state() for each in self.order]
-        orders = [torch.randperm(self.method.num_samples, generator=each) for each in self.order]
-        order = torch.stack(orders)
+        if self.method.begin(self.epoch):
+            self._on_device = self._device_step()
+        order = torch.stack([self._order(replica.spec) for replica in self.method.replicas])
         self.method.expect(self.epoch, order[:, self.step * self.batch_size :].split(self.batch_size, dim=1))
         order = order.to(self.runtime.device)
         while self.step < self.steps_per_epoch:
@@ -222,34 +216,43 @@ class Trainer:
             if time.monotonic() - self.last_checkpoint > self.runtime.checkpoint_seconds:
                 self.checkpoint(save)
 
+    def _order(self, run: TrainingRun) -> Int[Tensor, " row"]:
+        """The order of the rows of a replica's epoch."""
+        return torch.randperm(self.method.num_rows, generator=generator(f"{run.stage}/order", run.seed, self.epoch))
+
     def _evaluate_within(self, *, num_rows: int) -> None:
         """Measure, where the epoch's part is over; what is measured within an epoch is never its best."""
-        number = self.method.evaluations_per_epoch
+        number = self.evaluations_per_epoch
         ends = {round(self.steps_per_epoch * part / number) for part in range(1, number)}
         if self.step in ends:
-            verdicts = [replace(each, best=False) for each in self.method.evaluate(self.epoch)]
-            self._record(verdicts, (self.loss_sum / num_rows).tolist())
+            self._record(self.method.evaluate(), self._mean_losses(num_rows), within=True)
 
-    def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        """One optimiser step on those rows of each replica's training set; returns the cross-entropy before it.
+    def _mean_losses(self, num_rows: int) -> list[dict[str, float]]:
+        """The mean of every term over the rows so far, of each replica."""
+        columns = (self.loss_sum / num_rows).T.tolist()
+        return [dict(zip(self.method.terms, column, strict=True)) for column in columns]
+
+    def advance(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, "term replica"]:
+        """One optimiser step on those rows of each replica's training set; returns the terms of the loss before it.
 
         The next step may overwrite what is returned.
         """
         self.optimiser.schedule()
-        self.method.load(rows)
+        self.method.load(rows, epoch=self.epoch, step=self.step)
         return self._on_device(rows)
 
     def _device_step(self) -> Step:
-        if not self.runtime.device.startswith("cuda"):
+        if not self.runtime.device.startswith("cuda") or not self.method.can_be_captured:
             return self._step_of
-        return GraphedStep(self._step_of, [each.generator for each in self.method.draws])
+        return GraphedStep(self._step_of)
 
-    def _step_of(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, " replica"]:
-        loss = self.method.losses(rows)
-        gradients = torch.autograd.grad(loss.sum(), list(self.method.trainable.values()))
+    def _step_of(self, rows: Int[Tensor, "replica batch"]) -> Float[Tensor, "term replica"]:
+        losses = self.method.losses(rows)
+        total = self.method.weighted(losses).sum()
+        gradients = torch.autograd.grad(total, list(self.method.trainable.values()))
         self.optimiser.step(gradients)
         self.method.hold()
-        return loss.detach()
+        return losses.detach()
 
     def _moving(self) -> Parameters:
         """All that training changes in the networks."""
@@ -257,28 +260,40 @@ class Trainer:
 
     # ---- histories
 
-    def _record(self, verdicts: list[Verdict], losses: list[float] | None = None) -> list[bool]:
-        """Append the measurements to the curves, keep what is best, and say who stops."""
+    def _record(
+        self, measured: list[dict[str, float]], losses: list[dict[str, float]] | None = None, *, within: bool = False
+    ) -> list[bool]:
+        """Append to the curves, keep what is best, and say who stops. Nothing is kept `within` an epoch."""
         epoch = self.epoch if self.num_epochs else 0
-        improved = [index for index, verdict in enumerate(verdicts) if verdict.best]
-        for name, tensor in self._moving().items():
-            self.best[name][improved] = tensor.detach()[improved]
-        stops = []
-        for index, (replica, verdict) in enumerate(zip(self.method.replicas, verdicts, strict=True)):
-            loss = losses[index] if losses else None
-            values = {"epoch": epoch, **({} if loss is None else {"train_loss": loss}), **verdict.measurements}
-            if not all(map(math.isfinite, values.values())):
-                bad = sorted(name for name, value in values.items() if not math.isfinite(value))
+        improved, stops = [], []
+        for index, (replica, own) in enumerate(zip(self.method.replicas, measured, strict=True)):
+            values = {"epoch": epoch, **(losses[index] if losses else {}), **own}
+            if bad := sorted(name for name, value in values.items() if not math.isfinite(value)):
                 remedy = "lower the learning rate or clip gradients"
                 replica.failure = f"{', '.join(bad)} not finite in epoch {epoch}: {remedy}"
             else:
                 self._stop_at_rung(replica, epoch, values)
             for name, value in values.items():
                 replica.curves.setdefault(name, []).append(value)
-            if verdict.best:
+            if not within and self._is_kept(replica):
+                improved.append(index)
                 replica.best_epoch = epoch
-            stops.append(verdict.stop or bool(replica.failure))
+            stops.append(bool(replica.failure) or (not within and self._is_over(replica)))
+        for name, tensor in self._moving().items():
+            self.best[name][improved] = tensor.detach()[improved]
         return stops
+
+    def _is_kept(self, replica: Replica) -> bool:
+        try:
+            return not self.num_epochs or is_kept(replica.spec.kept_epoch, replica.curves)
+        except ValueError as error:
+            replica.failure = replica.failure or str(error)
+            return False
+
+    def _is_over(self, replica: Replica) -> bool:
+        """Whether the replica stops early: its epochs have not become better for as many as its patience."""
+        patience = getattr(getattr(replica.spec, "stopping", None), "patience", None)
+        return patience is not None and num_epochs_since_better(replica.spec.kept_epoch, replica.curves) >= patience
 
     def _stop_at_rung(self, replica: Replica, epoch: int, values: Mapping[str, float | int]) -> None:
         for rung in self.runtime.rungs:
@@ -305,13 +320,10 @@ class Trainer:
         method, index = self.method, torch.tensor(staying, dtype=torch.long, device=self.runtime.device)
         method.replicas = [method.replicas[place] for place in staying]
         method.statistics = {name: tensor[index] for name, tensor in method.statistics.items()}
-        method.constants = {name: tensor[index] for name, tensor in method.constants.items()}
         method.trainable = {name: tensor.detach()[index].requires_grad_() for name, tensor in method.trainable.items()}
+        method.select(staying, index)
         self.best = {name: tensor[index] for name, tensor in self.best.items()}
-        self.loss_sum = self.loss_sum[index]
-        self.order = [self.order[place] for place in staying]
-        self.order_states = [self.order_states[place] for place in staying]
-        method.draws = [method.draws[place] for place in staying] if method.draws else []
+        self.loss_sum = self.loss_sum[:, index]
         self.optimiser.select(method.trainable, index)
         self.num_epochs = max((replica.spec.num_epochs for replica in method.replicas), default=self.num_epochs)
         self._on_device = self._device_step()
@@ -332,7 +344,7 @@ class Trainer:
     def checkpoint(self, save: SaveCheckpoint) -> None:
         """Hand out all that the rest of the training depends on and that the specs do not give."""
         replicas = self.method.replicas
-        state = resuming.State(epoch=self.epoch, step=self.step, histories=replicas).text(self.runtime.device)
+        state = checkpoints.State(epoch=self.epoch, step=self.step, histories=replicas).text(self.runtime.device)
         save(Saved(specs=tuple(each.spec for each in replicas), tensors=self._tensors(), state=state))
         self.last_checkpoint = time.monotonic()
 
@@ -342,9 +354,7 @@ class Trainer:
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
         tensors |= {f"statistics.{name}": tensor for name, tensor in self.method.statistics.items()}
-        tensors |= {"order": torch.stack(self.order_states), "loss_sum": self.loss_sum}
-        draws = {"draws": torch.stack([each.state() for each in self.method.draws])} if self.method.draws else {}
-        return tensors | draws
+        return tensors | {"loss_sum": self.loss_sum.T}
 
     def resume(self, tensors: Mapping[str, Tensor], state: str, places: list[int]) -> None:
         """Go on from a checkpoint; replica i of this pack is replica places[i] of the saved one. Bit-exact.
@@ -353,9 +363,9 @@ class Trainer:
         such a pack.
         """
         steps = self.steps_per_epoch
-        found = resuming.state_from(state, device=self.runtime.device, num_epochs=self.num_epochs, num_steps=steps)
+        found = checkpoints.state_from(state, device=self.runtime.device, num_epochs=self.num_epochs, num_steps=steps)
         num_saved = len(found.histories)
-        chosen = resuming.rows(tensors, like=self._tensors(), num_saved=num_saved, places=places)
+        chosen = checkpoints.rows(tensors, like=self._tensors(), num_saved=num_saved, places=places)
         self.epoch, self.step = found.epoch, found.step
         for replica, place in zip(self.method.replicas, places, strict=True):
             replica.take(found.histories[place].data())
@@ -366,20 +376,15 @@ class Trainer:
                 tensor.copy_(chosen[f"statistics.{name}"])
             for name, tensor in self.best.items():
                 tensor.copy_(chosen[f"best.{name}"])
-        self.loss_sum.copy_(chosen["loss_sum"])
+        self.loss_sum.copy_(chosen["loss_sum"].T)
         prefix = "optimiser."
         moments = {name.removeprefix(prefix): each for name, each in chosen.items() if name.startswith(prefix)}
         done = (self.epoch - 1) * self.steps_per_epoch + self.step
         self.optimiser.restore(moments, num_steps_done=done)
-        # clones, for set_state of torch 2.15 reads beyond a tensor that begins within its storage
-        for each, row in zip(self.order, chosen["order"], strict=True):
-            each.set_state(row.clone())
-        for stream, row in zip(self.method.draws, chosen.get("draws", ()), strict=True):
-            stream.restore(row.clone())
 
 
-def _pace(spec: Spec) -> Pace:
-    return Pace(optimizer=spec.optimizer, num_steps=max(1, spec.num_epochs * specs.steps_per_epoch(spec)))
+def _pace(run: TrainingRun) -> Pace:
+    return Pace(optimizer=run.optimizer, num_steps=max(1, run.num_epochs * steps_per_epoch(run)))
 
 
 def at_best_epoch(replica: Replica) -> dict[str, float]:
@@ -390,7 +395,7 @@ def at_best_epoch(replica: Replica) -> dict[str, float]:
     return {**values, "best_epoch": replica.best_epoch}
 
 
-def _set_products(precision: specs.Precision | specs.ImagePrecision, device: str) -> None:
+def _set_products(precision: Precision, device: str) -> None:
     """Have PyTorch's float32 products be what the precision says. Raises ValueError if the device has no such ones."""
     if precision == "tf32" and not device.startswith("cuda"):
         raise ValueError(f"precision is 'tf32', and {device} has none: run on a CUDA device or give 'float32'")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from subind.specs.runs import SGD, AdamW, ClipNorm, NoClip, Optimizer
+from subind.specs.optimizers import SGD, AdamW, ClipNorm, NoClip, Optimizer
 from subind.training.tensors import Parameters
 
 BETAS = (0.9, 0.999)
