@@ -50,7 +50,7 @@ class MaskDiscovery(Pack):
             self.statistics = {name: tensor.to(self.device).clone() for name, tensor in running.items()}
         else:
             self.fix(running, prefix="fixed_statistics")
-        self._noise = self.draw("mask") if self.method.draws_noise else None
+        self._noise = self.draw("noise") if self.method.draws_noise else None
 
     def begin(self, epoch: int) -> bool:
         self.method.begin(epoch)
@@ -140,5 +140,5 @@ def _beside(run: Discover, names: tuple[str, ...], maskable: tuple[str, ...]) ->
     free = [name for name in names if name not in maskable]
     for pattern in run.beside:
         if not any(patterns_match(name, (pattern,)) for name in free):
-            raise ValueError(f"beside has {pattern!r}, which fits no parameter outside the mask: the network has {free}")
+            raise ValueError(f"beside has {pattern!r}, which fits no parameter outside the mask: give one of {free}")
     return tuple(name for name in free if patterns_match(name, run.beside))

@@ -193,7 +193,8 @@ class NetworkTraining(Pack):
         self.fix(stacked([each.parameters for each in states]), prefix="teacher")
         self.fix(stacked([each.statistics for each in states]), prefix="teacher_statistics")
         self.constants["teacher_temperature"] = self._each([each.temperature for each in taught])
-        self._add_term("distillation_loss", [each.weight for each in taught], of_task=[1 - each.weight for each in taught])
+        weights = [each.weight for each in taught]
+        self._add_term("distillation_loss", weights, of_task=[1 - weight for weight in weights])
 
     def _distilled(self, outputs: Tensor, inputs: Inputs) -> Float[Tensor, " replica"]:
         """T²·KL(teacher ‖ student), mean over all but the classes, which are the last axis."""
@@ -231,8 +232,8 @@ class NetworkTraining(Pack):
 
     def _begin_second(self, epoch: int) -> None:
         if self._second is not None:
-            orders = [torch.stack(list(each)) for each in zip(*map(self._second_order(epoch), self.replicas), strict=True)]
-            self._second_coming = orders
+            steps = zip(*map(self._second_order(epoch), self.replicas), strict=True)
+            self._second_coming = [torch.stack(rows) for rows in steps]
 
     def _second_order(self, epoch: int) -> Any:
         """For a replica the rows of the second task of every step of the epoch: whole permutations in turn."""

@@ -34,6 +34,7 @@ PURPOSES: dict[str, str] = {
     "order": "the order of the rows in an epoch",
     "second_order": "the order of the rows of a second task in an epoch",
     "dropout": "the dropout of a training step",
+    "noise": "the noise of the masks that a step samples",
     "augmentation": "the crops and mirror images of a training step",
 }
 """What a stream is for, in words."""
@@ -43,7 +44,7 @@ _TRAINING = ("order", "second_order", "dropout", "augmentation")
 
 STREAMS: dict[str, tuple[str, ...]] = {
     "donor": (*_ROWS, "initial", "head", *_TRAINING),
-    "mask": (*_ROWS, "initial", "start", *_TRAINING),
+    "mask": (*_ROWS, "initial", "noise", *_TRAINING),
     "transfer": (*_ROWS, "initial", "head", "start", *_TRAINING),
     "measurement": (*_ROWS, "initial", "head", "start", "order", "dropout", "augmentation"),
 }

@@ -13,7 +13,8 @@ NUM_EAGER_STEPS = 3
 """Steps of a batch size before it is captured: libraries and the optimiser set themselves up in them."""
 
 Step = Callable[[Tensor], Tensor]
-"""One optimiser step on the rows (replica, batch) of each replica's training set; the terms of the loss before it (term, replica)."""
+"""One optimiser step on the rows (replica, batch) of each replica's training set; the terms of the loss before it
+(term, replica)."""
 
 _log = logging.getLogger(__name__)
 
