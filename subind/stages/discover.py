@@ -72,9 +72,7 @@ class MaskDiscovery(Pack):
         fixed = self.constants_of("fixed")
         masked = self.method.masked({name: fixed[name] for name in self.names}, logits, self._noise)
         state = State(parameters=fixed | self._beside() | masked, statistics=self.all_statistics())
-        return self.network.outputs(
-            state, inputs, draws=None, training=self._uses_batch, precision=self.precision
-        )
+        return self.network.outputs(state, inputs, draws=None, training=self._uses_batch, precision=self.precision)
 
     def _beside(self) -> Parameters:
         return {name: tensor for name, tensor in self.trainable.items() if name not in self.names}

@@ -199,9 +199,7 @@ class NetworkTraining(Pack):
     def _distilled(self, outputs: Tensor, inputs: Inputs) -> Float[Tensor, " replica"]:
         """T²·KL(teacher ‖ student), mean over all but the classes, which are the last axis."""
         assert self._taught is not None
-        state = State(
-            parameters=self.constants_of("teacher"), statistics=self.constants_of("teacher_statistics")
-        )
+        state = State(parameters=self.constants_of("teacher"), statistics=self.constants_of("teacher_statistics"))
         with torch.no_grad():
             wanted = self._taught.outputs(state, inputs, draws=None, training=False, precision=self.precision)
         temperature = self.constants["teacher_temperature"]
