@@ -60,6 +60,10 @@ class Parents:
         """The masks of those of the runs that are masks."""
         return {run: self.mask(run) for run in runs if isinstance(run, MaskRun)}
 
+    def tensors(self, run: NetworkRun) -> dict[str, Tensor]:
+        """The weights of a run in the layout of its network's library."""
+        return loaded(self._read(run, WEIGHTS_FILE))
+
     def imported(self, run: Train) -> dict[str, Tensor]:
         """The tensors from which a donor with imported weights starts."""
         return loaded(self._read(run, IMPORTED_FILE))
