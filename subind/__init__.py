@@ -1,4 +1,4 @@
-"""Subtask Induction: find the subnetwork of a network that computes a subtask, transplant it, and measure what it saves.
+"""Subtask Induction: find the subnetwork that computes a subtask, transplant it, and measure what it saves.
 
 An experiment is Task × Network × Stage. What stands here is what a grid file and a notebook need; the rooms have the
 rest. `__init__.pyi` lists the names; each is loaded when it is first used, for planning needs no torch.
