@@ -126,14 +126,14 @@ class ArithmeticTask(IntegerTask):
         return found
 
     def _agreement(self, rival: str) -> float | None:
-        if self.num_operands != FEWEST_OPERANDS:
-            return None
-        return rules.agreement(self.rule, rival, modulus=self.modulus, num_integers=self.num_integers)
+        return rules.agreement(self.rule, rival, **self._counted())
 
     def chance_accuracy(self) -> float | None:
-        if self.num_operands != FEWEST_OPERANDS:
-            return None
-        return rules.constant_accuracy(self.rule, modulus=self.modulus, num_integers=self.num_integers)
+        return rules.constant_accuracy(self.rule, **self._counted())
+
+    def _counted(self) -> dict[str, int]:
+        names = ("modulus", "num_integers", "num_operands")
+        return {name: getattr(self, name) for name in names}
 
     def label(self) -> str:
         return self.rule

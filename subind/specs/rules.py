@@ -1,14 +1,15 @@
-"""Integer rules over two operands, such as `a**2 + a*b`: parsed from text, evaluated modulo an integer.
+"""Integer rules over two to four operands, such as `a**2 + a*b`: parsed from text, evaluated modulo an integer.
 
-A rule may use the names `a` and `b`, integer literals, `+`, `-`, `*`, and `**` with a literal exponent. The text is
-parsed into a syntax tree and walked; it is never executed.
+A rule may use the names of its operands (`a` and `b`, or up to `d`), integer literals, `+`, `-`, `*`, and `**` with a
+literal exponent. The text is parsed into a syntax tree and walked; it is never executed.
 """
 
 import ast
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, reduce
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,9 +26,6 @@ LARGEST_DEGREE = 4096
 LARGEST_MODULUS = 2**31
 """Products of two residues stay below 2**62, inside int64."""
 
-ALLOWED = "use a, b, integers, +, -, * and ** with an exponent from 0 to 64, such as 'a**2 + a*b'"
-
-
 OPERANDS = ("a", "b", "c", "d")
 
 
@@ -42,107 +40,130 @@ def canonical(text: str, *, operands: tuple[str, ...] = ("a", "b")) -> str:
 
     Raises ValueError if the text is not a rule of these operands.
     """
-    found = ast.unparse(_parsed(text))
-    if len(found) > LONGEST_RULE:
-        remedy = f"give a shorter one; {ALLOWED}"
+    spelled = ast.unparse(_parsed(text, operands))
+    if len(spelled) > LONGEST_RULE:
         raise ValueError(
-            f"rule {quoted(text)} has {len(found)} characters with spaces, more than {LONGEST_RULE}: {remedy}"
+            f"rule {quoted(text)} has {len(spelled)} characters with spaces, more than {LONGEST_RULE}: give a shorter "
+            f"one; {_allowed(operands)}"
         )
-    return found
+    return spelled
 
 
-def evaluate(text: str, a: Integers, b: Integers, *, modulus: int) -> Integers:
-    """rule(a, b) mod `modulus`, elementwise, in 0 … modulus - 1.
+def evaluate(text: str, operands: Sequence[Integers], *, modulus: int) -> Integers:
+    """rule(a, b, …) mod `modulus`, elementwise, in 0 … modulus - 1; `operands` are two to four, in their order.
 
     Every intermediate result is reduced, so that nothing overflows int64.
     """
     if not 1 <= modulus <= LARGEST_MODULUS:
         raise ValueError(f"modulus is {modulus}: give 1 to {LARGEST_MODULUS}")
-    result: Integers = _value(_parsed(text).body, {"a": a, "b": b}, modulus)
+    names = OPERANDS[: len(operands)]
+    result: Integers = _value(_parsed(text, names).body, dict(zip(names, operands, strict=True)), modulus)
     return result
 
 
 @cache
 def first_unlike(text: str, other: str, *, modulus: int, num_integers: int) -> int | None:
-    """The least a below `num_integers` where the rules differ on the pair (a, a); None if there is none.
+    """The least a below `num_integers` where the rules differ if all operands are a; None if there is none.
 
     The difference of the rules is a polynomial in a with integer coefficients. One of degree d that is 0 mod m at
     d + 1 consecutive integers is 0 mod m at every integer: its forward differences there, which are its coefficients
-    in the basis of binomials, are all 0 mod m. So d + 1 values tell, whatever the modulus.
+    in the basis of binomials, are all 0 mod m. So d + 1 values are enough, whatever the modulus.
     """
-    degree = max(_degree(_parsed(each).body) for each in (text, other))
-    a = np.arange(min(num_integers, modulus, degree + 1))
-    unlike = np.flatnonzero(evaluate(text, a, a, modulus=modulus) != evaluate(other, a, a, modulus=modulus))
+    degree = max(_degree(_parsed(each, OPERANDS).body) for each in (text, other))
+    equal = (np.arange(min(num_integers, modulus, degree + 1)),) * len(OPERANDS)
+    unlike = np.flatnonzero(evaluate(text, equal, modulus=modulus) != evaluate(other, equal, modulus=modulus))
     return int(unlike[0]) if unlike.size else None
 
 
-LARGEST_COUNTED = 1024
-"""Residues of each operand up to which pairs are counted: a million pairs take a fraction of a second."""
+MOST_COUNTED = 2**20
+"""Rows of residues that are counted at most: a million take a fraction of a second."""
+
+Counted = npt.NDArray[np.int64]
 
 
 @cache
-def constant_accuracy(text: str, *, modulus: int, num_integers: int) -> float | None:
-    """The share of all pairs (a, b) below `num_integers` that have the most frequent answer: chance.
+def constant_accuracy(text: str, *, modulus: int, num_integers: int, num_operands: int = 2) -> float | None:
+    """The share of all rows of operands below `num_integers` that have the most frequent answer: chance.
 
-    That is the accuracy of the best constant answer. None where both `modulus` and `num_integers` are above
-    LARGEST_COUNTED, which is too much to count.
+    That is the accuracy of the best constant answer. None where there are more than MOST_COUNTED rows of residues,
+    which is too much to count.
     """
-    if min(modulus, num_integers) > LARGEST_COUNTED:
+    if not _is_countable(modulus, num_integers, num_operands):
         return None
     counts: Counter[int] = Counter()
-    for row, weights in _answers(text, modulus=modulus, num_integers=num_integers):
-        answers, places = np.unique(row, return_inverse=True)
-        sums = np.zeros(len(answers), np.int64)
+    for answers, weights in _answers(text, modulus=modulus, num_integers=num_integers, num_operands=num_operands):
+        values, places = np.unique(answers, return_inverse=True)
+        sums = np.zeros(len(values), np.int64)
         np.add.at(sums, places, weights)
-        counts.update(dict(zip(answers.tolist(), sums.tolist(), strict=True)))
-    return max(counts.values()) / num_integers**2
+        counts.update(dict(zip(values.tolist(), sums.tolist(), strict=True)))
+    return max(counts.values()) / _num_rows(num_integers, num_operands)
 
 
 @cache
-def agreement(text: str, other: str, *, modulus: int, num_integers: int) -> float | None:
-    """The share of all pairs (a, b) below `num_integers` on which two rules have the same answer.
+def agreement(text: str, other: str, *, modulus: int, num_integers: int, num_operands: int = 2) -> float | None:
+    """The share of all rows of operands below `num_integers` on which two rules have the same answer.
 
     None where that is too much to count, as for `constant_accuracy`.
     """
-    if min(modulus, num_integers) > LARGEST_COUNTED:
+    if not _is_countable(modulus, num_integers, num_operands):
         return None
-    of = [_answers(each, modulus=modulus, num_integers=num_integers) for each in (text, other)]
-    equal = sum(int(weights[row == theirs].sum()) for (row, weights), (theirs, _) in zip(*of, strict=True))
-    return equal / num_integers**2
+    of_text, of_other = (
+        _answers(each, modulus=modulus, num_integers=num_integers, num_operands=num_operands) for each in (text, other)
+    )
+    pairs = zip(of_text, of_other, strict=True)
+    equal = sum(int(weights[answers == others].sum()) for (answers, weights), (others, _) in pairs)
+    return equal / _num_rows(num_integers, num_operands)
+
+
+def _is_countable(modulus: int, num_integers: int, num_operands: int) -> bool:
+    """Whether the rows of residues are few enough, and the number of all rows fits int64."""
+    rows = _num_rows(min(modulus, num_integers), num_operands)
+    return rows <= MOST_COUNTED and _num_rows(num_integers, num_operands) < 2**63
+
+
+def _num_rows(num_values: int, num_operands: int) -> int:
+    """Rows of operands that have one of that many values each."""
+    return prod([num_values] * num_operands)
 
 
 def _answers(
-    text: str, *, modulus: int, num_integers: int
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """For each residue a, the answers to all residues b, and the number of pairs of integers behind each answer.
+    text: str, *, modulus: int, num_integers: int, num_operands: int
+) -> Iterator[tuple[Counted, Counted]]:
+    """For each residue a, the answers to all residues of the other operands, and the number of rows behind each.
 
-    An answer depends only on the residues of a and b, so pairs of residues stand for all pairs of integers.
+    An answer depends only on the residues of the operands, so rows of residues stand for all rows of integers.
     """
     residues = np.arange(min(modulus, num_integers), dtype=np.int64)
     sizes = (num_integers - 1 - residues) // modulus + 1
+    others = [each.ravel() for each in np.meshgrid(*[residues] * (num_operands - 1), indexing="ij")]
+    weights = reduce(np.multiply.outer, [sizes] * (num_operands - 1)).ravel()
     for a, size in zip(residues, sizes, strict=True):
-        yield evaluate(text, np.full_like(residues, a), residues, modulus=modulus), size * sizes
+        yield evaluate(text, (np.full_like(others[0], a), *others), modulus=modulus), size * weights
+
+
+def _allowed(operands: tuple[str, ...]) -> str:
+    return f"use {', '.join(operands)}, integers, +, -, * and ** with an exponent from 0 to 64, such as 'a**2 + a*b'"
 
 
 @cache
-def _parsed(text: str) -> ast.Expression:
+def _parsed(text: str, operands: tuple[str, ...]) -> ast.Expression:
     if not text.strip() or len(text) > LONGEST_RULE:
-        raise ValueError(f"rule {quoted(text)} is not a text of 1 to {LONGEST_RULE} characters: {ALLOWED}")
+        raise ValueError(f"rule {quoted(text)} is not a text of 1 to {LONGEST_RULE} characters: {_allowed(operands)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SyntaxWarning)
             tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, SyntaxWarning, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"rule {quoted(text)} is no expression ({error}): {ALLOWED}") from None
-    _check(tree.body, text)
+        raise ValueError(f"rule {quoted(text)} is no expression ({error}): {_allowed(operands)}") from None
+    _check(tree.body, text, operands)
     if _degree(tree.body) > LARGEST_DEGREE:
         remedy = f"give one of degree {LARGEST_DEGREE} at most"
-        raise ValueError(f"rule {quoted(text)} multiplies operands more often than that: {remedy}; {ALLOWED}")
+        raise ValueError(f"rule {quoted(text)} multiplies operands too often: {remedy}; {_allowed(operands)}")
     return tree
 
 
 def _degree(node: ast.expr) -> int:
-    """The degree of the rule as a polynomial in both operands, where nothing cancels."""
+    """The degree of the rule as a polynomial in all operands, where nothing cancels."""
     match node:
         case ast.Name():
             return 1
@@ -158,23 +179,23 @@ def _degree(node: ast.expr) -> int:
             return 0
 
 
-def _check(node: ast.expr, text: str) -> None:
+def _check(node: ast.expr, text: str, operands: tuple[str, ...]) -> None:
     match node:
-        case ast.Name(id="a" | "b"):
+        case ast.Name(id=name) if name in operands:
             return
         case ast.Constant(value=int(value)) if not isinstance(value, bool) and value < LARGEST_MODULUS:
             return
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult(), right=right):
-            _check(left, text)
-            _check(right, text)
+            _check(left, text, operands)
+            _check(right, text, operands)
         case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(exponent))) if (
             not isinstance(exponent, bool) and 0 <= exponent <= LARGEST_EXPONENT
         ):
-            _check(left, text)
+            _check(left, text, operands)
         case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
-            _check(operand, text)
+            _check(operand, text, operands)
         case _:
-            raise ValueError(f"rule {quoted(text)} has the part {quoted(ast.unparse(node))}: {ALLOWED}")
+            raise ValueError(f"rule {quoted(text)} has the part {quoted(ast.unparse(node))}: {_allowed(operands)}")
 
 
 def _value(node: ast.expr, operands: dict[str, Any], modulus: int) -> Any:

@@ -23,7 +23,7 @@ the replicas of a pack. By default it is a `StackedPack`, which asks each replic
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -40,21 +40,31 @@ Rows = dict[str, Tensor]
 Ask = Callable[[Inputs], Tensor]
 """Outputs of all replicas of a pack, in evaluation mode, for inputs [replica batch ...]."""
 
+Purpose = Literal["rows", "second_rows"]
+"""What rows are for: a run's own task, or the second task in its loss."""
+
+Judged = Literal["validation", "tuning"]
+"""On which rows epochs are judged: those of the run, or rows that no reported evaluation has."""
+
 ROWS_AT_ONCE = 250
 """Of an evaluation. Fixed, whatever the pack's size, so that a replica's products have the same shapes everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """From which random numbers the rows of one replica are drawn: its stage, its seed, and the set of rows."""
+    """From which random numbers the rows of one replica are drawn: its stage, its seed, and the set of rows.
+
+    `purpose` tells the rows of a second task in the loss from those of the run's own.
+    """
 
     stage: str
     seed: int
     rows: str
+    purpose: Purpose = "rows"
 
     def generator(self, *more: str | int) -> torch.Generator:
         """A fresh CPU generator for these rows, another one for other `more`."""
-        return counters.generator(f"{self.stage}/rows", self.seed, self.rows, *more)
+        return counters.generator(f"{self.stage}/{self.purpose}", self.seed, self.rows, *more)
 
 
 @runtime_checkable
@@ -101,7 +111,7 @@ class TaskPack(Protocol):
         ...
 
     def losses(self, outputs: Tensor, rows: Rows) -> Float[Tensor, " replica"]:
-        """The mean loss of a training step of each replica."""
+        """The mean loss of a training step of each replica. It may overwrite the outputs."""
         ...
 
     def evaluate(self, ask: Ask) -> list[dict[str, float]]:
@@ -121,7 +131,7 @@ class TaskPack(Protocol):
 class PackOrder:
     """What a pack of tasks is made for: of each replica the run, its task and its parts, and where it runs.
 
-    `judged` says on which rows epochs are judged: "validation", or "tuning" of a mask that is tuned. `images` is the
+    `judged` says on which rows epochs are judged; `final` measures on the run's own rows either way. `images` is the
     folder of photographs.
     """
 
@@ -131,7 +141,8 @@ class PackOrder:
     num_evaluation_samples: int
     device: str
     images: str
-    judged: str = "validation"
+    judged: Judged = "validation"
+    purpose: Purpose = "rows"
 
 
 def packed(order: PackOrder) -> TaskPack:
@@ -141,14 +152,20 @@ def packed(order: PackOrder) -> TaskPack:
     return StackedPack(behaviours, order) if own is None else own(behaviours, order)
 
 
-def key(run: Any, rows: str) -> Key:
+def key(run: Any, rows: str, purpose: Purpose = "rows") -> Key:
     """The key of a run's rows."""
-    return Key(stage=run.stage, seed=run.seed, rows=rows)
+    return Key(stage=run.stage, seed=run.seed, rows=rows, purpose=purpose)
 
 
-def part_rows(task: Task, part: AnyPart, run: Any) -> Rows:
+def training_rows(task: Task, parts: Sequence[AnyPart], run: Any, purpose: Purpose = "rows") -> Rows:
+    """The rows of the parts, one part after another."""
+    several = [_part_rows(task, part, key(run, part.name, purpose)) for part in parts]
+    return {name: torch.cat([rows[name] for rows in several]) for name in several[0]}
+
+
+def _part_rows(task: Task, part: AnyPart, own: Key) -> Rows:
     """The rows of one part; of a repeated one the distinct rows in turn."""
-    rows = task.rows(part.name, num_rows=part.num_distinct, key=key(run, part.name))
+    rows = task.rows(part.name, num_rows=part.num_distinct, key=own)
     if isinstance(part, RepeatedPart):
         place = torch.arange(part.num_samples) % part.num_distinct
         return {name: tensor[place] for name, tensor in rows.items()}
@@ -166,23 +183,22 @@ class StackedPack:
     """Tasks whose training rows all lie on the device; each replica's task is asked alone."""
 
     def __init__(self, tasks: Sequence[Any], order: PackOrder) -> None:
+        assert order.judged == "validation", "Task.check_tuning refuses a task without rows for tuning"
         self.tasks = list(tasks)
         self.runs = list(order.runs)
         self.num_evaluation_samples = order.num_evaluation_samples
-        self.device = order.device
-        several = [self._training(*each) for each in zip(tasks, order.parts, order.runs, strict=True)]
+        self.device, self.purpose = order.device, order.purpose
+        several = [
+            training_rows(task, parts, run, order.purpose)
+            for task, parts, run in zip(tasks, order.parts, order.runs, strict=True)
+        ]
         self.constants: Parameters = {f"rows.{name}": stacked for name, stacked in self._stacked(several).items()}
         validation = [self._evaluation(task, run, "validation") for task, run in zip(tasks, order.runs, strict=True)]
         self.constants |= {f"validation.{name}": each for name, each in self._stacked(validation).items()}
         self.num_rows = next(iter(several[0].values())).shape[0]
 
-    @staticmethod
-    def _training(task: Any, parts: tuple[AnyPart, ...], run: Any) -> Rows:
-        several = [part_rows(task, part, run) for part in parts]
-        return {name: torch.cat([rows[name] for rows in several]) for name in several[0]}
-
     def _evaluation(self, task: Any, run: Any, split: str) -> Rows:
-        rows: Rows = task.rows(split, num_rows=self.num_evaluation_samples, key=key(run, split))
+        rows: Rows = task.rows(split, num_rows=self.num_evaluation_samples, key=key(run, split, self.purpose))
         return rows
 
     def _stacked(self, several: Sequence[Rows]) -> Rows:

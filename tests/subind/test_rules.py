@@ -29,7 +29,7 @@ OPERANDS = list(itertools.product([0, 1, 2, 5, 6, 11, 998, 999], repeat=2))
 @pytest.mark.parametrize("modulus", [1, 2, 7, 1000])
 def test_evaluate_of_integers_equals_python_arithmetic(text: str, modulus: int) -> None:
     for a, b in OPERANDS:
-        assert rules.evaluate(text, a, b, modulus=modulus) == RULES[text](a, b) % modulus
+        assert rules.evaluate(text, (a, b), modulus=modulus) == RULES[text](a, b) % modulus
 
 
 @pytest.mark.parametrize("text", RULES)
@@ -37,7 +37,7 @@ def test_evaluate_of_integers_equals_python_arithmetic(text: str, modulus: int) 
 def test_evaluate_of_tensors_near_the_largest_modulus_equals_python_integers(text: str, modulus: int) -> None:
     pairs = [(a, b) for a in (0, 3, modulus - 2, modulus - 1) for b in (1, modulus // 2, modulus - 1)]
     a, b = torch.tensor(pairs, dtype=torch.int64).T
-    found = rules.evaluate(text, a, b, modulus=modulus)
+    found = rules.evaluate(text, (a, b), modulus=modulus)
     expected = [RULES[text](a, b) % modulus for a, b in pairs]
     assert found.tolist() == expected
 
@@ -45,14 +45,14 @@ def test_evaluate_of_tensors_near_the_largest_modulus_equals_python_integers(tex
 @pytest.mark.parametrize("text", RULES)
 def test_evaluate_of_numpy_arrays_equals_python_integers(text: str) -> None:
     a, b = np.array(OPERANDS, dtype=np.int64).T
-    found = rules.evaluate(text, a, b, modulus=7)
+    found = rules.evaluate(text, (a, b), modulus=7)
     assert found.tolist() == [RULES[text](a, b) % 7 for a, b in OPERANDS]
 
 
 @pytest.mark.parametrize("modulus", [0, -7, 2**31 + 1])
 def test_evaluate_with_a_modulus_out_of_range_names_it(modulus: int) -> None:
     with pytest.raises(ValueError, match=rf"modulus is {modulus}: give 1 to 2147483648"):
-        rules.evaluate("a", 1, 1, modulus=modulus)
+        rules.evaluate("a", (1, 1), modulus=modulus)
 
 
 def test_canonical_of_other_spellings_is_one_text() -> None:
@@ -127,7 +127,7 @@ def test_canonical_of_a_wrong_part_names_the_part() -> None:
 
 def test_canonical_of_a_deep_rule_within_the_length_is_accepted() -> None:
     assert rules.canonical("(" * 50 + "a" + ")" * 50) == "a"
-    assert rules.evaluate("-" * 150 + "a", 5, 0, modulus=7) == 5
+    assert rules.evaluate("-" * 150 + "a", (5, 0), modulus=7) == 5
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_first_unlike_equals_a_walk_through_all_pairs(modulus: int) -> None:
         differences = (
             a
             for a in range(40)
-            if rules.evaluate(text, a, a, modulus=modulus) != rules.evaluate(other, a, a, modulus=modulus)
+            if rules.evaluate(text, (a, a), modulus=modulus) != rules.evaluate(other, (a, a), modulus=modulus)
         )
         found = rules.first_unlike(text, other, modulus=modulus, num_integers=40)
         assert found == next(differences, None), (text, other)
