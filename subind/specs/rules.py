@@ -126,9 +126,7 @@ def _num_rows(num_values: int, num_operands: int) -> int:
     return prod([num_values] * num_operands)
 
 
-def _answers(
-    text: str, *, modulus: int, num_integers: int, num_operands: int
-) -> Iterator[tuple[Counted, Counted]]:
+def _answers(text: str, *, modulus: int, num_integers: int, num_operands: int) -> Iterator[tuple[Counted, Counted]]:
     """For each residue a, the answers to all residues of the other operands, and the number of rows behind each.
 
     An answer depends only on the residues of the operands, so rows of residues stand for all rows of integers.
