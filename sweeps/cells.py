@@ -4,116 +4,53 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from subind.identity.run_ids import run_id
 from subind.specs import rules
-from subind.specs import runs as specs
 from subind.specs.quoting import quoted, shortened
-from subind.specs.runs import Donor, ImageDonor, ImageMask, ImageTransfer, Mask, Spec, Transfer
-from sweeps.image_cells import image_columns
+from subind.specs.run import Run, lineage
 
 MOST_VALUES = 12
 """A message lists this many values of a column, and of more only the ends."""
 
+OF_RULES = ("rule", "subtask")
+"""Columns that hold rules of arithmetic, if the run's task is one."""
+
 Columns = dict[str, Any]
-Cell = Transfer | ImageTransfer | ImageDonor
-"""What a grid is made of: recipients, and donors for images that are only evaluated."""
 
 
-def planned_columns(spec: Spec) -> Columns:
-    """The columns of a result row that the spec alone decides; a column that does not apply is absent."""
-    return next(planned_rows([spec]))
+def planned_columns(run: Run) -> Columns:
+    """The columns of a result row that the run alone decides; a column that does not apply is absent.
+
+    Where a run and what it descends from have the same column, its own value stands, then that of the nearest.
+    """
+    return next(planned_rows([run]))
 
 
-def planned_rows(several: Iterable[Spec]) -> Iterator[Columns]:
-    """The planned columns of each spec; what many of them have from the same parent is found once."""
-    of_start: dict[tuple[object, ...], Columns] = {}
-    for spec in several:
-        start = _start(spec)
-        if start not in of_start:
-            of_start[start] = _start_columns(spec)
-        yield _own_columns(spec) | of_start[start]
+def planned_rows(several: Iterable[Run]) -> Iterator[Columns]:
+    """The planned columns of each run; what many of them inherit from the same parents is found once."""
+    inherited: dict[tuple[str, ...], Columns] = {}
+    for run in several:
+        parents = tuple(map(run_id, run.parents()))
+        if parents not in inherited:
+            inherited[parents] = _inherited(run)
+        yield inherited[parents] | _own(run)
 
 
-def _start(spec: Spec) -> tuple[object, ...]:
-    """What a run starts from: its class or its control's, and its parent's id or its architecture."""
-    kind = type(spec.control if isinstance(spec, Transfer | ImageTransfer) else spec)
-    of = specs.parents(spec)
-    return kind, run_id(of[0]) if of else specs.architecture(spec)
+def _own(run: Run) -> Columns:
+    network = run.network
+    model = {"model": network.label(run.task.signature()), "task": run.task.label()}
+    return {"run_id": run_id(run), "stage": run.stage, "seed": run.seed, **network.columns(), **model, **run.columns()}
 
 
-def _own_columns(spec: Spec) -> Columns:
-    columns: Columns = {"run_id": run_id(spec), "stage": specs.stage(spec), "seed": spec.seed}
-    if not isinstance(spec, ImageTransfer):
-        columns["kept_epoch"] = spec.kept_epoch
-    match spec:
-        case Transfer():
-            columns |= _task_columns(spec.task) | {"chance_agreement": _chance_agreement(spec)}
-            columns["num_ambiguous"] = spec.num_ambiguous
-            columns["num_disambiguation"] = spec.num_disambiguation
-            columns["rivals"] = list(spec.rivals)
-        case Mask() | Donor():
-            columns |= _task_columns(specs.task(spec)) | _ancestor_columns(spec)
-        case ImageTransfer():
-            columns |= image_columns(spec)
-        case ImageMask() | ImageDonor():
-            columns |= image_columns(spec) | _ancestor_columns(spec)
-        case _:
-            assert_never(spec)
-    return columns
-
-
-def _task_columns(task: specs.ArithmeticTask) -> Columns:
-    chance = rules.constant_accuracy(task.rule, modulus=task.modulus, num_integers=task.num_integers)
-    columns: Columns = {"rule": task.rule, "modulus": task.modulus, "num_integers": task.num_integers}
-    return columns if chance is None else columns | {"chance_accuracy": chance}
-
-
-def _chance_agreement(spec: Transfer) -> list[float | None]:
-    task = spec.task
-    return [
-        rules.agreement(task.rule, rival, modulus=task.modulus, num_integers=task.num_integers) for rival in spec.rivals
-    ]
-
-
-def _start_columns(spec: Spec) -> Columns:
-    model = specs.architecture(spec)
-    columns: Columns = {"num_layers": model.num_layers, "d_model": model.d_model}
-    if isinstance(spec, Transfer | ImageTransfer):
-        columns["control"] = specs.control_name(spec.control)
-    for parent in specs.parents(spec):
-        columns["parent_id"] = run_id(parent)
-        for ancestor in specs.lineage(parent):
-            assert not isinstance(ancestor, Transfer | ImageTransfer)
-            columns |= _ancestor_columns(ancestor)
-    return columns
-
-
-def _ancestor_columns(ancestor: specs.Parent) -> Columns:
-    match ancestor:
-        case Mask() | ImageMask():
-            return {
-                "mask_seed": ancestor.seed,
-                "subtask": ancestor.subtask.rule if isinstance(ancestor, Mask) else "mean_pooled",
-                "penalty": ancestor.penalty,
-                "temperature_schedule": ancestor.temperature.name,
-                "final_temperature": ancestor.temperature.final,
-            }
-        case Donor() | ImageDonor():
-            return {"donor_seed": ancestor.seed, "donor_kind": _donor_kind(ancestor)}
-        case _:
-            assert_never(ancestor)
-
-
-def _donor_kind(donor: Donor | ImageDonor) -> str:
-    match donor.weights:
-        case specs.ImportedWeights() | specs.PublishedWeights():
-            return "imported"
-        case specs.FreshWeights():
-            return "trained" if donor.num_epochs else "untrained"
-        case _:
-            assert_never(donor.weights)
+def _inherited(run: Run) -> Columns:
+    parents = tuple(map(run_id, run.parents()))
+    ancestors = [each for each in lineage(run) if each is not run]
+    columns: Columns = {}
+    for each in reversed(ancestors):
+        columns |= each.inherited_columns()
+    return columns | ({"parent_id": parents[0], "parent_ids": list(parents)} if parents else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +71,9 @@ class Condition:
 
     def _like(self, found: Any) -> Any:
         """The value as one of the column that holds `found`."""
-        if self.column == "rule" or (self.column == "subtask" and found != "mean_pooled"):
+        if self.column in OF_RULES and _is_rule(found):
             try:
-                return rules.canonical(self.value)
+                return rules.canonical(self.value, operands=rules.OPERANDS)
             except ValueError as error:
                 raise ValueError(f"--where {shortened(str(self))}: {error}") from None
         try:
@@ -148,6 +85,14 @@ class Condition:
 
     def __str__(self) -> str:
         return f"{self.column}{self.sign}{self.value}"
+
+
+def _is_rule(found: Any) -> bool:
+    """Whether the value of a column is a rule of arithmetic, and not a name that another task has there."""
+    try:
+        return bool(rules.canonical(found, operands=rules.OPERANDS) == found)
+    except ValueError:
+        return False
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -170,7 +115,7 @@ def condition(text: str) -> Condition:
     return Condition(column=column, sign="=" if sign == "==" else sign, value=value)
 
 
-def chosen(cells: Sequence[Cell], conditions: Iterable[Condition]) -> tuple[Cell, ...]:
+def chosen(cells: Sequence[Run], conditions: Iterable[Condition]) -> tuple[Run, ...]:
     """The cells for which all conditions hold. Raises ValueError for an unknown column and if no cell is left."""
     wanted = tuple(conditions)
     if not wanted:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from subind.specs.quoting import quoted, quoted_path, shortened
-from sweeps.cells import Cell
+from subind.specs.run import Run
 from sweeps.tuning.definition import Study
 
 MOST_CELLS = 200_000
@@ -26,12 +26,14 @@ MOST_STUDIES = 1000
 LONGEST_REASON = 600
 """Letters of an error's message that are shown."""
 
+_NAMES: dict[type, str] = {Run: "runs (Train, Discover, Transfer or Measure)", Study: "Study"}
+
 Made = TypeVar("Made")
 
 
-def cells_of_file(path: Path) -> tuple[Cell, ...]:
+def cells_of_file(path: Path) -> tuple[Run, ...]:
     """What `grid()` of the file gives. Raises ValueError, with the line of the file, whatever goes wrong there."""
-    return _guarded(path, lambda module: _several(path, module, "grid", most=MOST_CELLS, kinds=get_args(Cell)))
+    return _guarded(path, lambda module: _several(path, module, "grid", most=MOST_CELLS, kind=Run))
 
 
 def studies_of_file(path: Path) -> tuple[Study, ...]:
@@ -40,7 +42,7 @@ def studies_of_file(path: Path) -> tuple[Study, ...]:
     def made(module: ModuleType) -> tuple[Study, ...]:
         if not callable(getattr(module, "studies", None)):
             return ()
-        return _several(path, module, "studies", most=MOST_STUDIES, kinds=(Study,))
+        return _several(path, module, "studies", most=MOST_STUDIES, kind=Study)
 
     return _guarded(path, made)
 
@@ -57,8 +59,8 @@ class _RefusedError(Exception):
     """What the file gives is of no use; the message says it all."""
 
 
-def _several(path: Path, module: ModuleType, function: str, *, most: int, kinds: tuple[type, ...]) -> tuple[Any, ...]:
-    """What a function of the module gives, one or several, all of these classes."""
+def _several(path: Path, module: ModuleType, function: str, *, most: int, kind: type) -> tuple[Any, ...]:
+    """What a function of the module gives, one or several, all of one class."""
     if not callable(getattr(module, function, None)):
         raise _RefusedError(
             f"grid {quoted_path(path)} has no function {function}(): define one that gives a tuple of specs"
@@ -69,17 +71,16 @@ def _several(path: Path, module: ModuleType, function: str, *, most: int, kinds:
         made.close()
     found: list[Any] = []
     for each in made if isinstance(made, Iterable) and not isinstance(made, str | bytes) else (made,):
-        if type(each) not in kinds:
-            names = " or ".join(kind.__name__ for kind in kinds)
+        if not isinstance(each, kind):
             raise _RefusedError(
-                f"{of} gives {quoted(each)}, item {len(found)}: let it give a tuple of {names}, at least one"
+                f"{of} gives {quoted(each)}, item {len(found)}: let it give a tuple of {_NAMES[kind]}, at least one"
             )
         if len(found) == most:
             remedy = "cut it into several files, or end its generator"
             raise _RefusedError(f"{of} gives more than {most:,} items, which is the most a plan takes: {remedy}")
         found.append(each)
     if not found:
-        raise _RefusedError(f"{of} gives nothing: let it give a tuple of at least one {kinds[0].__name__}")
+        raise _RefusedError(f"{of} gives nothing: let it give at least one of {_NAMES[kind]}")
     return tuple(found)
 
 

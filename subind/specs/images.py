@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from subind.specs.base import LARGEST_COUNT, NEUTRAL, at_most, positive, require
@@ -171,6 +171,9 @@ class ImageNet16Task(ImageTask):
             require(is_right, self, name, remedy)
         require(0 <= self.data_seed < 2**31, self, "data_seed", "give 0 to 2**31 - 1")
         _check_images(self)
+
+    def signature(self) -> Signature:
+        return replace(ImageTask.signature(self), other_outputs=(NUM_OF_IMAGENET,))
 
     def columns(self) -> Mapping[str, Any]:
         return {"image_size": self.image_size, "chance_accuracy": self.chance_accuracy()}

@@ -1,7 +1,7 @@
 """How a mask is discovered. What computes with these stands in `subind.masks`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from subind.specs.base import Open, at_most, not_negative, positive, require
@@ -25,6 +25,17 @@ class MaskMethod(Open):
     def shape(self) -> tuple[object, ...]:
         """What the replicas of one pack share."""
         return (self,)
+
+    def searched(self) -> Mapping[str, float]:
+        """The fields that a study searches: penalty, final_temperature and initial_logit.
+
+        Raises ValueError for a method that has not all of them.
+        """
+        raise ValueError(f"method is a {type(self).__name__}: a study searches masks of ContinuousSparsification")
+
+    def with_searched(self, values: Mapping[str, float]) -> "MaskMethod":
+        """The method with other values of these fields. Raises ValueError as `searched`."""
+        raise ValueError(f"method is a {type(self).__name__}: a study searches masks of ContinuousSparsification")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,21 @@ class ContinuousSparsification(MaskMethod):
 
     def shape(self) -> tuple[object, ...]:
         return (type(self),)
+
+    def searched(self) -> Mapping[str, float]:
+        return {
+            "penalty": self.penalty,
+            "final_temperature": self.temperature.final,
+            "initial_logit": self.initial_logit,
+        }
+
+    def with_searched(self, values: Mapping[str, float]) -> MaskMethod:
+        return replace(
+            self,
+            penalty=values["penalty"],
+            temperature=replace(self.temperature, final=values["final_temperature"]),
+            initial_logit=values["initial_logit"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,9 +31,13 @@ class Network(Open):
         """What tables, folders and legends call it."""
         return type(self).__name__
 
+    def label(self, signature: Signature) -> str:
+        """Its name on a task, which says so if it gives other outputs than the task wants."""
+        return self.name
+
     def columns(self) -> Mapping[str, Any]:
-        """Columns of a result row from the fields of the network."""
-        return {"model": self.name}
+        """Columns of a result row from the fields of the network, besides its label."""
+        return {}
 
     def precisions(self) -> tuple[str, ...]:
         """The precisions that it can compute in."""
@@ -116,8 +120,11 @@ class ResNet(Network):
         _check_inputs(self, signature, Images)
         _check_outputs(self, signature)
 
+    def label(self, signature: Signature) -> str:
+        return _label_of_classes(self, signature)
+
     def columns(self) -> Mapping[str, Any]:
-        return {"model": self.name, "num_layers": self.num_layers, "d_model": self.d_model}
+        return {"num_layers": self.num_layers, "d_model": self.d_model}
 
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32", "bfloat16", "float32_channels_last", "bfloat16_channels_last")
@@ -166,8 +173,11 @@ class ViT(Network):
         require(self.image_size == signature.inputs.image_size, self, "image_size", remedy)
         _check_outputs(self, signature)
 
+    def label(self, signature: Signature) -> str:
+        return _label_of_classes(self, signature)
+
     def columns(self) -> Mapping[str, Any]:
-        return {"model": self.name, "num_layers": self.num_layers, "d_model": self.d_model}
+        return {"num_layers": self.num_layers, "d_model": self.d_model}
 
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32", "bfloat16")
@@ -193,7 +203,7 @@ class MLP(Network):
         return "mlp_" + "x".join(map(str, self.widths))
 
     def columns(self) -> Mapping[str, Any]:
-        return {"model": self.name, "num_layers": len(self.widths) + 1, "d_model": self.widths[-1]}
+        return {"num_layers": len(self.widths) + 1, "d_model": self.widths[-1]}
 
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32")
@@ -245,9 +255,6 @@ class AnyModule(Network):
     def name(self) -> str:
         return self.make.__name__
 
-    def columns(self) -> Mapping[str, Any]:
-        return {"model": self.name}
-
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32")
 
@@ -265,7 +272,12 @@ def _check_inputs(network: Network, signature: Signature, wanted: type) -> None:
         )
 
 
+def _label_of_classes(network: "ResNet | ViT", signature: Signature) -> str:
+    alike = signature.num_outputs in (0, network.num_classes)
+    return network.name if alike else f"{network.name}_{network.num_classes}"
+
+
 def _check_outputs(network: "ResNet | ViT", signature: Signature) -> None:
-    if signature.num_outputs not in (0, network.num_classes):
+    if network.num_classes not in (*signature.other_outputs, signature.num_outputs or network.num_classes):
         remedy = f"the task has {signature.num_outputs} classes; held='all_but_head' trains a head on imported weights"
         require(False, network, "num_classes", remedy)

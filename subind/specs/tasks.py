@@ -50,10 +50,14 @@ Inputs = Tokens | Images | Features | AnyInputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature(Checked):
-    """What a task gives a network, and the number of outputs it wants, 0 where only the network knows it."""
+    """What a task gives a network, and the number of outputs it wants, 0 where only the network knows it.
+
+    `other_outputs` are numbers of outputs that it can also read, such as those of a network as it is published.
+    """
 
     inputs: Inputs
     num_outputs: int
+    other_outputs: tuple[int, ...] = ()
 
 
 class Task(Open):

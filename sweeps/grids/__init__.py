@@ -1,15 +1,13 @@
-"""The experiments, one module each with `grid()`, a tuple of transfer specs; by the names the command line gives them.
+"""The experiments, one module each with `grid()`, a tuple of runs; by the names the command line gives them.
 
 A user's own grid is a Python file with the same function, given by its path. Beside `grid()` may stand `studies()`,
 what `subind tune` searches for the masks of the grid.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from subind.specs.quoting import quoted
-from subind.specs.runs import Transfer
-from sweeps.cells import Cell
+from subind.specs.runs import Run
 from sweeps.grid_files import cells_of_file, claims_of_file, studies_of_file
 from sweeps.grids import (
     figure_3_depth_2,
@@ -35,8 +33,8 @@ NAMES = (
 )
 
 
-def grid(name: str) -> tuple[Cell, ...]:
-    """The transfers of a grid, by its name or the path of its file. Raises ValueError for any other."""
+def grid(name: str) -> tuple[Run, ...]:
+    """The cells of a grid, by its name or the path of its file. Raises ValueError for any other."""
     match name:
         case "quickstart":
             return quickstart.grid()
@@ -73,9 +71,9 @@ def studies(name: str) -> tuple[Study, ...]:
         case "figure-3-depth-2":
             return figure_3_depth_2.studies()
         case _ if name.endswith(".py"):
-            return studies_of_file(Path(name)) or default_studies(_of_arithmetic(grid(name)))
+            return studies_of_file(Path(name)) or default_studies(grid(name))
         case _:
-            return default_studies(_of_arithmetic(grid(name)))
+            return default_studies(grid(name))
 
 
 def claims(name: str) -> tuple[str, ...]:
@@ -94,13 +92,3 @@ def claims(name: str) -> tuple[str, ...]:
 def label(name: str) -> str:
     """What a grid is called in files and columns: its name, or that of its file."""
     return Path(name).stem if name.endswith(".py") else name
-
-
-def _of_arithmetic(cells: Iterable[Cell]) -> tuple[Transfer, ...]:
-    """The transfers whose masks a study can search. Raises ValueError if there are none."""
-    found = tuple(cell for cell in cells if isinstance(cell, Transfer))
-    if not found:
-        raise ValueError(
-            "the grid has recipients on images alone, whose masks no study searches: give several ImageMasks instead"
-        )
-    return found

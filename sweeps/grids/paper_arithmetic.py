@@ -1,4 +1,4 @@
-"""The paper's whole arithmetic experiment with five seeds: 6 depths × 5 seeds × 17 sample counts × 9 controls."""
+"""The paper's whole arithmetic experiment with five seeds: 6 depths × 5 seeds × 17 sample counts × 9 starts."""
 
 from subind.specs.runs import Transfer
 from sweeps.grids import protocol

@@ -3,44 +3,50 @@
 Protocol of "Instilling Inductive Biases with Subnetworks" (arXiv 2310.10899), where its numbers say nothing decided as:
 
 - Products are in bfloat16, weights in float32. Rates of recipients and of masks are constant.
-- How many images the rule of the balanced subset leaves hangs on the tree, so the published 13,929 and the 213,555
+- How many images the rule of the balanced subset leaves depends on the tree, so the published 13,929 and the 213,555
   less evaluation images are rounded down; the published 1,549 evaluation images are half for validation, half for test.
 - ResNet-18's head trains as the published one of ViT-B/16 does. Mixtures train with the recipients' optimiser, whole.
 - Weights of seeds, orders and crops differ; the balanced subset is one, for its images are mean-pooled once.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from subind.specs.image_transfer import Held
-from subind.specs.runs import (
-    SGD,
-    AdamW,
+from subind.specs.images import ImageNet16Task
+from subind.specs.mask_methods import ContinuousSparsification
+from subind.specs.networks import RESNET_18, VIT_B_16, ResNet, ViT
+from subind.specs.optimizers import SGD, AdamW, NoClip, Precision, Schedule
+from subind.specs.rows import AnyPart, Part, RepeatedPart
+from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.starts import (
     ComplementSubnetwork,
     DataMixture,
-    FreshWeights,
     FullTransfer,
-    ImageControl,
-    ImageDonor,
-    ImageMask,
-    ImageModel,
-    ImageNet16Task,
-    ImagePrecision,
-    ImageTransfer,
     NewHead,
-    NoClip,
-    PublishedWeights,
     RandomInit,
     RandomSubnetwork,
+    Start,
     Subnetwork,
     SubnetworkTrainable,
     SubnetworkTrainedAlone,
-    TemperatureSchedule,
     UnmaskedOnly,
 )
-from subind.specs.vision import RESNET_18, VIT_B_16
+from subind.specs.temperature import TemperatureSchedule
+from subind.specs.training import (
+    FreshWeights,
+    Held,
+    LastEpoch,
+    NoEarlyStop,
+    PublishedWeights,
+    UniformFanIn,
+    highest,
+    lowest,
+)
 
 SEEDS = (0, 1, 2)
+
+NUM_TRANSFER, NUM_BALANCED = 211_800, 13_900
+NUM_EVALUATION = 774
+NUM_CONFLICT = 1200
 
 TRANSFER = ImageNet16Task(
     part="transfer",
@@ -51,12 +57,13 @@ TRANSFER = ImageNet16Task(
     shorter_side=256,
     image_size=224,
     data_seed=0,
+    pooled=False,
+    augmentation="crop_and_flip",
+    class_weights="inverse_frequency",
+    num_cue_conflict=NUM_CONFLICT,
 )
-BALANCED = replace(TRANSFER, part="balanced")
-
-NUM_TRANSFER, NUM_BALANCED = 211_800, 13_900
-NUM_EVALUATION = 774
-NUM_CONFLICT = 1200
+BALANCED = replace(TRANSFER, part="balanced", class_weights="equal")
+MEAN_POOLED = replace(BALANCED, pooled=True, augmentation="none")
 
 SHARES = (0.0, NUM_BALANCED / (NUM_TRANSFER + NUM_BALANCED), 0.25, 0.5, 1.0)
 """Of mean-pooled images in mixtures: none, which is what the released script trained on; as they are; a quarter; one to
@@ -67,17 +74,18 @@ one; and all."""
 class Setting:
     """What differs between the two networks."""
 
-    model: ImageModel
+    model: ResNet | ViT
     weights: PublishedWeights
-    precision: ImagePrecision
+    precision: Precision
     mask_epochs: int
     mask_batch: int
+    beside: tuple[str, ...]
     transfer_epochs: int
     mixture_epochs: int
     held: Held
 
     @property
-    def of_sixteen(self) -> ImageModel:
+    def of_sixteen(self) -> ResNet | ViT:
         """The network with a head for the 16 classes."""
         return replace(self.model, num_classes=16)
 
@@ -88,6 +96,7 @@ RESNET = Setting(
     precision="bfloat16_channels_last",
     mask_epochs=100,
     mask_batch=32,
+    beside=(),
     transfer_epochs=20,
     mixture_epochs=5,
     held="norms_and_head",
@@ -98,126 +107,125 @@ VIT = Setting(
     precision="bfloat16",
     mask_epochs=200,
     mask_batch=128,
+    beside=("class_token", "encoder.pos_embedding"),
     transfer_epochs=40,
     mixture_epochs=1,
     held="norms",
 )
 
 
-def pretrained(of: Setting, *, seed: int) -> ImageDonor:
+def pretrained(of: Setting, *, seed: int) -> Train:
     """The published network with a new head for the 16 classes, which is all that trains."""
-    return ImageDonor(
+    return Train(
         task=BALANCED,
         model=of.of_sixteen,
-        num_samples=NUM_BALANCED,
+        rows=(Part(name="original", num_samples=NUM_BALANCED),),
         num_evaluation_samples=NUM_EVALUATION,
-        num_cue_conflict=NUM_CONFLICT,
-        augmentation="crop_and_flip",
-        class_weights="equal",
+        weights=of.weights,
+        held="all_but_head",
         optimizer=_adam(2e-3, schedule="linear_decay"),
         batch_size=64,
         num_epochs=5,
-        kept_epoch="first_best",
-        patience=5,
+        kept_epoch=lowest("validation_loss"),
+        stopping=NoEarlyStop(),
         seed=seed,
         precision=of.precision,
-        trained="head",
-        weights=of.weights,
     )
 
 
-def as_published(of: Setting) -> ImageDonor:
+def as_published(of: Setting) -> Train:
     """The published network with its own 1,000 classes, only evaluated."""
-    return replace(pretrained(of, seed=0), model=of.model, num_epochs=0, trained="everything")
+    return replace(pretrained(of, seed=0), model=of.model, num_epochs=0, held="nothing")
 
 
-def untrained(of: Setting, *, seed: int) -> ImageDonor:
+def untrained(of: Setting, *, seed: int) -> Train:
     """A network as it is initialised."""
-    return replace(pretrained(of, seed=seed), num_epochs=0, trained="everything", weights=FreshWeights())
+    return replace(pretrained(of, seed=seed), num_epochs=0, held="nothing", weights=FreshWeights())
 
 
-def mask(of: Setting, donor: ImageDonor) -> ImageMask:
+def mask(of: Setting, donor: Train) -> Discover:
     """The subnetwork of a donor for mean-pooled images."""
-    return ImageMask(
+    return Discover(
         donor=donor,
-        subtask=BALANCED,
-        num_samples=NUM_BALANCED,
+        task=MEAN_POOLED,
+        rows=(Part(name="mean_pooled", num_samples=NUM_BALANCED),),
         num_evaluation_samples=NUM_EVALUATION,
-        initial_logit=-0.1,
-        penalty=1e-8,
-        temperature=TemperatureSchedule(name="exponential", final=100.0),
-        beside="class_token_and_positions" if of is VIT else "nothing",
+        method=ContinuousSparsification(
+            initial_logit=-0.1, penalty=1e-8, temperature=TemperatureSchedule(name="exponential", final=100.0)
+        ),
+        beside=of.beside,
         statistics="donor",
         optimizer=_adam(1e-3, schedule="constant"),
         batch_size=of.mask_batch,
         num_epochs=of.mask_epochs,
-        kept_epoch="last_best",
+        kept_epoch=highest("subtask_accuracy", ties="last"),
         seed=donor.seed,
         precision=of.precision,
     )
 
 
-def transfer(of: Setting, control: ImageControl, *, seed: int) -> ImageTransfer:
-    """A recipient, or the whole donor on a mixture of images."""
-    mixed = isinstance(control, DataMixture)
-    return ImageTransfer(
-        control=control,
+def transfer(of: Setting, start: Start, *, seed: int, held: Held) -> Transfer:
+    """A recipient trained on original images."""
+    return Transfer(
+        start=start,
         task=TRANSFER,
-        num_samples=NUM_TRANSFER,
+        rows=(Part(name="original", num_samples=NUM_TRANSFER),),
         num_evaluation_samples=NUM_EVALUATION,
-        num_cue_conflict=NUM_CONFLICT,
-        evaluations_per_epoch=5,
-        augmentation="crop_and_flip",
-        class_weights="inverse_frequency",
-        held=_held(of, control),
+        fresh_weights=UniformFanIn(),
+        held=held,
         optimizer=SGD(learning_rate=1e-3, momentum=0.9, weight_decay=1e-4, schedule="constant", clip=NoClip()),
         batch_size=128,
-        num_epochs=of.mixture_epochs if mixed else of.transfer_epochs,
+        num_epochs=of.transfer_epochs,
+        kept_epoch=LastEpoch(),
+        evaluations_per_epoch=5,
+        stopping=NoEarlyStop(),
         seed=seed,
         precision=of.precision,
     )
 
 
-def _held(of: Setting, control: ImageControl) -> Held:
-    """What a recipient holds: what its network's do, or nothing of what it has not, or is to train."""
-    match control:
-        case RandomInit() | DataMixture():
-            return "nothing"
-        case NewHead():
-            return "all_but_head"
-        case _:
-            return of.held
+def mixture(of: Setting, donor: Train, *, share: float) -> Transfer:
+    """The whole donor on original and mean-pooled images, of which these are a share."""
+    recipient = transfer(of, DataMixture(donor=donor), seed=donor.seed, held="nothing")
+    return replace(recipient, rows=_mixed(share), num_epochs=of.mixture_epochs)
 
 
-def controls(of: Setting, *, seed: int) -> tuple[ImageControl, ...]:
+def _mixed(share: float) -> tuple[AnyPart, ...]:
+    originals = Part(name="original", num_samples=NUM_TRANSFER)
+    if share == 1:
+        return (Part(name="mean_pooled", num_samples=NUM_BALANCED),)
+    num_pooled = round(NUM_TRANSFER * share / (1 - share))
+    pooled = RepeatedPart(name="mean_pooled", num_distinct=NUM_BALANCED, num_samples=num_pooled)
+    return (originals, pooled) if num_pooled else (originals,)
+
+
+def recipients(of: Setting, *, seed: int) -> tuple[Transfer, ...]:
     """Every start: both released variants of the subnetwork, its controls, that of an untrained network, mixtures."""
     donor = pretrained(of, seed=seed)
-    found = mask(of, donor)
-    return (
-        Subnetwork(mask=found),
-        SubnetworkTrainedAlone(mask=found),
-        SubnetworkTrainable(mask=found),
-        RandomSubnetwork(mask=found),
-        ComplementSubnetwork(mask=found),
+    subnetwork = mask(of, donor)
+    starts = (
+        Subnetwork(mask=subnetwork),
+        SubnetworkTrainedAlone(mask=subnetwork),
+        SubnetworkTrainable(mask=subnetwork),
+        RandomSubnetwork(mask=subnetwork),
+        ComplementSubnetwork(mask=subnetwork),
         Subnetwork(mask=mask(of, untrained(of, seed=seed))),
         UnmaskedOnly(donor=donor),
         FullTransfer(donor=donor),
-        NewHead(donor=donor),
-        RandomInit(model=of.of_sixteen),
-        *(DataMixture(donor=donor, num_mean_pooled=NUM_BALANCED, mean_pooled_share=share) for share in SHARES),
+    )
+    return (
+        *(transfer(of, start, seed=seed, held=of.held) for start in starts),
+        transfer(of, NewHead(donor=donor), seed=seed, held="all_but_head"),
+        transfer(of, RandomInit(model=of.of_sixteen), seed=seed, held="nothing"),
+        *(mixture(of, donor, share=share) for share in SHARES),
     )
 
 
-def _adam(learning_rate: float, *, schedule: Literal["constant", "linear_decay"]) -> AdamW:
+def _adam(learning_rate: float, *, schedule: Schedule) -> AdamW:
     return AdamW(learning_rate=learning_rate, weight_decay=0.01, schedule=schedule, clip=NoClip())
 
 
-def grid() -> tuple[ImageTransfer | ImageDonor, ...]:
+def grid() -> tuple[Transfer | Train, ...]:
     """Every start of both networks at three seeds, and both networks as they are published."""
-    recipients = (
-        transfer(of, control, seed=seed)
-        for of in (RESNET, VIT)
-        for seed in SEEDS
-        for control in controls(of, seed=seed)
-    )
-    return (*recipients, as_published(RESNET), as_published(VIT))
+    cells = (cell for of in (RESNET, VIT) for seed in SEEDS for cell in recipients(of, seed=seed))
+    return (*cells, as_published(RESNET), as_published(VIT))

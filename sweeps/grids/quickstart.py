@@ -1,4 +1,4 @@
-"""The whole method in small, in minutes on two CPU cores: 5 seeds, 5 sample counts, 6 controls.
+"""The whole method in small, in minutes on two CPU cores: 5 seeds, 5 sample counts, 6 starts.
 
 A one-layer model without dropout, 50 integers and modulus 5 keep donors quick: they leave the plateau at an accuracy of
 0.5 after 200 to 800 steps. At this penalty every seed's mask reached a hard accuracy of 1 with 8% to 17% of the
@@ -8,104 +8,102 @@ weights. All stages together take four to five core-minutes.
 250 (means over the seeds). The protocol leaves them in; the report gives the share at each number of samples.
 """
 
-from dataclasses import replace
-
-from subind.specs.runs import (
-    GPT2,
-    AdamW,
-    ArithmeticTask,
-    ClipNorm,
-    Control,
-    Donor,
+from subind.specs.arithmetic import READINGS, ArithmeticTask
+from subind.specs.mask_methods import ContinuousSparsification
+from subind.specs.networks import GPT2
+from subind.specs.optimizers import AdamW, ClipNorm, NoClip
+from subind.specs.rows import Part
+from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.starts import (
     FullTransfer,
-    Mask,
-    NoClip,
     RandomAsReleased,
     RandomInit,
     RandomSubnetwork,
+    Start,
     Subnetwork,
-    Transfer,
     UnmaskedOnly,
 )
 from subind.specs.temperature import TemperatureSchedule
+from subind.specs.training import EarlyStop, NoEarlyStop, Normal, highest, lowest
 from subind.specs.tuning import TuningValidation
-from sweeps.tuning.definition import Epochs, Range, Study
+from sweeps.tuning.definition import Epochs, Range, Study, tuned_on
 
 SEEDS = (0, 1, 2, 3, 4)
 DISAMBIGUATION_COUNTS = (10, 25, 50, 100, 250)
 
 
 def grid() -> tuple[Transfer, ...]:
-    """Every control at every seed and number of disambiguation samples, in the order of their packs."""
+    """Every start at every seed and number of disambiguation samples, in the order of their packs."""
     return tuple(
-        _transfer(control, num_disambiguation=count, seed=seed)
+        _transfer(start, num_disambiguation=count, seed=seed)
         for seed in SEEDS
-        for starts in [_controls(_mask(seed))]
+        for starts in [_starts(_mask(seed))]
         for count in DISAMBIGUATION_COUNTS
-        for control in starts
+        for start in starts
     )
 
 
-def _task(rule: str) -> ArithmeticTask:
-    return ArithmeticTask(rule=rule, modulus=5, num_integers=50)
+def _task(rule: str, *, rivals: tuple[str, ...] = ()) -> ArithmeticTask:
+    return ArithmeticTask(rule=rule, modulus=5, num_integers=50, rivals=rivals, loss="all_predicted")
 
 
-def _donor(seed: int) -> Donor:
-    return Donor(
+def _donor(seed: int) -> Train:
+    return Train(
         task=_task("a + a*b"),
         model=GPT2(num_layers=1, d_model=64, num_heads=4, dropout=0.0),
-        num_samples=10_000,
+        rows=(Part(name="unambiguous", num_samples=10_000),),
         num_evaluation_samples=500,
         optimizer=AdamW(learning_rate=2e-3, weight_decay=0.0, schedule="linear_decay", clip=ClipNorm(max_norm=1.0)),
         batch_size=100,
         num_epochs=20,
-        kept_epoch="first_best",
-        patience=5,
+        kept_epoch=lowest("validation_loss"),
+        stopping=EarlyStop(patience=5),
         seed=seed,
         precision="float32",
     )
 
 
-def _mask(seed: int) -> Mask:
-    return Mask(
+def _mask(seed: int) -> Discover:
+    return Discover(
         donor=_donor(seed),
-        subtask=_task("a*b"),
-        num_samples=5_000,
+        task=_task("a*b"),
+        rows=(Part(name="unambiguous", num_samples=5_000),),
         num_evaluation_samples=500,
-        initial_logit=-0.1,
-        penalty=4e-6,
-        temperature=TemperatureSchedule(name="exponential", final=100.0),
+        method=ContinuousSparsification(
+            initial_logit=-0.1, penalty=4e-6, temperature=TemperatureSchedule(name="exponential", final=100.0)
+        ),
         optimizer=AdamW(learning_rate=1e-2, weight_decay=0.01, schedule="constant", clip=NoClip()),
         batch_size=250,
         num_epochs=40,
-        kept_epoch="last_best",
+        kept_epoch=highest("subtask_accuracy", ties="last"),
         seed=seed,
         precision="float32",
     )
 
 
-def _controls(mask: Mask) -> tuple[Control, ...]:
+def _starts(mask: Discover) -> tuple[Start, ...]:
     return (
         Subnetwork(mask=mask),
         FullTransfer(donor=mask.donor),
-        RandomInit(model=mask.donor.model),
+        RandomInit(model=mask.network),
         RandomSubnetwork(mask=mask),
         UnmaskedOnly(donor=mask.donor),
         RandomAsReleased(mask=mask),
     )
 
 
-def _transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transfer:
+def _transfer(start: Start, *, num_disambiguation: int, seed: int) -> Transfer:
     return Transfer(
-        control=control,
-        task=_task("a**2 + a*b"),
-        num_ambiguous=50,
-        num_disambiguation=num_disambiguation,
+        start=start,
+        task=_task("a**2 + a*b", rivals=READINGS),
+        rows=(Part(name="ambiguous", num_samples=50), Part(name="disambiguation", num_samples=num_disambiguation)),
         num_evaluation_samples=200,
+        fresh_weights=Normal(std=0.02),
         optimizer=AdamW(learning_rate=1e-3, weight_decay=0.01, schedule="constant", clip=NoClip()),
         batch_size=32,
         num_epochs=100,
-        kept_epoch="last_best",
+        kept_epoch=highest("validation_accuracy", ties="last"),
+        stopping=NoEarlyStop(),
         seed=seed,
         precision="float32",
     )
@@ -114,7 +112,7 @@ def _transfer(control: Control, *, num_disambiguation: int, seed: int) -> Transf
 def studies() -> tuple[Study, ...]:
     """One search at seed 0; of 2,450 pairs of operands, 100 are on no sample that is reported for the five seeds."""
     validation = TuningValidation(num_samples=100, num_seeds=len(SEEDS), num_transfer_samples=200)
-    mask = replace(_mask(0), validation=validation)
+    mask = tuned_on(_mask(0), validation)
     return (
         Study(
             base=mask,

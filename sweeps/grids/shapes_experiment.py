@@ -1,4 +1,4 @@
-"""The experiment of shape against texture on drawn images, by network and seed, with all controls and mixtures.
+"""The experiment of shape against texture on drawn images, by network and seed, with all starts and mixtures.
 
 Two decisions differ from the published protocol, which does not train a small ResNet on drawn images: in discovery
 BatchNorm normalises by each batch, and recipients hold nothing but the subnetwork. Under the donor's running statistics
@@ -7,33 +7,29 @@ discovery ends near chance, and recipients that hold the norms diverge at this r
 
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Literal
 
-from subind.specs.runs import (
-    SGD,
-    AdamW,
+from subind.specs.images import ShapesTask
+from subind.specs.mask_methods import ContinuousSparsification
+from subind.specs.networks import Network
+from subind.specs.optimizers import SGD, AdamW, NoClip, Precision
+from subind.specs.rows import Part, RepeatedPart, num_rows
+from subind.specs.runs import Discover, Train, Transfer, steps_per_epoch
+from subind.specs.starts import (
     ComplementSubnetwork,
     DataMixture,
-    FreshWeights,
     FullTransfer,
-    ImageControl,
-    ImageDonor,
-    ImageMask,
-    ImageModel,
-    ImagePrecision,
-    ImageTransfer,
     LongerDonor,
     NewHead,
-    NoClip,
     RandomInit,
     RandomSubnetwork,
-    ResNet,
-    ShapesTask,
+    Start,
     Subnetwork,
     SubnetworkTrainable,
-    TemperatureSchedule,
     UnmaskedOnly,
-    steps_per_epoch,
 )
+from subind.specs.temperature import TemperatureSchedule
+from subind.specs.training import Held, LastEpoch, NoEarlyStop, UniformFanIn, highest, lowest
 
 NUM_EVALUATION = 500
 NUM_CONFLICT = 960
@@ -42,10 +38,13 @@ NUM_CONFLICT = 960
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What a network for drawn images needs: its size, and how long and how fast each stage trains."""
+    """What a network for drawn images needs: its size, and how long and how fast each stage trains.
 
-    model: ImageModel
-    precision: ImagePrecision
+    `beside` are the parameters that train along with a mask, and `statistics` by what BatchNorm normalises then.
+    """
+
+    network: Network
+    precision: Precision
     task: ShapesTask
     num_images: int
     batch_size: int
@@ -54,115 +53,129 @@ class Setting:
     mask_epochs: int
     mask_rate: float
     penalty: float
+    beside: tuple[str, ...]
+    statistics: Literal["donor", "batch"]
     transfer_epochs: int
     transfer_optimizer: AdamW | SGD
 
 
-def donor(setting: Setting, *, seed: int) -> ImageDonor:
-    """A network trained on original images; the images, too, are drawn by the seed."""
-    return ImageDonor(
-        task=replace(setting.task, data_seed=seed),
-        model=setting.model,
-        num_samples=setting.num_images,
+def task(setting: Setting, *, seed: int) -> ShapesTask:
+    """The images, which are drawn by the seed."""
+    return replace(setting.task, data_seed=seed)
+
+
+def donor(setting: Setting, *, seed: int) -> Train:
+    """A network trained on original images."""
+    return Train(
+        task=task(setting, seed=seed),
+        model=setting.network,
+        rows=(Part(name="original", num_samples=setting.num_images),),
         num_evaluation_samples=NUM_EVALUATION,
-        num_cue_conflict=NUM_CONFLICT,
-        augmentation="none",
-        class_weights="equal",
         optimizer=AdamW(learning_rate=setting.donor_rate, weight_decay=0.01, schedule="linear_decay", clip=NoClip()),
         batch_size=setting.batch_size,
         num_epochs=setting.donor_epochs,
-        kept_epoch="first_best",
-        patience=setting.donor_epochs,
+        kept_epoch=lowest("validation_loss"),
+        stopping=NoEarlyStop(),
         seed=seed,
         precision=setting.precision,
-        trained="everything",
-        weights=FreshWeights(),
     )
 
 
-def mask(setting: Setting, of: ImageDonor) -> ImageMask:
+def mask(setting: Setting, of: Train) -> Discover:
     """The subnetwork of a donor for the same images mean-pooled."""
-    return ImageMask(
+    return Discover(
         donor=of,
-        subtask=of.task,
-        num_samples=setting.num_images,
+        task=replace(task(setting, seed=of.seed), pooled=True),
+        rows=(Part(name="mean_pooled", num_samples=setting.num_images),),
         num_evaluation_samples=NUM_EVALUATION,
-        initial_logit=-0.1,
-        penalty=setting.penalty,
-        temperature=TemperatureSchedule(name="exponential", final=100.0),
-        beside="nothing" if isinstance(of.model, ResNet) else "class_token_and_positions",
-        statistics="batch" if isinstance(of.model, ResNet) else "donor",
+        method=ContinuousSparsification(
+            initial_logit=-0.1,
+            penalty=setting.penalty,
+            temperature=TemperatureSchedule(name="exponential", final=100.0),
+        ),
+        beside=setting.beside,
+        statistics=setting.statistics,
         optimizer=AdamW(learning_rate=setting.mask_rate, weight_decay=0.01, schedule="constant", clip=NoClip()),
         batch_size=setting.batch_size,
         num_epochs=setting.mask_epochs,
-        kept_epoch="last_best",
+        kept_epoch=highest("subtask_accuracy", ties="last"),
         seed=of.seed,
         precision=setting.precision,
     )
 
 
-def transfer(setting: Setting, control: ImageControl, *, seed: int) -> ImageTransfer:
+def transfer(setting: Setting, start: Start, *, seed: int, held: Held = "nothing") -> Transfer:
     """A recipient trained on the original images of the seed."""
-    return ImageTransfer(
-        control=control,
-        task=replace(setting.task, data_seed=seed),
-        num_samples=setting.num_images,
+    return Transfer(
+        start=start,
+        task=task(setting, seed=seed),
+        rows=(Part(name="original", num_samples=setting.num_images),),
         num_evaluation_samples=NUM_EVALUATION,
-        num_cue_conflict=NUM_CONFLICT,
-        evaluations_per_epoch=1,
-        augmentation="none",
-        class_weights="equal",
-        held="all_but_head" if isinstance(control, NewHead) else "nothing",
+        fresh_weights=UniformFanIn(),
+        held=held,
         optimizer=setting.transfer_optimizer,
         batch_size=setting.batch_size,
         num_epochs=setting.transfer_epochs,
+        kept_epoch=LastEpoch(),
+        stopping=NoEarlyStop(),
         seed=seed,
         precision=setting.precision,
     )
 
 
-def untrained(of: ImageDonor) -> ImageDonor:
+def untrained(of: Train) -> Train:
     """The donor as it was initialised."""
     return replace(of, num_epochs=0)
 
 
-def controls(setting: Setting, *, seed: int) -> tuple[ImageControl, ...]:
+def recipients(setting: Setting, *, seed: int) -> tuple[Transfer, ...]:
     """Every start: the subnetwork with its controls, the control of equal training, and data mixtures.
 
-    A mixture has as many distinct mean-pooled images as discovery: each once beside the originals, each three times, or
-    no originals.
+    A mixture has as many distinct mean-pooled images as discovery: each once along with the originals, each three
+    times, or no originals.
     """
     own = donor(setting, seed=seed)
-    found = mask(setting, own)
-    return (
-        Subnetwork(mask=found),
-        SubnetworkTrainable(mask=found),
-        RandomSubnetwork(mask=found),
-        ComplementSubnetwork(mask=found),
+    subnetwork = mask(setting, own)
+    starts = (
+        Subnetwork(mask=subnetwork),
+        SubnetworkTrainable(mask=subnetwork),
+        RandomSubnetwork(mask=subnetwork),
+        ComplementSubnetwork(mask=subnetwork),
         UnmaskedOnly(donor=own),
         FullTransfer(donor=own),
-        longer_donor(found),
-        RandomInit(model=setting.model),
-        NewHead(donor=own),
+        longer_donor(subnetwork, own),
+        RandomInit(model=setting.network),
         Subnetwork(mask=mask(setting, untrained(own))),
-        *(mixture(found, share=share) for share in (0.5, 0.75, 1.0)),
+    )
+    return (
+        *(transfer(setting, start, seed=seed) for start in starts),
+        transfer(setting, NewHead(donor=own), seed=seed, held="all_but_head"),
+        *(mixture(setting, subnetwork, share=share) for share in (0.5, 0.75, 1.0)),
     )
 
 
-def mixture(of: ImageMask, *, share: float) -> DataMixture:
-    """The mask's donor on originals and as many distinct mean-pooled images as the mask is discovered on."""
-    return DataMixture(donor=of.donor, num_mean_pooled=of.num_samples, mean_pooled_share=share)
+def mixture(setting: Setting, of: Discover, *, share: float) -> Transfer:
+    """The mask's donor on originals and as many distinct mean-pooled images as the mask is discovered on.
+
+    The mean-pooled images are repeated in turn until they are `share` of all; with a share of 1 they are all.
+    """
+    number = num_rows(of.rows)
+    num_pooled = number if share == 1 else round(setting.num_images * share / (1 - share))
+    pooled = RepeatedPart(name="mean_pooled", num_distinct=number, num_samples=num_pooled)
+    originals = () if share == 1 else (Part(name="original", num_samples=setting.num_images),)
+    recipient = transfer(setting, DataMixture(donor=of.donor), seed=of.seed)
+    return replace(recipient, rows=(*originals, pooled))
 
 
-def longer_donor(of: ImageMask) -> LongerDonor:
+def longer_donor(of: Discover, own: Train) -> LongerDonor:
     """The mask's donor, trained for as many more steps as the mask is, rounded up to whole epochs."""
-    num_steps = of.num_epochs * steps_per_epoch(of)
-    return LongerDonor(donor=of.donor, num_more_epochs=ceil(num_steps / steps_per_epoch(of.donor)))
+    num_more = ceil(of.num_epochs * steps_per_epoch(of) / steps_per_epoch(own))
+    return LongerDonor(donor=replace(own, num_epochs=own.num_epochs + num_more))
 
 
-def cells(setting: Setting, seeds: tuple[int, ...]) -> tuple[ImageTransfer, ...]:
-    """Every control at every seed."""
-    return tuple(transfer(setting, control, seed=seed) for seed in seeds for control in controls(setting, seed=seed))
+def cells(setting: Setting, seeds: tuple[int, ...]) -> tuple[Transfer, ...]:
+    """Every start at every seed."""
+    return tuple(cell for seed in seeds for cell in recipients(setting, seed=seed))
 
 
 def momentum(learning_rate: float) -> SGD:

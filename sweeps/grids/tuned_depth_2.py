@@ -4,7 +4,8 @@ Two sample counts and three seeds of the recipients; the two masks differ in the
 recipients.
 """
 
-from subind.specs.runs import Subnetwork, Transfer
+from subind.specs.runs import Transfer
+from subind.specs.starts import Subnetwork
 from sweeps import tuned
 from sweeps.grids import figure_3_depth_2, protocol
 

@@ -6,7 +6,9 @@ is trained once.
 
 from dataclasses import replace
 
-from subind.specs.runs import FullTransfer, ImageTransfer, RandomSubnetwork, ShapesTask, Subnetwork
+from subind.specs.images import ShapesTask
+from subind.specs.runs import Transfer
+from subind.specs.starts import FullTransfer, RandomSubnetwork, Subnetwork
 from sweeps.grids import shapes_experiment as experiment
 from sweeps.grids import vision_shapes
 from sweeps.grids.shapes_experiment import Setting
@@ -28,14 +30,14 @@ def setting(task: ShapesTask) -> Setting:
     return replace(vision_shapes.RESNET, task=task)
 
 
-def cells(given: Setting, *, seed: int) -> tuple[ImageTransfer, ...]:
+def cells(given: Setting, *, seed: int) -> tuple[Transfer, ...]:
     """The subnetwork, one of equal density drawn at random, and the whole donor."""
     own = experiment.donor(given, seed=seed)
-    found = experiment.mask(given, own)
-    starts = (Subnetwork(mask=found), RandomSubnetwork(mask=found), FullTransfer(donor=own))
-    return tuple(experiment.transfer(given, control, seed=seed) for control in starts)
+    mask = experiment.mask(given, own)
+    starts = (Subnetwork(mask=mask), RandomSubnetwork(mask=mask), FullTransfer(donor=own))
+    return tuple(experiment.transfer(given, start, seed=seed) for start in starts)
 
 
-def grid() -> tuple[ImageTransfer, ...]:
+def grid() -> tuple[Transfer, ...]:
     """Three starts in seven settings at five seeds."""
     return tuple(cell for task in TASKS for seed in SEEDS for cell in cells(setting(task), seed=seed))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from subind.identity.run_ids import current_versions, decode, encoded, run_id, run_id_at
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 
 FOLDER = Path(__file__).parent
 
@@ -33,10 +33,10 @@ class Choice:
     fingerprint: str
     mask: dict[str, Any]
 
-    def spec(self) -> Mask:
+    def spec(self) -> Discover:
         """The mask. Raises ValueError if the fingerprint is not that of the mask."""
         found = decode(self.mask)
-        if not isinstance(found, Mask) or self.fingerprint not in _run_ids(found):
+        if not isinstance(found, Discover) or self.fingerprint not in _run_ids(found):
             raise ValueError(
                 f"the choice of study {self.study!r} has fingerprint {self.fingerprint!r}, which is not its mask's: "
                 "it was edited; choose again with `subind tune GRID --choose`"
@@ -44,7 +44,7 @@ class Choice:
         return found
 
 
-def _run_ids(mask: Mask) -> frozenset[str]:
+def _run_ids(mask: Discover) -> frozenset[str]:
     """The ids that the mask's run has had at the versions of the stages up to now: a setting outlives these."""
     versions = product(*(range(1, last + 1) for last in current_versions()))
     return frozenset(run_id_at(mask, each) for each in versions)
@@ -73,29 +73,24 @@ def read(path: Path) -> tuple[Choice, ...]:
         raise ValueError(f"{path} holds no choices ({error!r}): choose again") from None
 
 
-def mask(like: Mask, *, grid: str) -> Mask:
+def mask(like: Discover, *, grid: str) -> Discover:
     """The mask that a grid's tuning chose for the task and architecture of `like`, over its donor and with its seed.
 
     `grid` is a grid's name, or the path of a file of choices. Raises ValueError if nothing was chosen for it.
     """
     path = Path(grid) if grid.endswith(".json") else file_of(grid)
-    wanted = (like.subtask, like.donor.task, like.donor.model)
+    wanted = (like.task, like.donor.task, like.network)
     for choice in read(path):
         found = choice.spec()
-        if (found.subtask, found.donor.task, found.donor.model) == wanted:
+        if (found.task, found.donor.task, found.network) == wanted:
             return replace(found, donor=like.donor, seed=like.seed)
-    raise ValueError(f"{path} has no choice for subtask {like.subtask.rule} at {like.donor.model}: tune that grid")
+    raise ValueError(f"{path} has no choice for subtask {like.task.label()} at {like.network}: tune that grid")
 
 
-def made(*, study: str, study_id: int, trial: int, rule: str, objectives: dict[str, float], spec: Mask) -> Choice:
+def made(*, study: str, study_id: int, trial: int, rule: str, objectives: dict[str, float], spec: Discover) -> Choice:
     """The choice of a mask."""
-    parameters = {
-        "penalty": spec.penalty,
-        "final_temperature": spec.temperature.final,
-        "initial_logit": spec.initial_logit,
-        "learning_rate": spec.optimizer.learning_rate,
-        "num_epochs": spec.num_epochs,
-    }
+    training = {"learning_rate": spec.optimizer.learning_rate, "num_epochs": spec.num_epochs}
+    parameters = {**spec.method.searched(), **training}
     return Choice(
         study=study,
         study_id=study_id,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from subind.specs.base import Checked, not_negative, positive, require
-from subind.specs.runs import Mask, Transfer
-from subind.specs.temperature import TemperatureSchedule
+from subind.specs.runs import Discover, Run, lineage
+from subind.specs.training import BestEpoch
 from subind.specs.tuning import OwnValidation, TuningValidation
 
 NUM_SEEDS = 10
@@ -48,11 +48,12 @@ class Study(Checked):
     """One search for the mask of a task and an architecture.
 
     A trial is `base` with the searched fields replaced; its validation is apart from all that is reported. `published`
-    is the setting that the front is compared with. The first `num_startup_trials` are drawn uniformly.
+    is the setting that the front is compared with. The first `num_startup_trials` are drawn uniformly. The masks are
+    found by continuous sparsification, whose fields are searched.
     """
 
-    base: Mask
-    published: Mask
+    base: Discover
+    published: Discover
     penalty: Range
     final_temperature: Range
     initial_logit: Range
@@ -65,75 +66,94 @@ class Study(Checked):
         positive(self, "num_startup_trials")
         not_negative(self, "seed")
         for name in ("base", "published"):
-            mask: Mask = getattr(self, name)
+            mask: Discover = getattr(self, name)
+            mask.method.searched()
             remedy = "give a TuningValidation, so that nothing reported is tuned on"
             require(not isinstance(mask.validation, OwnValidation), self, f"{name}.validation", remedy)
         remedy = "the temperature begins at 1"
         require(self.final_temperature.low >= 1, self, "final_temperature.low", remedy)
         remedy = "both masks are of one subtask in one donor"
-        same = (self.base.subtask, self.base.donor) == (self.published.subtask, self.published.donor)
-        require(same, self, "published.subtask", remedy)
+        same = (self.base.task, self.base.donor) == (self.published.task, self.published.donor)
+        require(same, self, "published.task", remedy)
 
     @property
     def name(self) -> str:
         """Task and architecture, in words that are fit for files."""
-        rule = self.base.subtask.rule.replace(" ", "").replace("*", "x")
-        return f"{rule}-layers{self.base.donor.model.num_layers}-seed{self.base.seed}"
+        task = self.base.task.label().replace(" ", "").replace("*", "x")
+        return f"{task}-{self.base.network.name}-seed{self.base.seed}"
 
-    def mask(self, values: Values) -> Mask:
+    def mask(self, values: Values) -> Discover:
         """The mask of a trial."""
         return with_values(self.base, values)
 
 
-def with_values(mask: Mask, values: Values) -> Mask:
+def with_values(mask: Discover, values: Values) -> Discover:
     """The mask with the searched fields replaced. Raises ValueError unless all of PARAMETERS are given."""
     if set(values) != set(PARAMETERS):
         raise ValueError(f"the parameters of a trial are {sorted(values)}: give {', '.join(PARAMETERS)}")
     return replace(
         mask,
-        penalty=float(values["penalty"]),
-        temperature=TemperatureSchedule(name=mask.temperature.name, final=float(values["final_temperature"])),
-        initial_logit=float(values["initial_logit"]),
+        method=mask.method.with_searched({name: float(values[name]) for name in mask.method.searched()}),
         optimizer=replace(mask.optimizer, learning_rate=float(values["learning_rate"])),
         num_epochs=int(values["num_epochs"]),
     )
 
 
-def values_of(mask: Mask) -> dict[str, float | int]:
+def values_of(mask: Discover) -> dict[str, float | int]:
     """The searched fields of a mask."""
-    return {
-        "penalty": mask.penalty,
-        "final_temperature": mask.temperature.final,
-        "initial_logit": mask.initial_logit,
-        "learning_rate": mask.optimizer.learning_rate,
-        "num_epochs": mask.num_epochs,
-    }
+    training = {"learning_rate": mask.optimizer.learning_rate, "num_epochs": mask.num_epochs}
+    return {**mask.method.searched(), **training}
 
 
-def default_studies(cells: Iterable[Transfer]) -> tuple[Study, ...]:
-    """A study around the first mask of each task and architecture of a grid, with the grid's data.
+def default_studies(cells: Iterable[Run]) -> tuple[Study, ...]:
+    """A study around the first mask of each task and network of a grid that can be tuned, with the grid's data.
 
-    Raises ValueError if the grid has no mask, or evaluates transfers on several numbers of samples.
+    Raises ValueError if there is none, or if the grid evaluates transfers on several numbers of samples.
     """
     given = tuple(cells)
-    masks = [mask for cell in given if (mask := getattr(cell.control, "mask", None)) is not None]
-    first = {(mask.subtask, mask.donor.task, mask.donor.model): mask for mask in reversed(masks)}
+    masks = {run: None for cell in given for run in lineage(cell) if isinstance(run, Discover)}
+    first = {(mask.task, mask.donor.task, mask.network): mask for mask in reversed(masks)}
     if not first:
-        raise ValueError("the grid has no mask to tune: give it a control that is made from one")
-    numbers = sorted({cell.num_evaluation_samples for cell in given})
+        raise ValueError("the grid has no mask to tune: give it a start that is made from one")
+    descending = {run.num_evaluation_samples for run in given if any(each in masks for each in lineage(run))}
+    numbers = sorted(descending)
     if len(numbers) > 1:
         raise ValueError(f"Transfer.num_evaluation_samples are {numbers}: state studies() beside grid()")
     num_seeds = max(NUM_SEEDS, 1 + max(cell.seed for cell in given))
-    return tuple(study_around(mask, num_seeds=num_seeds, num_transfer_samples=numbers[0]) for mask in first.values())
+    return _possible(reversed(first.values()), num_seeds=num_seeds, num_transfer_samples=numbers[0])
 
 
-def study_around(mask: Mask, *, num_seeds: int, num_transfer_samples: int) -> Study:
-    """A study that searches two orders of magnitude or so around a mask's setting, with its data."""
+def _possible(masks: Iterable[Discover], *, num_seeds: int, num_transfer_samples: int) -> tuple[Study, ...]:
+    """The studies around those of the masks that can be tuned. Raises the first mask's ValueError if none can."""
+    found, refused = [], []
+    for mask in masks:
+        try:
+            found.append(study_around(mask, num_seeds=num_seeds, num_transfer_samples=num_transfer_samples))
+        except ValueError as error:
+            refused.append(error)
+    if not found:
+        raise ValueError(f"no study searches the grid's masks: {refused[0]}")
+    return tuple(found)
+
+
+def tuned_on(mask: Discover, validation: TuningValidation) -> Discover:
+    """The mask, with its epochs judged on rows that nothing reported has."""
+    kept = mask.kept_epoch
+    if isinstance(kept, BestEpoch) and kept.curve == "subtask_accuracy":
+        kept = replace(kept, curve="tuning_accuracy")
+    return replace(mask, validation=validation, kept_epoch=kept)
+
+
+def study_around(mask: Discover, *, num_seeds: int, num_transfer_samples: int) -> Study:
+    """A study that searches two orders of magnitude or so around a mask's setting, with its data.
+
+    Raises ValueError if its task has no rows to tune on, or its method no values to search.
+    """
     validation = TuningValidation(
         num_samples=mask.num_evaluation_samples, num_seeds=num_seeds, num_transfer_samples=num_transfer_samples
     )
-    published, rate = replace(mask, validation=validation), mask.optimizer.learning_rate
-    penalty = mask.penalty or 1e-7
+    published, rate = tuned_on(mask, validation), mask.optimizer.learning_rate
+    penalty = mask.method.searched()["penalty"] or 1e-7
     return Study(
         base=published,
         published=published,

@@ -13,7 +13,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 
 from subind.identity.run_ids import canonical_json, run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.store.results import RunRecord
 from subind.store.store import Store
 from sweeps.damaged_runs import damaged_failure
@@ -67,7 +67,7 @@ class TrialFeed:
         *,
         num_trials: int,
         batch: int,
-        most_replicas: Callable[[Mask], int],
+        most_replicas: Callable[[Discover], int],
         stops: bool,
     ) -> None:
         self._store = store

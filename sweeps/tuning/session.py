@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.store.store import Store
 from sweeps import grids, tuned
 from sweeps.cost import unknown_gpu_model
@@ -43,7 +43,7 @@ class Session:
         """What the tuning of the grid is called where a grid's name is asked for."""
         return f"{grids.label(self.grid)}.tuning"
 
-    def published(self) -> list[Mask]:
+    def published(self) -> list[Discover]:
         """The settings that the fronts are compared with."""
         return [each.definition.published for each in self.studies]
 

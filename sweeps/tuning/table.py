@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from subind.identity.run_ids import run_id
 from subind.specs import rules
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.store.results import TRIAL_SCHEMA, RunRecord
 from subind.store.store import Store
 from sweeps.tuning.choice import Point, front
@@ -80,7 +80,7 @@ def _trial_row(trials: Trials, found: FrozenTrial, store: Store) -> Row:
     return row
 
 
-def _stored(mask: Mask, store: Store) -> Row:
+def _stored(mask: Discover, store: Store) -> Row:
     """What the store has measured of the mask; nothing if that is not finished or its record is damaged."""
     try:
         return _measured(store.record(mask))
@@ -88,7 +88,7 @@ def _stored(mask: Mask, store: Store) -> Row:
         return {}
 
 
-def _planned(trials: Trials, mask: Mask | None) -> Row:
+def _planned(trials: Trials, mask: Discover | None) -> Row:
     base = trials.definition.base
     task = base.subtask
     row: Row = {

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from subind.identity.run_ids import canonical_json, run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.store.results import Failure, RunRecord
 from sweeps.tracking_uri import redacted
 from sweeps.tuning.definition import PARAMETERS, Range, Study
@@ -64,7 +64,7 @@ class Trial:
 
     number: int
     trial_id: int
-    mask: Mask
+    mask: Discover
 
 
 def sampler_arguments(definition: Study) -> dict[str, Any]:
