@@ -36,7 +36,9 @@ def grid() -> tuple[Transfer, ...]:
     """45 transfers over one donor and one mask."""
     starts = protocol.starts(mask())
     return tuple(
-        protocol.transfer(start, num_disambiguation=count, seed=0) for count in DISAMBIGUATION_COUNTS for start in starts
+        protocol.transfer(start, num_disambiguation=count, seed=0)
+        for count in DISAMBIGUATION_COUNTS
+        for start in starts
     )
 
 
