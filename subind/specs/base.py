@@ -4,13 +4,16 @@ A spec is a frozen dataclass of str, bool, int, float, tuples, functions of a mo
 starts, mask methods and measurements are open: users add classes of their own.
 """
 
+import sys
 import types
 import typing
-from collections.abc import Callable, Hashable
+import weakref
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, ClassVar
 
 from subind.specs.quoting import quoted
@@ -30,10 +33,27 @@ LARGEST_COUNT = 2**31 - 1
 """Of rows and steps: far more than any memory holds."""
 
 
+GRID_MODULE = "subind_grid_"
+"""A grid file is loaded as the module of this name and the file's own, without its ending."""
+
+DECORATOR = "@dataclass(frozen=True, kw_only=True)"
+
+_LOADED: "list[weakref.ref[type]]" = []
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+
 class Checked:
     """A base of dataclasses whose values are checked when they are made: their types first, then what `_check` says."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _LOADED.append(weakref.ref(cls))
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Replaced in every dataclass."""
+        raise ValueError(f"{type(self).__name__} is no dataclass: write {DECORATOR} above it")
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -46,7 +66,8 @@ class Checked:
 class Open(Checked):
     """A base of specs of which anybody may add classes: tasks, networks, starts, mask methods and measurements.
 
-    `version` belongs to the run ids of all runs with such a spec: its author raises it when numbers move. `behaviour`
+    `version` belongs to the run ids of all runs with such a spec: its author raises it when numbers move, and writes it
+    without a type (`version = 2`), for it is no field. `behaviour`
     is "module:name" of the class that computes with the spec; it is empty where the spec's own class does.
     """
 
@@ -85,6 +106,26 @@ class Identified(Checked):
         object.__setattr__(self, "_run_id", (versions, run_id))
 
 
+def loaded_classes() -> Iterator[type]:
+    """The classes of specs that exist in this process, ours and users', oldest first."""
+    return (cls for cls in (each() for each in _LOADED) if cls is not None)
+
+
+def num_loaded_classes() -> int:
+    """How many classes were ever made: another number says that there are new ones."""
+    return len(_LOADED)
+
+
+def remember_function(function: Callable[..., Any]) -> None:
+    """Let `decode` of `subind.identity.run_ids` find a function or class that a spec of this process has as a field."""
+    _FUNCTIONS[qualified_name(function)] = function
+
+
+def remembered_function(name: str) -> Callable[..., Any] | None:
+    """The function of that qualified name that a spec of this process has as a field; None if none has."""
+    return _FUNCTIONS.get(name)
+
+
 def check_types(made: Any) -> None:
     """Raise ValueError, naming class, field and value, if one is of another type than declared, NaN or too large.
 
@@ -94,7 +135,7 @@ def check_types(made: Any) -> None:
     for name, holds in _tests(cls):
         value = getattr(made, name)
         if not holds(value):
-            wanted = _in_words(_hints(cls)[name])
+            wanted = _in_words(field_types(cls)[name])
             raise ValueError(f"{cls.__name__}.{name} is {quoted(value)} of type {type(value).__name__}: give {wanted}")
 
 
@@ -124,14 +165,40 @@ def at_most(made: object, most: float, *names: str) -> None:
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def field_types(cls: Any) -> dict[str, Any]:
+    """The declared type of each field. Raises ValueError if one names what does not exist."""
+    try:
+        return typing.get_type_hints(cls)
+    except (NameError, TypeError, SyntaxError) as error:
+        raise ValueError(f"the fields of {cls.__name__} have types that cannot be read: {error}") from None
 
 
 @cache
 def _tests(cls: Hashable) -> tuple[tuple[str, Test], ...]:
-    assert is_dataclass(cls)
-    return tuple((field.name, _test(_hints(cls)[field.name])) for field in fields(cls))
+    assert isinstance(cls, type)
+    _check_class(cls)
+    found = []
+    for field in fields(cls):
+        try:
+            found.append((field.name, _test(field_types(cls)[field.name])))
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}.{field.name} {error}") from None
+    return tuple(found)
+
+
+def _check_class(cls: type) -> None:
+    """Raise ValueError unless the class is one of which specs may be made: a frozen dataclass whose values compare."""
+    name, decorated = cls.__name__, vars(cls).get("__dataclass_params__")
+    if decorated is None or not decorated.frozen or not decorated.eq:
+        raise ValueError(f"{name} is no frozen dataclass whose values are compared: write {DECORATOR} above it")
+    if cls.__hash__ is None:
+        raise ValueError(f"{name} cannot be hashed: leave out its __eq__, or give it a __hash__")
+    if not issubclass(cls, Open):
+        return
+    if "version" in {field.name for field in fields(cls)}:
+        raise ValueError(f"{name}.version is a field: write it without a type, as in `version = 1`")
+    if type(cls.version) is not int or cls.version < 1:
+        raise ValueError(f"{name}.version is {quoted(cls.version)}: give an int above 0")
 
 
 def _test(declared: Any) -> Test:
@@ -141,7 +208,8 @@ def _test(declared: Any) -> Test:
             several = tuple(map(_test, arguments))
             return lambda value: any(holds(value) for holds in several)
         case typing.Literal:
-            return lambda value: type(value) is str and value in arguments
+            kinds = tuple(map(type, arguments))
+            return lambda value: type(value) in kinds and value in arguments
         case builtin if builtin is tuple and arguments[-1] is Ellipsis:
             item = _test(arguments[0])
             return lambda value: type(value) is tuple and all(map(item, value))
@@ -155,27 +223,46 @@ def _test(declared: Any) -> Test:
         case builtin if builtin is Callable:
             return _is_named_function
         case _ if isinstance(declared, type) and issubclass(declared, Open | Identified):
-            return lambda value: isinstance(value, declared) and is_dataclass(value)
+            return lambda value: isinstance(value, declared) and "__dataclass_fields__" in vars(type(value))
         case _ if declared is float:
             return lambda value: type(value) is float and abs(value) <= LARGEST_FLOAT
         case _ if declared is int:
             return lambda value: type(value) is int and abs(value) <= LARGEST_INTEGER
-        case _ if declared in (str, bool) or is_dataclass(declared):
+        case _ if declared in (str, bool):
+            return lambda value: type(value) is declared
+        case _ if isinstance(declared, type) and issubclass(declared, Checked) and is_dataclass(declared):
+            _check_class(declared)
             return lambda value: type(value) is declared
         case _:
             raise TypeError(
-                f"a field declares {declared}: a spec holds str, bool, int, float, tuples, functions and dataclasses"
+                f"is declared as {quoted(declared)}: give str, bool, int, float, a tuple of these such as "
+                "tuple[int, ...], Callable[..., Any], or a frozen dataclass of the base Checked"
             )
 
 
 def _is_named_function(value: Any) -> bool:
-    """Whether it is a function or class of a module, which a worker finds by its name."""
-    return callable(value) and "<" not in getattr(value, "__qualname__", "<")
+    """Whether it is a function or class of a module, which a worker finds by its name; it is remembered."""
+    name, module = (getattr(value, each, None) for each in ("__qualname__", "__module__"))
+    if not callable(value) or not isinstance(name, str) or not isinstance(module, str) or "<" in name:
+        return False
+    remember_function(value)
+    return True
 
 
 def qualified_name(value: Any) -> str:
-    """The module and name of a class or function, such as `own_network:lstm`."""
-    return f"{value.__module__}:{value.__qualname__}"
+    """The module and name of a class or function, such as `own_network:lstm`, wherever a grid file lies.
+
+    The module of a grid file, and of a script that runs as the program, is named after the file.
+    """
+    return f"{_module_name(value.__module__)}:{value.__qualname__}"
+
+
+@cache
+def _module_name(module: str) -> str:
+    if module == "__main__":
+        file = getattr(sys.modules[module], "__file__", None)
+        return Path(file).stem if file else module
+    return module.removeprefix(GRID_MODULE)
 
 
 def _in_words(declared: Any) -> str:

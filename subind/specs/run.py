@@ -36,6 +36,10 @@ class Run(Identified):
         """Rows of one epoch; 0 where nothing is trained."""
         return 0
 
+    def label(self) -> str:
+        """What folders and the names of packs call the run, less its id: for people."""
+        return f"{self.network.name}-seed{self.seed}"
+
     def columns(self) -> Mapping[str, Any]:
         """Columns of a result row that the run's own fields decide."""
         return {}

@@ -241,6 +241,11 @@ class Transfer(NetworkRun):
     def num_training_samples(self) -> int:
         return num_rows(self.rows)
 
+    def label(self) -> str:
+        own = f"{self.start.name}-{self.network.name}"
+        varied = f"-n{self.rows[-1].num_samples}" if len(self.rows) > 1 else ""
+        return f"{own}{varied}-seed{self.seed}"
+
     def columns(self) -> Mapping[str, Any]:
         own = {"control": self.start.name, **self.start.columns(), "held": self.held}
         return self.task.columns() | self.task.part_columns(self.rows) | own | _kept(self)
@@ -274,6 +279,9 @@ class Measure(Run):
 
     def parents(self) -> tuple[Run, ...]:
         return tuple(dict.fromkeys((self.of, *self.measurement.parents())))
+
+    def label(self) -> str:
+        return f"{self.measurement.name}-{self.network.name}-seed{self.seed}"
 
     def columns(self) -> Mapping[str, Any]:
         own = {"measurement": self.measurement.name, **self.measurement.columns()}

@@ -24,8 +24,7 @@ from typing import Any
 
 from subind.identity.json_files import MOST_BYTES, parsed
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import STAGES, Spec
+from subind.specs.run import STAGES, Run
 from subind.store.damage import REPAIR, Reports
 from subind.store.errors import DamagedError, shown
 from subind.store.files import FileEntry, Files, joined
@@ -50,18 +49,15 @@ from subind.store.under_way import (
 __all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store", "slug"]
 
 _BEAT = re.compile(r"[^.].*\.json")
+_UNPLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+
+LONGEST_SLUG = 120
+"""Letters; file systems allow names of 255 bytes."""
 
 
-def slug(spec: Spec) -> str:
-    """The readable part of a run's folder, from the spec's leading fields."""
-    network = specs.network_name(spec)
-    match spec:
-        case specs.Transfer(control=control, num_disambiguation=count):
-            return f"{specs.control_name(control)}-{network}-n{count}-seed{spec.seed}"
-        case specs.ImageTransfer(control=control):
-            return f"{specs.control_name(control)}-{network}-seed{spec.seed}"
-        case _:
-            return f"{network}-seed{spec.seed}"
+def slug(run: Run) -> str:
+    """The readable part of a run's folder: its label, of which only plain letters stay."""
+    return _UNPLAIN.sub("_", run.label())[:LONGEST_SLUG].strip("._") or "run"
 
 
 def opened_files(url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> Files:
@@ -134,9 +130,9 @@ class Store:
 
     # ---- runs
 
-    def folder(self, spec: Spec) -> str:
+    def folder(self, spec: Run) -> str:
         """The run's folder, as a path of the store's file system."""
-        return self._path("runs", specs.stage(spec), f"{slug(spec)}-{run_id(spec)}")
+        return self._path("runs", spec.stage, f"{slug(spec)}-{run_id(spec)}")
 
     def listing(self) -> Listing:
         """The finished and the failed runs, in one look at every folder."""
@@ -146,7 +142,7 @@ class Store:
             case _:
                 return local_listing(self._path("runs"))
 
-    def listing_of(self, several: Iterable[Spec]) -> Listing:
+    def listing_of(self, several: Iterable[Run]) -> Listing:
         """The finished and the failed among a few runs, without stamps and without a look at any other run."""
         return listing_of_folders(self._files, {run_id(spec): self.folder(spec) for spec in several})
 
@@ -154,11 +150,11 @@ class Store:
         """The ids of all runs that are committed."""
         return frozenset(self.listing().finished)
 
-    def is_finished(self, spec: Spec) -> bool:
+    def is_finished(self, spec: Run) -> bool:
         """Whether the run is committed."""
         return self._files.exists(joined(self.folder(spec), "record.json"))
 
-    def record(self, spec: Spec) -> RunRecord:
+    def record(self, spec: Run) -> RunRecord:
         """The run's record. Raises FileNotFoundError if there is none, ValueError if the file is not its record."""
         return self.record_in(self.folder(spec), run_id(spec))
 
@@ -204,7 +200,7 @@ class Store:
             except ValueError as error:
                 yield error
 
-    def commit(self, spec: Spec, record: RunRecord, files: Mapping[str, bytes]) -> bool:
+    def commit(self, spec: Run, record: RunRecord, files: Mapping[str, bytes]) -> bool:
         """Write the artifacts, then the record; the run is finished from then on. False if another writer was first.
 
         Artifacts are named by their content, so that two writers never mix. Raises ValueError, before anything is
@@ -220,7 +216,7 @@ class Store:
         self._files.remove(joined(folder, "failure.json"))
         return first
 
-    def artifact(self, spec: Spec, name: str) -> bytes:
+    def artifact(self, spec: Run, name: str) -> bytes:
         """The content of a run's artifact. Raises ValueError if it is absent or not what was committed."""
         artifacts = self.record(spec).artifacts
         if name not in artifacts:
@@ -276,12 +272,12 @@ class Store:
 
     # ---- failures
 
-    def fail(self, spec: Spec, failure: Failure) -> None:
+    def fail(self, spec: Run, failure: Failure) -> None:
         """Write why the run failed; a run that is finished stays finished."""
         if not self.is_finished(spec):
             self._files.replace(self.failure_path(spec), json.dumps(asdict(failure), sort_keys=True).encode())
 
-    def failure_path(self, spec: Spec) -> str:
+    def failure_path(self, spec: Run) -> str:
         """Where the run's failure is written, traceback included."""
         return joined(self.folder(spec), "failure.json")
 
@@ -289,12 +285,12 @@ class Store:
         """The ids of all runs that have a failure and no record."""
         return self.listing().failed
 
-    def failure(self, spec: Spec) -> Failure:
+    def failure(self, spec: Run) -> Failure:
         """Why the run failed. Raises FileNotFoundError if it did not."""
         path = self.failure_path(spec)
         return Failure.from_data(self._read_json(path), source=path)
 
-    def forgive(self, spec: Spec) -> None:
+    def forgive(self, spec: Run) -> None:
         """Forget the run's failure, so that it is tried again."""
         self._files.remove(self.failure_path(spec))
 
