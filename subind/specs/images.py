@@ -87,7 +87,7 @@ class ShapesTask(ImageTask):
     `data_seed` never change.
     """
 
-    behaviour: ClassVar[str] = "subind.tasks.images:Drawn"
+    behaviour: ClassVar[str] = "subind.tasks.images:DrawnImages"
 
     image_size: int
     shape_predictivity: float
@@ -139,7 +139,7 @@ class ImageNet16Task(ImageTask):
     task that a grid has written and no folder has been given for; such a task takes the images of any folder.
     """
 
-    behaviour: ClassVar[str] = "subind.tasks.images:Photographs"
+    behaviour: ClassVar[str] = "subind.tasks.images:PhotographImages"
 
     part: Literal["balanced", "transfer"]
     num_images: int

@@ -137,6 +137,35 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def cue_measurements(
+    shapes: Classes, textures: Classes, decisions: Classes, *, names: Sequence[str], seed: int
+) -> dict[str, float]:
+    """Shape bias in both averages with the interval over images, the rates, and the decisions by shape class.
+
+    `names` are those of the classes. A bias of no decision for either cue does not exist and is left out.
+    """
+    bias = shape_bias(shapes, textures, decisions)
+    measured = {
+        "num_cue_conflict": float(bias.num_images),
+        "shape_rate": bias.shape_rate,
+        "texture_rate": bias.texture_rate,
+        "other_rate": bias.other_rate,
+    }
+    for each in bias.classes:
+        num_other = each.num_images - each.num_shape - each.num_texture
+        counts = {"shape": each.num_shape, "texture": each.num_texture, "other": num_other}
+        measured |= {f"cue_{cue}.{names[each.label]}": float(count) for cue, count in counts.items()}
+    if bias.pooled is None or bias.class_mean is None:
+        return measured
+    low, high = bootstrap_interval(shapes, textures, decisions, generator=np.random.default_rng(seed))
+    return measured | {
+        "shape_bias": bias.pooled,
+        "shape_bias_class_mean": bias.class_mean,
+        "shape_bias_low": low,
+        "shape_bias_high": high,
+    }
+
+
 def cues(file_name: str) -> tuple[int, int]:
     """Shape and texture class of an image of the published data by its file name, such as cat3-clock2.png.
 

@@ -1,7 +1,7 @@
 """Batches of photographs for a pack: cut from caches in threads beside the step, and put where the step finds them.
 
-What a row of an epoch's images looks like hangs on the replica's seed, the epoch and the row alone. So batches may be
-made ahead, in any order, and a checkpoint needs to know nothing of it.
+The crop of an image depends only on the replica's seed, the epoch and the row. So batches may be made ahead, in any
+order, and a checkpoint needs no state of it.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from subind.tasks.image_crops import Draws, random_draws
 from subind.tasks.stored_images import StoredImages, write_squares
-from subind.training.draws import Stream, epoch_generator
+from subind.training.counters import generator
 
 AHEAD = 4
 """Batches of the pack that are made ahead; with these the memory for them is bounded."""
@@ -39,13 +39,13 @@ class Source:
 
     images: StoredImages
     seed: int
-    stream: Stream | None
+    stream: str | None
 
     def draws(self, epoch: int) -> Draws | None:
         """The numbers of all squares of an epoch."""
         if self.stream is None:
             return None
-        return random_draws(len(self.images.labels), epoch_generator(self.stream, self.seed, epoch))
+        return random_draws(len(self.images.labels), generator(self.stream, self.seed, epoch))
 
 
 class Feed:

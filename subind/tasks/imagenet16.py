@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from subind.specs.images import ImageNet16Task
 from subind.specs.quoting import quoted, quoted_path
-from subind.specs.vision import ImageNet16Task
 from subind.tasks.cue_conflict import IMAGENET16, Classes
 
 TABLE = Path(__file__).with_suffix(".csv")
@@ -186,15 +186,3 @@ def _ranks(names: Iterable[str], seed: int, purpose: bytes = b"") -> npt.NDArray
     key = seed.to_bytes(8, "big")
     digests = (hashlib.blake2b(name.encode(), digest_size=8, key=key, person=purpose).digest() for name in names)
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
-
-
-def class_weights(labels: Classes) -> npt.NDArray[np.float32]:
-    """Weights of the 16 classes by which each counts as much as another: N / (16·count), with the mean 1 over images.
-
-    Raises ValueError, naming classes, if one has no image.
-    """
-    counts = np.bincount(labels, minlength=len(IMAGENET16))
-    if absent := [IMAGENET16[label] for label in np.flatnonzero(counts == 0)]:
-        raise ValueError(f"labels have no image of {', '.join(absent)}: class weights need one of each class")
-    found: npt.NDArray[np.float32] = (len(labels) / (len(IMAGENET16) * counts)).astype(np.float32)
-    return found

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from subind.specs.images import ImageNet16Task
 from subind.specs.quoting import quoted
-from subind.specs.vision import ImageNet16Task
 from subind.tasks.image_cache import ImageCache
 from subind.tasks.imagenet16 import Indices, split
 

@@ -1,12 +1,14 @@
 """The images of a task by what they are for: training, validation, test, and those of two cues in conflict.
 
-Drawn images of different use have indices that never meet, and photographs are parted by their names, so that nothing
-is evaluated on what it was trained on. `folder` is where photographs are (see `photographs.py`); drawn images need
+Drawn images of different use have different indices, and photographs are split by their names, so that nothing is
+evaluated on what it was trained on. `folder` is where photographs are (see `photographs.py`); drawn images need
 none.
 """
 
-from dataclasses import dataclass
-from typing import Literal, assert_never
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +16,17 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from subind.specs.runs import ImageNet16Task, ImageTask, ShapesTask
-from subind.specs.vision import MOST_IMAGES
+from subind.specs.base import behaviour
+from subind.specs.images import MOST_IMAGES, NUM_CLASSES, ClassWeights, ImageTask
 from subind.tasks import image_crops, photographs, shapes
 from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.outlines import SHAPES
 from subind.tasks.stored_images import StoredImages, stored_joined
+from subind.tasks.task import PackOrder
 
 Use = Literal["train", "validation", "test"]
 Kind = Literal["original", "mean_pooled"]
+Pixels = UInt8[Tensor, "*image 3 row column"]
 
 _FIRST: dict[Use, int] = {"train": 0, "validation": 2**30, "test": 2**31}
 _FIRST_CONFLICT = 3 * 2**30
@@ -42,6 +46,10 @@ class Images:
         """The images at the given places among these."""
         return Images(pixels=self.pixels[rows], labels=self.labels[rows])
 
+    def on(self, device: str) -> "Images":
+        """The images on a device."""
+        return Images(pixels=self.pixels.to(device), labels=self.labels.to(device))
+
 
 TrainingImages = Images | StoredImages
 """In memory, or on disk: photographs are too many to be held."""
@@ -55,66 +63,124 @@ class ConflictImages:
     shapes: npt.NDArray[np.int64]
     textures: npt.NDArray[np.int64]
 
+    def on(self, device: str) -> "ConflictImages":
+        """The images with their pixels on a device."""
+        return replace(self, pixels=self.pixels.to(device))
+
+
+class ImageBehaviour(ABC):
+    """What the tasks on images share. `class_names` are in the order of the classes' numbers."""
+
+    class_names: tuple[str, ...]
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def training_images(self, kind: Kind, num_images: int, *, folder: str) -> TrainingImages:
+        """The first training images. Raises ValueError if there are fewer."""
+
+    @abstractmethod
+    def images(self, use: Use, kind: Kind, num_images: int, *, folder: str) -> Images:
+        """The first images of a use. Raises ValueError if there are fewer."""
+
+    @abstractmethod
+    def conflict_images(self, num_images: int, *, folder: str) -> ConflictImages:
+        """Images of two cues. Raises ValueError if there is another number of them."""
+
+    @abstractmethod
+    def normalised(self, pixels: Pixels) -> Float[Tensor, "*image 3 row column"]:
+        """Pixels about zero, in float32, on their device."""
+
+    @staticmethod
+    def pack(tasks: Sequence["ImageBehaviour"], order: PackOrder) -> Any:
+        """The tasks of a pack, which share the images of one task on the device."""
+        from subind.tasks.image_pack import ImagesPack  # reads this module
+
+        return ImagesPack(tasks, order)
+
+
+class DrawnImages(ImageBehaviour):
+    """Drawn images, in memory; conflicts are the pairs of a shape and the texture of another class in turn."""
+
+    class_names = tuple(SHAPES)
+
+    def training_images(self, kind: Kind, num_images: int, *, folder: str = "") -> Images:
+        return self.images("train", kind, num_images)
+
+    def images(self, use: Use, kind: Kind, num_images: int, *, folder: str = "") -> Images:
+        drawn = shapes.drawn(self.spec, _indices(_FIRST[use], num_images))
+        pictures = drawn.images if kind == "original" else shapes.mean_pooled(drawn.images, drawn.segments)
+        return Images(pixels=_channels_first(pictures), labels=torch.from_numpy(drawn.labels))
+
+    def conflict_images(self, num_images: int, *, folder: str = "") -> ConflictImages:
+        drawn = shapes.cue_conflict(self.spec, _indices(_FIRST_CONFLICT, num_images))
+        return ConflictImages(pixels=_channels_first(drawn.images), shapes=drawn.shapes, textures=drawn.textures)
+
+    def normalised(self, pixels: Pixels) -> Float[Tensor, "*image 3 row column"]:
+        return pixels.float().mul_(1 / (255 * _SPREAD)).sub_(_MIDDLE / _SPREAD)
+
+
+class PhotographImages(ImageBehaviour):
+    """Photographs of a folder, normalised as ImageNet's are; those for training stay on disk."""
+
+    class_names = IMAGENET16
+
+    def training_images(self, kind: Kind, num_images: int, *, folder: str) -> StoredImages:
+        return photographs.training_images(self.spec, kind, num_images, folder=folder)
+
+    def images(self, use: Use, kind: Kind, num_images: int, *, folder: str) -> Images:
+        assert use != "train", "training photographs stay on disk"
+        pixels, labels = photographs.evaluation_images(self.spec, use, kind, num_images, folder=folder)
+        return Images(pixels=pixels, labels=labels)
+
+    def conflict_images(self, num_images: int, *, folder: str) -> ConflictImages:
+        pixels, of_shape, of_texture = photographs.conflict_images(self.spec, num_images, folder=folder)
+        return ConflictImages(pixels=pixels, shapes=of_shape, textures=of_texture)
+
+    def normalised(self, pixels: Pixels) -> Float[Tensor, "*image 3 row column"]:
+        return image_crops.normalised(pixels)
+
 
 def training_images(task: ImageTask, kind: Kind, num_images: int, *, folder: str = "") -> TrainingImages:
-    """The first training images, as they are or mean-pooled. Raises ValueError if the folder has not so many."""
-    match task:
-        case ShapesTask():
-            return _drawn(task, "train", kind, num_images)
-        case ImageNet16Task():
-            return photographs.training_images(task, kind, num_images, folder=folder)
-        case _:
-            assert_never(task)
+    """The first training images, as they are or mean-pooled. Raises ValueError if the folder has fewer."""
+    images: TrainingImages = behaviour(task).training_images(kind, num_images, folder=folder)
+    return images
 
 
 def images(task: ImageTask, use: Use, kind: Kind, num_images: int, *, folder: str = "") -> Images:
     """The first images of a use, as they are or mean-pooled; training photographs are never held.
 
-    Raises ValueError if the folder has not so many.
+    Raises ValueError if the folder has fewer.
     """
-    match task:
-        case ShapesTask():
-            return _drawn(task, use, kind, num_images)
-        case ImageNet16Task():
-            assert use != "train", "training photographs stay on disk"
-            pixels, labels = photographs.evaluation_images(task, use, kind, num_images, folder=folder)
-            return Images(pixels=pixels, labels=labels)
-        case _:
-            assert_never(task)
-
-
-def _drawn(task: ShapesTask, use: Use, kind: Kind, num_images: int) -> Images:
-    drawn = shapes.drawn(task, _indices(_FIRST[use], num_images))
-    pictures = drawn.images if kind == "original" else shapes.mean_pooled(drawn.images, drawn.segments)
-    return Images(pixels=_channels_first(pictures), labels=torch.from_numpy(drawn.labels))
+    images: Images = behaviour(task).images(use, kind, num_images, folder=folder)
+    return images
 
 
 def conflict_images(task: ImageTask, num_images: int, *, folder: str = "") -> ConflictImages:
-    """Images whose shape is of one class and texture of another; of drawn ones the pairs of classes in turn.
+    """Images whose shape is of one class and texture of another.
 
     Raises ValueError if the folder has another number of them.
     """
-    match task:
-        case ShapesTask():
-            return _drawn_conflicts(task, num_images)
-        case ImageNet16Task():
-            pixels, of_shape, of_texture = photographs.conflict_images(task, num_images, folder=folder)
-            return ConflictImages(pixels=pixels, shapes=of_shape, textures=of_texture)
-        case _:
-            assert_never(task)
-
-
-def _drawn_conflicts(task: ShapesTask, num_images: int) -> ConflictImages:
-    drawn = shapes.cue_conflict(task, _indices(_FIRST_CONFLICT, num_images))
-    return ConflictImages(pixels=_channels_first(drawn.images), shapes=drawn.shapes, textures=drawn.textures)
+    conflicts: ConflictImages = behaviour(task).conflict_images(num_images, folder=folder)
+    return conflicts
 
 
 def class_names(task: ImageTask) -> tuple[str, ...]:
     """The names of the classes, in the order of their numbers; of drawn images those of the shapes."""
-    return IMAGENET16 if isinstance(task, ImageNet16Task) else tuple(SHAPES)
+    names: tuple[str, ...] = behaviour(task).class_names
+    return names
 
 
-def joined(several: list[TrainingImages]) -> TrainingImages:
+def class_weights(weights: ClassWeights, labels: Int[Tensor, " image"]) -> Float[Tensor, " class"]:
+    """The weight of every class: one, or all images over 16 times those of the class."""
+    if weights == "equal":
+        return torch.ones(NUM_CLASSES)
+    counts = torch.bincount(labels, minlength=NUM_CLASSES).clamp(min=1)
+    return len(labels) / (NUM_CLASSES * counts)
+
+
+def joined(several: Sequence[TrainingImages]) -> TrainingImages:
     """The images of one task one after another."""
     on_disk = [each for each in several if isinstance(each, StoredImages)]
     held = [each for each in several if isinstance(each, Images)]
@@ -125,15 +191,8 @@ def joined(several: list[TrainingImages]) -> TrainingImages:
 
 
 def repeated(given: TrainingImages, num_images: int) -> TrainingImages:
-    """So many images, the given ones over and over in turn."""
+    """That many images, the given ones over and over in turn."""
     return given.at(torch.arange(num_images) % len(given.labels))
-
-
-def normalised(pixels: UInt8[Tensor, "*image 3 row column"], task: ImageTask) -> Float[Tensor, "*image 3 row column"]:
-    """Pixels of the task's images about zero, in float32, on their device; photographs as ImageNet's are."""
-    if isinstance(task, ImageNet16Task):
-        return image_crops.normalised(pixels)
-    return pixels.float().mul_(1 / (255 * _SPREAD)).sub_(_MIDDLE / _SPREAD)
 
 
 def moved_and_mirrored(

@@ -18,8 +18,8 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from subind.specs.images import ImageNet16Task
 from subind.specs.quoting import quoted, quoted_path
-from subind.specs.vision import ImageNet16Task
 from subind.tasks import cue_conflict_images
 from subind.tasks.cue_conflict import Classes
 from subind.tasks.image_cache import ImageCache, cache_fingerprint, resized
@@ -46,8 +46,7 @@ def training_places(task: ImageNet16Task, kind: Kind, num_images: int, *, folder
     cache, places = (found.photographs, found.train) if kind == "original" else (found.pooled, found.pooled_train)
     names = [cache.names[place] for place in places]
     order = drawn_order(names, seed=task.data_seed, purpose="train")
-    field = "num_samples" if kind == "original" else "num_samples of a mask, or num_mean_pooled of a mixture,"
-    _check_number(field, num_images, order, cache)
+    _check_number(f"the number of images of the part {kind}", num_images, order, cache)
     return cache, np.sort(places[order[:num_images]])
 
 
@@ -79,7 +78,7 @@ def evaluation_places(
 def _check_number(name: str, wanted: int, order: Indices, cache: ImageCache) -> None:
     if wanted > len(order):
         raise ValueError(
-            f"{name} is {wanted:,} and {cache.folder} has {len(order):,} images for that: give at most so many"
+            f"{name} is {wanted:,} and {cache.folder} has {len(order):,} images for that: give at most that many"
         )
 
 

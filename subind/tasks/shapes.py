@@ -13,7 +13,7 @@ from math import pi
 import numpy as np
 import numpy.typing as npt
 
-from subind.specs.vision import ShapesTask
+from subind.specs.images import ShapesTask
 from subind.tasks.hashing import uniform
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES, Field, Keys, ease
