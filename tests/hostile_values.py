@@ -21,12 +21,12 @@ from subind.specs.runs import (
     TuningValidation,
 )
 from tests.photograph_specs import TASK as PHOTOGRAPHS
-from tests.specs import CONTROL_NAMES, tiny_control, tiny_donor, tiny_mask, tiny_model, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_start, tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.vision_specs import (
     CONTROLS,
     RESNET,
     VIT,
-    image_control,
+    image_start,
     image_donor,
     image_mask,
     image_transfer,
@@ -114,9 +114,9 @@ def holders() -> Iterator[Holder]:
     yield Holder(name="ResNet", part=RESNET, run=image_donor)
     yield Holder(name="ViT", part=VIT, run=image_donor)
     for name in CONTROL_NAMES:
-        yield Holder(name=name, part=tiny_control(name), run=lambda part: tiny_transfer(control=part))
+        yield Holder(name=name, part=tiny_start(name), run=lambda part: tiny_transfer(control=part))
     for name in CONTROLS:
-        made = image_transfer(image_control(name, image_mask()))
+        made = image_transfer(image_start(name, image_mask()))
         yield Holder(name=f"image {name}", part=made.control, run=lambda part, made=made: replace(made, control=part))
 
 

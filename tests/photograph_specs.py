@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from subind.specs.runs import ImageDonor, ImageMask, ImageTransfer
-from subind.specs.vision import ImageNet16Task
+from subind.specs.images import ImageNet16Task
+from subind.specs.runs import Discover, Train, Transfer
 from subind.tasks.cue_conflict import IMAGENET16, cues
 from subind.tasks.image_cache import CacheSettings, finish, planned, write_shard
 from subind.tasks.imagenet16 import members, photographs, pooled_photographs
@@ -31,8 +31,13 @@ TASK = ImageNet16Task(
     shorter_side=20,
     image_size=16,
     data_seed=0,
+    pooled=False,
+    augmentation="crop_and_flip",
+    class_weights="equal",
+    num_cue_conflict=NUM_CONFLICT,
 )
 BALANCED = replace(TASK, part="balanced")
+MEAN_POOLED = replace(BALANCED, pooled=True, augmentation="none")
 NUM_BALANCED, NUM_EVALUATION = 50, 12
 """Of the 98 balanced images each class has at most eight, of which at most two are for evaluation."""
 
@@ -103,27 +108,26 @@ def _write_cache(tree: Path, folder: Path, *, pooling: dict[str, Any] | None) ->
     finish(folder, plans)
 
 
-def photograph_donor(*model: Any, **changes: Any) -> ImageDonor:
+def photograph_donor(*model: Any, **changes: Any) -> Train:
     """A donor of two epochs of seven steps."""
     fields: dict[str, Any] = {
         "task": BALANCED, "num_samples": NUM_BALANCED, "num_evaluation_samples": NUM_EVALUATION,
-        "num_cue_conflict": NUM_CONFLICT, "augmentation": "crop_and_flip",
     }  # fmt: skip
     return image_donor(*model, **{**fields, **changes})
 
 
-def photograph_mask(donor: ImageDonor | None = None, **changes: Any) -> ImageMask:
+def photograph_mask(donor: Train | None = None, **changes: Any) -> Discover:
     """A mask of such a donor."""
     fields: dict[str, Any] = {
-        "subtask": BALANCED, "num_samples": NUM_BALANCED, "num_evaluation_samples": NUM_EVALUATION,
+        "task": MEAN_POOLED, "num_samples": NUM_BALANCED, "num_evaluation_samples": NUM_EVALUATION,
     }  # fmt: skip
     return image_mask(donor or photograph_donor(), **{**fields, **changes})
 
 
-def photograph_transfer(control: Any = "subnetwork", mask: ImageMask | None = None, **changes: Any) -> ImageTransfer:
+def photograph_transfer(start: Any = "subnetwork", mask: Discover | None = None, **changes: Any) -> Transfer:
     """A recipient of two epochs."""
     fields: dict[str, Any] = {
-        "task": TASK, "num_samples": NUM_TRANSFER, "num_evaluation_samples": NUM_EVALUATION,
-        "num_cue_conflict": NUM_CONFLICT, "augmentation": "crop_and_flip", "batch_size": 64,
+        "task": replace(TASK, class_weights="inverse_frequency"), "num_samples": NUM_TRANSFER,
+        "num_evaluation_samples": NUM_EVALUATION, "batch_size": 64,
     }  # fmt: skip
-    return image_transfer(control, mask or photograph_mask(), **{**fields, **changes})
+    return image_transfer(start, mask or photograph_mask(), **{**fields, **changes})

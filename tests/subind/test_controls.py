@@ -10,7 +10,7 @@ from subind.masks.hard import HardMask
 from subind.networks import gpt2
 from subind.starts.arithmetic import Recipient, recipient
 from subind.training import tensors
-from tests.specs import CONTROL_NAMES, tiny_control, tiny_mask, tiny_optimizer, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_start, tiny_mask, tiny_optimizer, tiny_transfer
 from tests.subind.packs import HandMade, finished, hand_mask, perturbed, same_bits, trained, trainer_of
 
 MASK = tiny_mask()
@@ -54,7 +54,7 @@ FROZEN_AND_INHERITED: Mapping[str, tuple[Count, Count]] = {
 
 
 def start(name: str, *, seed: int = 0, bits: HardMask = BITS) -> Recipient:
-    return recipient(tiny_control(name, mask=MASK), donor=DONOR, mask=bits, vocabulary_size=13, seed=seed)
+    return recipient(tiny_start(name, mask=MASK), donor=DONOR, mask=bits, vocabulary_size=13, seed=seed)
 
 
 def num_ones(mask: Mapping[str, Tensor]) -> dict[str, int]:
@@ -218,5 +218,5 @@ def test_control_that_does_not_exist_fails_alone_with_its_reason() -> None:
 
 
 def test_recipient_of_random_init_needs_no_parents() -> None:
-    found = recipient(tiny_control("random_init"), donor=None, mask=None, vocabulary_size=13, seed=0)
+    found = recipient(tiny_start("random_init"), donor=None, mask=None, vocabulary_size=13, seed=0)
     assert found.own.keys() == DONOR.keys()

@@ -20,10 +20,10 @@ from subind.specs.runs import (
     ViT,
 )
 from sweeps.grids import protocol
-from tests.specs import CONTROL_NAMES, tiny_control, tiny_donor, tiny_mask, tiny_model, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_start, tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.subind.image_packs import parents
 from tests.subind.packs import EVERY_STEP, PARENTS, finished, resumed_at
-from tests.vision_specs import ADAM, MOMENTUM, image_control, image_donor, image_mask, image_transfer, shapes_task
+from tests.vision_specs import ADAM, MOMENTUM, image_start, image_donor, image_mask, image_transfer, shapes_task
 
 CLIPPED = AdamW(learning_rate=5e-4, weight_decay=0.01, schedule="linear_decay", clip=ClipNorm(max_norm=0.05))
 """Clips at every step of a network of any size."""
@@ -117,7 +117,7 @@ def random_pack(draws: random.Random) -> list[Spec]:
     for seed in range(5):
         donor = tiny_donor(task=task, model=model, seed=seed, **sizes, **common)
         mask = tiny_mask(donor=donor, subtask=replace(task, rule="a*b"), seed=seed, **sizes, **common)
-        control = tiny_control(CONTROL_NAMES[2 * seed], mask=mask)
+        control = tiny_start(CONTROL_NAMES[2 * seed], mask=mask)
         ambiguous = {"num_ambiguous": num_integers, "num_disambiguation": 17, "rivals": ()}
         evaluated = {"num_evaluation_samples": sizes["num_evaluation_samples"]}
         transfer = replace(tiny_transfer(), control=control, task=task, seed=seed, **ambiguous, **evaluated, **common)
@@ -160,7 +160,7 @@ def random_image_pack(draws: random.Random) -> list[Spec]:
     for seed, name in enumerate(names):
         donor = image_donor(model, task=task, seed=seed, **common)
         mask = image_mask(donor, subtask=task, seed=seed, **trained, **common)
-        transfer = image_transfer(image_control(name, mask), task=task, seed=seed, **common)
+        transfer = image_transfer(image_start(name, mask), task=task, seed=seed, **common)
         pack.append({"donor": donor, "mask": mask, "transfer": transfer}[stage])
     return pack
 

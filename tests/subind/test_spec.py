@@ -12,7 +12,7 @@ from subind.specs import runs as specs
 from subind.specs.runs import ClipNorm, Donor, Mask, TemperatureSchedule
 from tests.specs import (
     CONTROL_NAMES,
-    tiny_control,
+    tiny_start,
     tiny_donor,
     tiny_mask,
     tiny_model,
@@ -184,7 +184,7 @@ def test_spec_is_frozen() -> None:
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
 def test_control_name_is_the_name_in_columns(name: str) -> None:
-    assert specs.control_name(tiny_control(name)) == name
+    assert specs.control_name(tiny_start(name)) == name
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
