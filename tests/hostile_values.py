@@ -21,14 +21,14 @@ from subind.specs.runs import (
     TuningValidation,
 )
 from tests.photograph_specs import TASK as PHOTOGRAPHS
-from tests.specs import CONTROL_NAMES, tiny_start, tiny_donor, tiny_mask, tiny_model, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_model, tiny_start, tiny_transfer
 from tests.vision_specs import (
     CONTROLS,
     RESNET,
     VIT,
-    image_start,
     image_donor,
     image_mask,
+    image_start,
     image_transfer,
     shapes_task,
 )

@@ -10,7 +10,7 @@ from subind.masks.hard import HardMask
 from subind.networks import gpt2
 from subind.starts.arithmetic import Recipient, recipient
 from subind.training import tensors
-from tests.specs import CONTROL_NAMES, tiny_start, tiny_mask, tiny_optimizer, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_mask, tiny_optimizer, tiny_start, tiny_transfer
 from tests.subind.packs import HandMade, finished, hand_mask, perturbed, same_bits, trained, trainer_of
 
 MASK = tiny_mask()

@@ -20,10 +20,10 @@ from subind.specs.runs import (
     ViT,
 )
 from sweeps.grids import protocol
-from tests.specs import CONTROL_NAMES, tiny_start, tiny_donor, tiny_mask, tiny_model, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_model, tiny_start, tiny_transfer
 from tests.subind.image_packs import parents
 from tests.subind.packs import EVERY_STEP, PARENTS, finished, resumed_at
-from tests.vision_specs import ADAM, MOMENTUM, image_start, image_donor, image_mask, image_transfer, shapes_task
+from tests.vision_specs import ADAM, MOMENTUM, image_donor, image_mask, image_start, image_transfer, shapes_task
 
 CLIPPED = AdamW(learning_rate=5e-4, weight_decay=0.01, schedule="linear_decay", clip=ClipNorm(max_norm=0.05))
 """Clips at every step of a network of any size."""

@@ -12,11 +12,11 @@ from subind.specs import runs as specs
 from subind.specs.runs import ClipNorm, Donor, Mask, TemperatureSchedule
 from tests.specs import (
     CONTROL_NAMES,
-    tiny_start,
     tiny_donor,
     tiny_mask,
     tiny_model,
     tiny_optimizer,
+    tiny_start,
     tiny_task,
     tiny_transfer,
 )
