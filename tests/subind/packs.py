@@ -1,7 +1,8 @@
 """Packs computed in memory, without store or scheduler, over parents that are made by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -9,32 +10,36 @@ from torch import Tensor
 
 from subind.masks import hard as masks
 from subind.masks.hard import HardMask
-from subind.networks import gpt2
-from subind.specs import runs as specs
-from subind.specs.runs import Donor, Mask, Spec
-from subind.stages.run import MASK_FILE, WEIGHTS_FILE, MaskMethod, Resumed, TransferMethod, method_of, run
-from subind.tasks.arithmetic import vocabulary_size
+from subind.networks.network import State
+from subind.specs.run import MaskRun, NetworkRun, Run
+from subind.stages.discover import MaskDiscovery
+from subind.stages.parents import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, network_of
+from subind.stages.run import Resumed, method_of, run
+from subind.stages.train import NetworkTraining
 from subind.training.loop import Finished, Progress, Runtime, Saved, Trainer
-from subind.training.tensors import Parameters
 
 ONE_THREAD = Runtime(device="cpu", num_threads=1, checkpoint_seconds=float("inf"))
 EVERY_STEP = Runtime(device="cpu", num_threads=1, checkpoint_seconds=-1.0)
 
 
-def perturbed(donor: Donor, *, seed: int = 0) -> Parameters:
-    """Parameters of the donor's shapes of which none is 0 or 1: LayerNorm and biases matter."""
-    draws = torch.Generator().manual_seed(seed)
-    found = gpt2.initial(donor.model, vocabulary_size(donor.task), draws)
-    return {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draws) for name, tensor in found.items()}
+def perturbed(donor: NetworkRun) -> State:
+    """A network of the donor's shapes of which no parameter or statistic is 0 or 1: norms and biases matter."""
+    draws = torch.Generator().manual_seed(donor.seed)
+    fresh = network_of(donor).initial(draws)
+    moved = {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draws) for name, tensor in fresh.parameters.items()}
+    running = {
+        name: tensor + torch.rand(tensor.shape, generator=draws) if tensor.is_floating_point() else tensor
+        for name, tensor in fresh.statistics.items()
+    }
+    return State(parameters=moved, statistics=running)
 
 
-def hand_mask(mask: Mask, *, seed: int = 0) -> HardMask:
-    """Random bits of which every matrix has another share: 10%, 11%, 12% and so on."""
-    draws = torch.Generator().manual_seed(seed)
-    shapes = gpt2.shapes(mask.donor.model, vocabulary_size(mask.donor.task))
+def hand_mask(mask: MaskRun) -> HardMask:
+    """Random bits of which every tensor has another share: 10%, 11%, 12% and so on."""
+    draws, network = torch.Generator().manual_seed(mask.seed), network_of(mask)
     return {
-        name: torch.rand(shapes[name], generator=draws) < 0.1 + 0.01 * place
-        for place, name in enumerate(gpt2.matrices(mask.donor.model))
+        name: torch.rand(network.shapes[name], generator=draws) < 0.1 + 0.01 * place
+        for place, name in enumerate(network.maskable)
     }
 
 
@@ -42,37 +47,41 @@ def hand_mask(mask: Mask, *, seed: int = 0) -> HardMask:
 class HandMade:
     """The parents' files: `perturbed` donors and `hand_mask` masks, or those that are given."""
 
-    donors: Mapping[Donor, Parameters]
-    masks: Mapping[Mask, HardMask]
+    donors: Mapping[Run, State] = field(default_factory=dict)
+    masks: Mapping[Run, HardMask] = field(default_factory=dict)
 
-    def __call__(self, parent: Donor | Mask, file: str) -> bytes:
-        match parent, file:
-            case Donor(), _ if file == WEIGHTS_FILE:
-                return save(gpt2.to_transformers(self.donors.get(parent, perturbed(parent, seed=parent.seed))))
-            case Mask(), _ if file == MASK_FILE:
-                return masks.packed_bits(self.masks.get(parent, hand_mask(parent, seed=parent.seed)))
+    def __call__(self, parent: Any, file: str) -> bytes:
+        if isinstance(parent, NetworkRun) and file == WEIGHTS_FILE:
+            return save(network_of(parent).to_library(self.donors.get(parent, perturbed(parent))))
+        if isinstance(parent, MaskRun) and file == MASK_FILE:
+            return masks.packed_bits(self.masks.get(parent, hand_mask(parent)))
+        if isinstance(parent, MaskRun) and file == BESIDE_FILE:
+            state = self.donors.get(parent.donor, perturbed(parent.donor))
+            return save({name: 2 * tensor for name, tensor in {**state.parameters, **state.statistics}.items()})
         raise AssertionError(f"{file} is no file of {parent}")
 
 
-PARENTS = HandMade(donors={}, masks={})
+PARENTS = HandMade()
 
 
 def finished(
-    pack: Sequence[Spec],
+    pack: Sequence[Any],
     *,
-    read: HandMade = PARENTS,
+    read: Any = PARENTS,
     runtime: Runtime = ONE_THREAD,
     checkpoints: list[Saved] | None = None,
     resumed: Resumed | None = None,
-) -> dict[Spec, Finished]:
+    kept: frozenset[Any] = frozenset(),
+) -> dict[Any, Finished]:
     """What every run of the pack leaves; checkpoints are copied to the given list as they come."""
-    kept: list[Saved] = [] if checkpoints is None else checkpoints
+    seen: list[Saved] = [] if checkpoints is None else checkpoints
     done = run(
         pack,
         read=read,
         runtime=runtime,
-        save=lambda each: kept.append(copied(each)),
+        save=lambda each: seen.append(copied(each)),
         report=ignored,
+        kept=kept,
         resumed=resumed,
     )
     return {each.replica.spec: each for each in done}
@@ -88,35 +97,35 @@ def ignored(progress: Progress) -> None:
     """A report of progress that nobody reads."""
 
 
-def resumed_at(saved: Saved, pack: Iterable[Spec]) -> Resumed:
+def resumed_at(saved: Saved, pack: Iterable[Any]) -> Resumed:
     """How the given replicas go on from the checkpoint."""
     return Resumed(tensors=saved.tensors, state=saved.state, places=[saved.specs.index(spec) for spec in pack])
 
 
-def trainer_of(pack: Sequence[Spec], *, read: HandMade = PARENTS, runtime: Runtime = ONE_THREAD) -> Trainer:
+def trainer_of(pack: Sequence[Any], *, read: Any = PARENTS, runtime: Runtime = ONE_THREAD) -> Trainer:
     """A pack that is about to begin."""
     torch.set_num_threads(runtime.num_threads)
     method, failed = method_of(pack, read, runtime)
-    assert method is not None
+    assert method is not None, failed
     assert not failed
     return Trainer(method, runtime)
 
 
-def mask_method(pack: Sequence[Mask], *, read: HandMade = PARENTS) -> MaskMethod:
+def discovery(pack: Sequence[Any], *, read: Any = PARENTS) -> MaskDiscovery:
     """The method of a pack of masks."""
     method, _ = method_of(pack, read, ONE_THREAD)
-    assert isinstance(method, MaskMethod)
+    assert isinstance(method, MaskDiscovery)
     return method
 
 
-def transfer_method(pack: Sequence[specs.Transfer], *, read: HandMade = PARENTS) -> TransferMethod:
-    """The method of a pack of transfers."""
+def training(pack: Sequence[Any], *, read: Any = PARENTS) -> NetworkTraining:
+    """The method of a pack of donors or recipients."""
     method, _ = method_of(pack, read, ONE_THREAD)
-    assert isinstance(method, TransferMethod)
+    assert isinstance(method, NetworkTraining)
     return method
 
 
-def trained(pack: Sequence[Spec], *, read: HandMade = PARENTS) -> Trainer:
+def trained(pack: Sequence[Any], *, read: Any = PARENTS) -> Trainer:
     """The pack as it stands after its last step, every replica still in it."""
     checkpoints: list[Saved] = []
     finished(pack, read=read, runtime=EVERY_STEP, checkpoints=checkpoints)
