@@ -26,7 +26,8 @@ def perturbed(donor: NetworkRun) -> State:
     """A network of the donor's shapes of which no parameter or statistic is 0 or 1: norms and biases matter."""
     draws = torch.Generator().manual_seed(donor.seed)
     fresh = network_of(donor).initial(draws)
-    moved = {name: tensor + 0.05 * torch.randn(tensor.shape, generator=draws) for name, tensor in fresh.parameters.items()}
+    noise = {name: 0.05 * torch.randn(tensor.shape, generator=draws) for name, tensor in fresh.parameters.items()}
+    moved = {name: tensor + noise[name] for name, tensor in fresh.parameters.items()}
     running = {
         name: tensor + torch.rand(tensor.shape, generator=draws) if tensor.is_floating_point() else tensor
         for name, tensor in fresh.statistics.items()
