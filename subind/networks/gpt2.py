@@ -4,7 +4,7 @@ Names and layouts are those of transformers' GPT2LMHeadModel without its prefix 
 from the left, so their weights are (in, out). The head is the token embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
@@ -17,10 +17,14 @@ from torch import Tensor
 
 from subind.kernels import functions as cpu
 from subind.kernels import products
-from subind.specs.runs import GPT2, Precision
-from subind.training.tensors import Parameters
+from subind.networks.network import State, checked_state, fan_in, fresh_values, library_tensors
+from subind.specs.networks import GPT2
+from subind.specs.tasks import Signature
+from subind.specs.tasks import Tokens as TaskTokens
+from subind.specs.training import FreshLaw
+from subind.training.counters import Draws
+from subind.training.tensors import Inputs, Parameters, Tokens
 
-NUM_POSITIONS = 4
 INITIAL_STD = 0.02
 EPSILON = 1e-5
 PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -28,13 +32,93 @@ PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 RESIDUAL_PROJECTIONS = ("attn.c_proj", "mlp.c_proj")
 
 
-def shapes(model: GPT2, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
+class Behaviour:
+    """What computes with GPT-2s of one size."""
+
+    def __init__(self, spec: GPT2) -> None:
+        self._spec = spec
+
+    def bound(self, signature: Signature) -> "PackedGPT2":
+        """The network on the tokens of a task."""
+        return PackedGPT2(self._spec, signature)
+
+
+class PackedGPT2:
+    """`subind.networks.network.Network` of a GPT-2 with the vocabulary of a task.
+
+    There is a position for every token that is read and one more, for the answer: wpe has the rows of transformers'
+    n_positions. The head is the token embedding, so `head` is empty.
+    """
+
+    head: tuple[str, ...] = ()
+    can_be_captured = True
+
+    def __init__(self, model: GPT2, signature: Signature) -> None:
+        assert isinstance(signature.inputs, TaskTokens), "the spec checks the signature"
+        self.model = model
+        self.shapes = _shapes(model, signature.inputs.vocabulary_size, signature.inputs.length + 1)
+        self.maskable = tuple(f"h.{layer}.{name}.weight" for layer in range(model.num_layers) for name in PROJECTIONS)
+        self.norms = tuple(name for name in self.shapes if _is_norm(name))
+
+    def initial(self, generator: torch.Generator) -> State:
+        """A fresh GPT-2: N(0, 0.02), residual projections scaled by 1/√(2·depth), biases 0, LayerNorm 1."""
+        residual_std = INITIAL_STD / sqrt(2 * self.model.num_layers)
+        found: Parameters = {}
+        for name, shape in self.shapes.items():
+            if name.endswith(".bias"):
+                found[name] = torch.zeros(shape)
+            elif _is_norm(name):
+                found[name] = torch.ones(shape)
+            else:
+                residual = name.endswith(tuple(f"{each}.weight" for each in RESIDUAL_PROJECTIONS))
+                std = residual_std if residual else INITIAL_STD
+                found[name] = torch.randn(shape, generator=generator) * std
+        return State(parameters=found, statistics={})
+
+    def fresh(self, name: str, law: FreshLaw, generator: torch.Generator) -> Tensor:
+        size = fan_in(name, self.shapes, inputs_first=True)
+        return fresh_values(self.shapes[name], law, fan_in=size, generator=generator)
+
+    def outputs(
+        self, state: State, inputs: Inputs, *, draws: Draws | None, training: bool, precision: str
+    ) -> Float[Tensor, "replica batch position vocabulary"]:
+        """The scores of the next token at every position, or at the last alone."""
+        assert isinstance(inputs, Tokens)
+        dropout = self._dropout(draws, *inputs.tokens.shape[1:])
+        activations = hidden(state.parameters, inputs.tokens, self.model, dropout, precision=precision)
+        if inputs.read == "last":
+            activations = activations[:, :, -1:]
+        return logits(state.parameters, activations, precision=precision)
+
+    def _dropout(self, draws: Draws | None, batch: int, length: int) -> "Dropout | None":
+        rate = self.model.dropout
+        if draws is None or rate == 0:
+            return None
+        factors = draws.dropout(Dropout.num_factors(self.model, batch, length), rate)
+        return Dropout(factors, batch, length, self.model)
+
+    def to_library(self, state: State) -> Parameters:
+        """The state dict of one model as GPT2LMHeadModel.load_state_dict takes it, head included."""
+        found = {f"transformer.{name}": tensor for name, tensor in library_tensors(state).items()}
+        return found | {"lm_head.weight": found["transformer.wte.weight"].clone()}
+
+    def from_library(self, tensors: Mapping[str, Tensor], *, without: Collection[str] = ()) -> State:
+        """One model from a state dict of GPT2LMHeadModel, its buffers left out; the head must be the token embedding.
+
+        Raises ValueError where it is not.
+        """
+        named = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+        named = {name: each for name, each in named.items() if not name.endswith((".attn.bias", ".attn.masked_bias"))}
+        head = named.pop("lm_head.weight", None)
+        if head is not None and head.device.type != "meta" and not _is_tied(head, named):
+            raise ValueError("lm_head.weight differs from wte.weight: only models with a tied head can be loaded")
+        return checked_state(named, self.shapes, {}, without=without)
+
+
+def _shapes(model: GPT2, vocabulary_size: int, num_positions: int) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter of one model, by name."""
     width = model.d_model
-    found: dict[str, tuple[int, ...]] = {
-        "wte.weight": (vocabulary_size, width),
-        "wpe.weight": (NUM_POSITIONS, width),
-    }
+    found: dict[str, tuple[int, ...]] = {"wte.weight": (vocabulary_size, width), "wpe.weight": (num_positions, width)}
     for layer in range(model.num_layers):
         sizes = {
             "attn.c_attn": (width, 3 * width),
@@ -49,50 +133,12 @@ def shapes(model: GPT2, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
     return found | {"ln_f.weight": (width,), "ln_f.bias": (width,)}
 
 
-def matrices(model: GPT2) -> tuple[str, ...]:
-    """The names of the projection matrices, which are what a mask covers."""
-    return tuple(f"h.{layer}.{name}.weight" for layer in range(model.num_layers) for name in PROJECTIONS)
+def _is_norm(name: str) -> bool:
+    return ".ln_" in name or name.startswith("ln_f.")
 
 
-def initial(model: GPT2, vocabulary_size: int, generator: torch.Generator) -> Parameters:
-    """One freshly initialised model: N(0, 0.02), residual projections scaled by 1/√(2·depth), biases 0, LayerNorm 1."""
-    residual_std = INITIAL_STD / sqrt(2 * model.num_layers)
-    found: Parameters = {}
-    for name, shape in shapes(model, vocabulary_size).items():
-        if name.endswith(".bias"):
-            found[name] = torch.zeros(shape)
-        elif ".ln_" in name or name.startswith("ln_f"):
-            found[name] = torch.ones(shape)
-        else:
-            residual = name.endswith(tuple(f"{each}.weight" for each in RESIDUAL_PROJECTIONS))
-            std = residual_std if residual else INITIAL_STD
-            found[name] = torch.randn(shape, generator=generator) * std
-    return found
-
-
-def to_transformers(parameters: Mapping[str, Tensor]) -> Parameters:
-    """The state dict of one model as GPT2LMHeadModel.load_state_dict takes it, head included."""
-    found = {f"transformer.{name}": tensor.contiguous() for name, tensor in parameters.items()}
-    return found | {"lm_head.weight": found["transformer.wte.weight"].clone()}
-
-
-def from_transformers(state: Mapping[str, Tensor], model: GPT2, vocabulary_size: int) -> Parameters:
-    """One model from a state dict of GPT2LMHeadModel, its buffers left out; float32.
-
-    Raises ValueError where a parameter is absent, unknown or of another shape, or the head is not the token embedding.
-    """
-    named = {name.removeprefix("transformer."): tensor for name, tensor in state.items()}
-    named = {name: tensor for name, tensor in named.items() if not name.endswith((".attn.bias", ".attn.masked_bias"))}
-    head = named.pop("lm_head.weight", None)
-    if head is not None and not torch.equal(head, named.get("wte.weight", head.new_empty(0))):
-        raise ValueError("lm_head.weight differs from wte.weight: only models with a tied head can be loaded")
-    wanted = shapes(model, vocabulary_size)
-    if difference := set(named) ^ set(wanted):
-        raise ValueError(f"the parameters {sorted(difference)} are absent or unknown: give a model like {model}")
-    for name, shape in wanted.items():
-        if tuple(named[name].shape) != shape:
-            raise ValueError(f"{name} has the shape {tuple(named[name].shape)}, not {shape}: give a model like {model}")
-    return {name: named[name].to(torch.float32).clone() for name in wanted}
+def _is_tied(head: Tensor, named: Mapping[str, Tensor]) -> bool:
+    return torch.equal(head, named.get("wte.weight", head.new_empty(0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +192,7 @@ def hidden(
     model: GPT2,
     dropout: Dropout | None,
     *,
-    precision: Precision = "float32",
+    precision: str = "float32",
 ) -> Float[Tensor, "replica batch position d_model"]:
     """The activations after the last LayerNorm. Without `dropout` the model is in evaluation mode."""
     projected = partial(_projected, parameters, precision)
@@ -170,7 +216,7 @@ def logits(
     parameters: Mapping[str, Tensor],
     activations: Float[Tensor, "replica batch position d_model"],
     *,
-    precision: Precision = "float32",
+    precision: str = "float32",
 ) -> Float[Tensor, "replica batch position vocabulary"]:
     """The head, tied to the token embedding, on activations of `hidden`."""
     replicas, batch, length, width = activations.shape
@@ -220,7 +266,7 @@ def layer_norm(
 
 
 def _projected(
-    parameters: Mapping[str, Tensor], precision: Precision, name: str, x: Tensor
+    parameters: Mapping[str, Tensor], precision: str, name: str, x: Tensor
 ) -> Float[Tensor, "replica token out"]:
     weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
     if precision == "bfloat16":
@@ -228,7 +274,7 @@ def _projected(
     return products.affine(bias, x, weight)
 
 
-def _rounded(operand: Tensor, precision: Precision) -> Tensor:
+def _rounded(operand: Tensor, precision: str) -> Tensor:
     """An operand of a product as the product reads it; TF32 is rounded by the device."""
     return operand.bfloat16() if precision == "bfloat16" else operand
 

@@ -14,7 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from subind.kernels import products
-from subind.specs.vision import ResNet
+from subind.networks.image_network import ImageNetwork
+from subind.networks.network import State
+from subind.specs.networks import ResNet
+from subind.specs.tasks import Signature
 from subind.training.tensors import Parameters
 
 EPSILON = 1e-5
@@ -73,8 +76,62 @@ def _convolutions(model: ResNet) -> Iterator[_Convolution]:
             yield block.shortcut
 
 
-def shapes(model: ResNet) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of one model, by name."""
+class Behaviour:
+    """What computes with ResNets of one size."""
+
+    def __init__(self, spec: ResNet) -> None:
+        self._spec = spec
+
+    def bound(self, signature: Signature) -> "PackedResNet":
+        """The network, whose parameters do not depend on the size of the task's images."""
+        return PackedResNet(self._spec)
+
+
+class PackedResNet(ImageNetwork):
+    """`subind.networks.network.Network` of a ResNet; masks cover the convolutions, and neither BatchNorm nor head."""
+
+    head: tuple[str, ...] = ("fc.weight", "fc.bias")
+
+    def __init__(self, model: ResNet) -> None:
+        super().__init__(_shapes(model), _initial_statistics(model))
+        self.model = model
+        self.maskable = tuple(f"{each.name}.weight" for each in _convolutions(model))
+        self.norms = tuple(name for name in self.shapes if name not in {*self.maskable, *self.head})
+
+    def initial(self, generator: torch.Generator) -> State:
+        """A fresh model as torchvision's: convolutions N(0, 2/fan_out), BatchNorm 1 and 0, head U(±1/√fan_in)."""
+        found: Parameters = {}
+        for name, shape in self.shapes.items():
+            if name in self.head:
+                found[name] = (2 * torch.rand(shape, generator=generator) - 1) / sqrt(self.model.widths[-1])
+            elif len(shape) == 4:
+                found[name] = torch.randn(shape, generator=generator) * sqrt(2 / (shape[0] * shape[2] * shape[3]))
+            else:
+                found[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
+        return State(parameters=found, statistics=_initial_statistics(self.model))
+
+    def scores(
+        self,
+        state: State,
+        images: Float[Tensor, "replica batch channel row column"],
+        *,
+        training: bool,
+        layout: torch.memory_format,
+    ) -> Float[Tensor, "replica batch class"]:
+        replicas, batch = images.shape[:2]
+        a_pass = _Pass(parameters=state.parameters, statistics=state.statistics, training=training)
+        x = images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=layout)
+        x = F.relu(a_pass.convolved(_stem(self.model), x))
+        if self.model.stem == "imagenet":
+            x = F.max_pool2d(x, 3, stride=2, padding=1)
+        for block in _blocks(self.model):
+            x = a_pass.through(block, x)
+        pooled = x.mean((2, 3)).view(batch, replicas, -1).transpose(0, 1)
+        weight, bias = (state.parameters[name] for name in self.head)
+        return products.affine(bias, pooled, weight.transpose(1, 2))
+
+
+def _shapes(model: ResNet) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for each in _convolutions(model):
         found[f"{each.name}.weight"] = (each.out, each.into, each.size, each.size)
@@ -82,26 +139,8 @@ def shapes(model: ResNet) -> dict[str, tuple[int, ...]]:
     return found | {"fc.weight": (model.num_classes, model.widths[-1]), "fc.bias": (model.num_classes,)}
 
 
-def matrices(model: ResNet) -> tuple[str, ...]:
-    """The names of the convolutions, which are what a mask covers; BatchNorm and head are not covered."""
-    return tuple(f"{each.name}.weight" for each in _convolutions(model))
-
-
-def initial(model: ResNet, generator: torch.Generator) -> Parameters:
-    """One fresh model as torchvision makes it: convolutions N(0, 2/fan_out), BatchNorm 1 and 0, head U(±1/√fan_in)."""
-    found: Parameters = {}
-    for name, shape in shapes(model).items():
-        if name.startswith("fc."):
-            found[name] = (2 * torch.rand(shape, generator=generator) - 1) / sqrt(model.widths[-1])
-        elif len(shape) == 4:
-            found[name] = torch.randn(shape, generator=generator) * sqrt(2 / (shape[0] * shape[2] * shape[3]))
-        else:
-            found[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
-    return found
-
-
-def initial_statistics(model: ResNet) -> Parameters:
-    """The running statistics of one fresh model: means 0 and variances 1, by name."""
+def _initial_statistics(model: ResNet) -> Parameters:
+    """Means 0 and variances 1."""
     found: Parameters = {}
     for each in _convolutions(model):
         found[f"{each.norm}.running_mean"] = torch.zeros(each.out)
@@ -136,28 +175,3 @@ class _Pass:
         inner = self.convolved(block.second, F.relu(self.convolved(block.first, x)))
         past = x if block.shortcut is None else self.convolved(block.shortcut, x)
         return F.relu(inner + past)
-
-
-def logits(
-    parameters: Mapping[str, Tensor],
-    statistics: Mapping[str, Tensor],
-    images: Float[Tensor, "replica batch channel row column"],
-    model: ResNet,
-    *,
-    training: bool,
-    layout: torch.memory_format = torch.contiguous_format,
-) -> Float[Tensor, "replica batch class"]:
-    """The scores of the classes, with activations in the given layout of memory.
-
-    While `training`, the running statistics [replica channel] are brought up to date.
-    """
-    replicas, batch = images.shape[:2]
-    a_pass = _Pass(parameters=parameters, statistics=statistics, training=training)
-    x = images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=layout)
-    x = F.relu(a_pass.convolved(_stem(model), x))
-    if model.stem == "imagenet":
-        x = F.max_pool2d(x, 3, stride=2, padding=1)
-    for block in _blocks(model):
-        x = a_pass.through(block, x)
-    pooled = x.mean((2, 3)).view(batch, replicas, -1).transpose(0, 1)
-    return products.affine(parameters["fc.bias"], pooled, parameters["fc.weight"].transpose(1, 2))

@@ -13,16 +13,72 @@ from jaxtyping import Float
 from torch import Tensor
 
 from subind.kernels import products
-from subind.specs.vision import ViT
-from subind.training.tensors import Parameters
+from subind.networks.image_network import ImageNetwork
+from subind.networks.network import State
+from subind.specs.networks import ViT
+from subind.specs.tasks import Signature
 
 EPSILON = 1e-6
 INITIAL_STD_OF_POSITIONS = 0.02
 INITIAL_STD_OF_MLP_BIAS = 1e-6
 
 
-def shapes(model: ViT) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of one model, by name."""
+class Behaviour:
+    """What computes with vision transformers of one size."""
+
+    def __init__(self, spec: ViT) -> None:
+        self._spec = spec
+
+    def bound(self, signature: Signature) -> "PackedViT":
+        """The network; the spec has checked the size of the task's images."""
+        return PackedViT(self._spec)
+
+
+class PackedViT(ImageNetwork):
+    """`subind.networks.network.Network` of a vision transformer.
+
+    Masks cover every linear map and the convolution of the patches, the head included.
+    """
+
+    head: tuple[str, ...] = ("heads.head.weight", "heads.head.bias")
+
+    def __init__(self, model: ViT) -> None:
+        super().__init__(_shapes(model), {})
+        self.model = model
+        ends = ("weight", "proj_weight")
+        self.maskable = tuple(name for name, shape in self.shapes.items() if name.endswith(ends) and len(shape) > 1)
+        self.norms = tuple(name for name in self.shapes if ".ln_" in name or name.startswith("encoder.ln."))
+
+    def initial(self, generator: torch.Generator) -> State:
+        """A fresh model.
+
+        As torchvision has it (patches N(0, 1/fan_in) cut at two deviations, projections of attention and MLP uniform
+        by Glorot and Bengio, positions N(0, 0.02)), but for the head, which is U(±1/√fan_in) rather than zero.
+        """
+        parameters = {name: _initial(name, shape, generator) for name, shape in self.shapes.items()}
+        return State(parameters=parameters, statistics={})
+
+    def scores(
+        self,
+        state: State,
+        images: Float[Tensor, "replica batch channel row column"],
+        *,
+        training: bool,
+        layout: torch.memory_format,
+    ) -> Float[Tensor, "replica batch class"]:
+        """The scores of the classes, from the class token after the last LayerNorm; the layout is of no effect."""
+        parameters, model = state.parameters, self.model
+        x = _embedded(parameters, images, model)
+        for layer in range(model.num_layers):
+            at = f"encoder.layers.encoder_layer_{layer}"
+            x = x + _attended(parameters, f"{at}.self_attention", _normed(parameters, f"{at}.ln_1", x), model)
+            inner = F.gelu(_linear(parameters, f"{at}.mlp.0", _normed(parameters, f"{at}.ln_2", x)))
+            x = x + _linear(parameters, f"{at}.mlp.3", inner)
+        first = _normed(parameters, "encoder.ln", x[:, :, :1])
+        return _linear(parameters, "heads.head", first).squeeze(2)
+
+
+def _shapes(model: ViT) -> dict[str, tuple[int, ...]]:
     width, inner = model.d_model, model.d_mlp
     found: dict[str, tuple[int, ...]] = {
         "class_token": (1, 1, width),
@@ -49,21 +105,6 @@ def _linear_shapes(name: str, into: int, out: int) -> dict[str, tuple[int, ...]]
     return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
 
 
-def matrices(model: ViT) -> tuple[str, ...]:
-    """The names of what a mask covers: every linear map and the convolution of the patches, the head included."""
-    found = shapes(model)
-    return tuple(name for name in found if name.endswith(("weight", "proj_weight")) and len(found[name]) > 1)
-
-
-def initial(model: ViT, generator: torch.Generator) -> Parameters:
-    """One fresh model.
-
-    As torchvision has it (patches N(0, 1/fan_in) cut at two deviations, projections of attention and MLP uniform by
-    Glorot and Bengio, positions N(0, 0.02)), but for the head, which is U(±1/√fan_in) rather than zero.
-    """
-    return {name: _initial(name, shape, generator) for name, shape in shapes(model).items()}
-
-
 def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     found = torch.zeros(shape)
     if name.endswith("pos_embedding"):
@@ -80,22 +121,6 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> T
     if ".mlp." in name:
         return found.normal_(0, INITIAL_STD_OF_MLP_BIAS, generator=generator)
     return found.fill_(1) if name.endswith(".weight") else found
-
-
-def logits(
-    parameters: Mapping[str, Tensor],
-    images: Float[Tensor, "replica batch channel row column"],
-    model: ViT,
-) -> Float[Tensor, "replica batch class"]:
-    """The scores of the classes, from the class token after the last LayerNorm."""
-    x = _embedded(parameters, images, model)
-    for layer in range(model.num_layers):
-        at = f"encoder.layers.encoder_layer_{layer}"
-        x = x + _attended(parameters, f"{at}.self_attention", _normed(parameters, f"{at}.ln_1", x), model)
-        inner = F.gelu(_linear(parameters, f"{at}.mlp.0", _normed(parameters, f"{at}.ln_2", x)))
-        x = x + _linear(parameters, f"{at}.mlp.3", inner)
-    first = _normed(parameters, "encoder.ln", x[:, :, :1])
-    return _linear(parameters, "heads.head", first).squeeze(2)
 
 
 def _embedded(parameters: Mapping[str, Tensor], images: Tensor, model: ViT) -> Tensor:
