@@ -217,6 +217,28 @@ def cross_entropy_backward(gradients, answers, totals, scores) -> None:  # type:
         scores[row, answers[row]] -= gradients[row]
 
 
+PART = 4096
+"""Elements that are summed in float32; the sums of parts are added in float64, in their order."""
+
+
+@_with_sums
+def _part_sum(x):  # type: ignore[no-untyped-def]
+    total = ZERO
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+
+@_elementwise
+def row_sums(x, sums) -> None:  # type: ignore[no-untyped-def]
+    """The sum of every row of x (R, W), each in the same order whatever R is; sums are float64."""
+    for r in range(x.shape[0]):
+        total = 0.0
+        for start in range(0, x.shape[1], PART):
+            total += np.float64(_part_sum(x[r, start : start + PART]))
+        sums[r] = total
+
+
 @_elementwise
 def masked_forward(weights, logits, temperature, soft, out) -> None:  # type: ignore[no-untyped-def]
     """Weights times σ(τ·logits), all (R, W), with the temperature τ of each replica; keeps the σ."""
@@ -229,12 +251,26 @@ def masked_forward(weights, logits, temperature, soft, out) -> None:  # type: ig
 
 
 @_elementwise
-def masked_backward(gradient, weights, soft, temperature, penalty, out) -> None:  # type: ignore[no-untyped-def]
-    """The gradient of `masked_forward` and of penalty·Σσ for the logits; all (R, W)."""
+def masked_backward(gradient, weights, soft, temperature, of_sums, out) -> None:  # type: ignore[no-untyped-def]
+    """The gradient for the logits, from that of `masked_forward` and those (R) of the sums of the σ; all (R, W)."""
     for r in range(weights.shape[0]):
         for i in range(weights.shape[1]):
             slope = soft[r, i] * (ONE - soft[r, i]) * temperature[r]
-            out[r, i] = (gradient[r, i] * weights[r, i] + penalty[r]) * slope
+            out[r, i] = (gradient[r, i] * weights[r, i] + of_sums[r]) * slope
+
+
+@_elementwise
+def sampled_forward(weights, logits, uniform, soft, out) -> None:  # type: ignore[no-untyped-def]
+    """Weights where σ(l + log(u/(1 - u))) > ½, zero elsewhere, of logits l and uniform u, all (R, W); keeps the σ.
+
+    σ(l + log(u/(1 - u))) = u/(u + (1 - u)·e⁻ˡ).
+    """
+    for r in range(weights.shape[0]):
+        for i in range(weights.shape[1]):
+            u = uniform[r, i]
+            share = u / (u + (ONE - u) * _exp(-logits[r, i])) + ZERO * logits[r, i]  # not finite stays not finite
+            soft[r, i] = share
+            out[r, i] = weights[r, i] if share > HALF else ZERO * share
 
 
 @_elementwise

@@ -66,27 +66,55 @@ def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
     return tensor.detach().contiguous().numpy()
 
 
+def row_sums(x: Float[Tensor, "replica *shape"]) -> Float[Tensor, " replica"]:
+    """The sum of each replica's numbers."""
+    sums = np.empty(len(x))
+    kernels.row_sums(_by_replica(x), sums)
+    return torch.from_numpy(sums).float()
+
+
 class SoftlyMasked(torch.autograd.Function):
-    """`masks.softly_masked` in one pass each way."""
+    """W·σ(τ·s) and Σσ(τ·s) of every replica, in one pass each way; without `wants_sums` the sums are zeros."""
 
     @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> Tensor:
-        weights, logits, temperature, penalty = given
+    def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor]:
+        weights, logits, temperature, wants_sums = given
         soft, out = (torch.empty_like(logits, memory_format=torch.contiguous_format) for _ in range(2))
         kernels.masked_forward(
             *map(_by_replica, (weights, logits)), _array(temperature), *map(_by_replica, (soft, out))
         )
-        ctx.save_for_backward(weights, soft, temperature, penalty)
-        return out
+        ctx.save_for_backward(weights, soft, temperature)
+        return out, row_sums(soft) if wants_sums else soft.new_zeros(len(soft))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None, None]:
-        weights, soft, temperature, penalty = ctx.saved_tensors
+        weights, soft, temperature = ctx.saved_tensors
+        of_weights, of_sums = gradients
         out = torch.empty_like(soft)
         kernels.masked_backward(
-            *map(_by_replica, (gradients[0], weights, soft)), *map(_array, (temperature, penalty)), _by_replica(out)
+            *map(_by_replica, (of_weights, weights, soft)), *map(_array, (temperature, of_sums)), _by_replica(out)
         )
         return None, out, None, None
+
+
+class Sampled(torch.autograd.Function):
+    """W·1[σ(l + g) > ½] with logistic noise g = log(u/(1 - u)), whose gradient is that of W·σ(l + g)."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, logits: Tensor, uniform: Tensor) -> Tensor:
+        soft, out = (torch.empty_like(logits, memory_format=torch.contiguous_format) for _ in range(2))
+        kernels.sampled_forward(*map(_by_replica, (weights, logits, uniform, soft, out)))
+        ctx.save_for_backward(weights, soft)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        weights, soft = ctx.saved_tensors
+        out, ones, zeros = torch.empty_like(soft), soft.new_ones(len(soft)), soft.new_zeros(len(soft))
+        kernels.masked_backward(
+            *map(_by_replica, (gradients[0], weights, soft)), *map(_array, (ones, zeros)), _by_replica(out)
+        )
+        return None, out, None
 
 
 def _by_replica(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:

@@ -1,13 +1,11 @@
-"""Masks over the projections of a network: continuous sparsification, hard masks, and the random masks of controls.
+"""Hard masks over the weights of a network: densities, overlaps, random masks, unions, and files of packed bits.
 
-Soft mask σ(τ·s), hard mask s > 0, penalty λ·Σσ(τ·s) (Savarese et al. 2020). A mask maps matrix names to tensors;
-in a pack these carry a leading replica axis.
+A mask maps parameter names to tensors of booleans; in a pack these carry a leading replica axis.
 """
 
 import json
 from collections.abc import Mapping
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,46 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from subind.kernels import functions as cpu
-
 HardMask = dict[str, Tensor]
-"""Booleans by matrix name, for one model."""
+"""Booleans by parameter name, for one network."""
 
 
 def binarise(logits: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
     """The hard mask: the one threshold of the whole code."""
     return logits > 0
-
-
-def softly_masked(
-    weights: Float[Tensor, "replica *shape"],
-    logits: Float[Tensor, "replica *shape"],
-    temperature: Float[Tensor, " replica"],
-    penalty: Float[Tensor, " replica"],
-) -> Float[Tensor, "replica *shape"]:
-    """W·σ(τ·s), whose gradient for the logits s is that of the loss plus λ·Σσ(τ·s), with τ and λ of each replica."""
-    function = cpu.SoftlyMasked if cpu.takes(logits) else _SoftlyMasked
-    found: Tensor = function.apply(weights, logits, temperature, penalty)
-    return found
-
-
-class _SoftlyMasked(torch.autograd.Function):
-    """The penalty enters as its gradient λ·τ·σ·(1 - σ), which costs no pass over the weights of its own."""
-
-    @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> Tensor:
-        weights, logits, temperature, penalty = given
-        ones = [1] * (logits.dim() - 1)
-        soft = (logits * temperature.view(-1, *ones)).sigmoid_()
-        ctx.save_for_backward(weights, soft, temperature.view(-1, *ones), penalty.view(-1, *ones))
-        return weights * soft
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None, None]:
-        weights, soft, temperature, penalty = ctx.saved_tensors
-        found = torch.addcmul(penalty, gradients[0], weights)
-        torch.ops.aten.sigmoid_backward.grad_input(found, soft, grad_input=found)
-        return None, found.mul_(temperature), None, None
 
 
 def num_kept(masks: Mapping[str, Bool[Tensor, "replica *shape"]]) -> dict[str, list[int]]:
@@ -89,6 +54,44 @@ def random_mask_outside(mask: HardMask, generator: torch.Generator) -> HardMask:
 def inverted(mask: HardMask) -> HardMask:
     """Ones where the mask has zeros."""
     return {name: ~bits for name, bits in mask.items()}
+
+
+def union(first: HardMask, *others: HardMask) -> HardMask:
+    """Ones where any of the masks has one. All are over the same network."""
+    found = dict(first)
+    for mask in others:
+        assert mask.keys() == found.keys(), "masks of one network"
+        found = {name: bits | mask[name] for name, bits in found.items()}
+    return found
+
+
+def flat(mask: HardMask) -> Bool[Tensor, " weight"]:
+    """All bits of one network's mask in a row."""
+    return torch.cat([bits.flatten() for bits in mask.values()])
+
+
+def intersection_over_union(first: Bool[Tensor, "*shape"], second: Bool[Tensor, "*shape"]) -> float | None:
+    """|A ∩ B| / |A ∪ B|; None if both are empty."""
+    return _share(int((first & second).sum()), int((first | second).sum()))
+
+
+def intersection_over_smaller(first: Bool[Tensor, "*shape"], second: Bool[Tensor, "*shape"]) -> float | None:
+    """|A ∩ B| / min(|A|, |B|), which the literature calls IoMin; None if one is empty."""
+    return _share(int((first & second).sum()), min(int(first.sum()), int(second.sum())))
+
+
+def chance_intersection_over_union(p: float, q: float) -> float | None:
+    """The value to expect of two large random masks of densities p and q; None if both are 0."""
+    return p * q / (p + q - p * q) if p or q else None
+
+
+def chance_intersection_over_smaller(p: float, q: float) -> float | None:
+    """The value to expect of two large random masks of densities p and q; None if one is 0."""
+    return max(p, q) if p and q else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _random_bits(allowed: Bool[Tensor, "*shape"], count: int, name: str, generator: torch.Generator) -> Tensor:
