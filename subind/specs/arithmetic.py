@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from subind.specs import rules
 from subind.specs.base import Checked, require
 from subind.specs.quoting import quoted
-from subind.specs.rows import AnyPart
+from subind.specs.rows import AnyPart, num_of
 from subind.specs.tasks import Signature, Task, Tokens
 from subind.specs.tuning import TuningValidation
 
@@ -50,6 +50,10 @@ class IntegerTask(Task):
                 f"num_evaluation_samples is {num_samples}: give at least num_integers = {self.num_integers}, for an "
                 "unambiguous set covers every integer"
             )
+
+    def evaluated_rows(self, run: Any) -> tuple[int, int]:
+        number = run.num_evaluation_samples
+        return number + num_of(run.rows, "ambiguous"), number
 
     def check_parts(self, parts: tuple[AnyPart, ...]) -> None:
         for part in parts:

@@ -1,8 +1,9 @@
 """Images of 16 classes, drawn or photographs, as they are and mean-pooled."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 from subind.specs.base import LARGEST_COUNT, NEUTRAL, at_most, positive, require
@@ -62,6 +63,19 @@ class ImageTask(Task):
         found = {"num_training_images": total}
         return found if self.pooled else found | {"mixture_share": pooled / total}
 
+    def evaluated_rows(self, run: Any) -> tuple[int, int]:
+        """Networks are asked about original and mean-pooled images, and in the end about those of two cues."""
+        number = run.num_evaluation_samples
+        return (number, number) if self.pooled else (2 * number, 2 * number + self.num_cue_conflict)
+
+    def bytes_of_rows(self, run: Any) -> int:
+        """Images are bytes, three for a pixel."""
+        return 3 * self.image_size**2 * (self._num_on_device(run) + sum(self.evaluated_rows(run)))
+
+    def _num_on_device(self, run: Any) -> int:
+        """Training images that are on the device at once."""
+        raise NotImplementedError
+
     def chance_accuracy(self) -> float | None:
         return 1 / NUM_CLASSES
 
@@ -113,6 +127,10 @@ class ShapesTask(ImageTask):
     def columns(self) -> Mapping[str, Any]:
         names = ("image_size", "shape_predictivity", "texture_predictivity", "shape_contrast", "texture_contrast")
         return {name: getattr(self, name) for name in names} | {"chance_accuracy": self.chance_accuracy()}
+
+    def _num_on_device(self, run: Any) -> int:
+        distinct = sum(min(part.num_distinct, part.num_samples) for part in run.rows)
+        return int(distinct)
 
     def label(self) -> str:
         return "mean_pooled" if self.pooled else "drawn shapes"
@@ -177,6 +195,38 @@ class ImageNet16Task(ImageTask):
 
     def columns(self) -> Mapping[str, Any]:
         return {"image_size": self.image_size, "chance_accuracy": self.chance_accuracy()}
+
+    def _num_on_device(self, run: Any) -> int:
+        """Those of a step: the others stay on disk."""
+        return int(run.batch_size)
+
+    def needs_images(self) -> bool:
+        return True
+
+    def lacks_fingerprints(self) -> bool:
+        return not self.photographs
+
+    def with_fingerprints(self, parts: Mapping[str, str]) -> "ImageNet16Task":
+        return self if self.photographs else replace(self, **{name: parts[name] for name in FINGERPRINTS})
+
+    def files_needed(self, run: Any) -> tuple[tuple[str, int], ...]:
+        """Sets are "evaluation", "cue conflict", "train original" and "train mean_pooled"."""
+        trained = [(f"train {part.name}", part.num_distinct) for part in run.rows if part.num_samples]
+        conflicts = [] if self.pooled else [("cue conflict", self.num_cue_conflict)]
+        return (("evaluation", run.num_evaluation_samples), *conflicts, *trained)
+
+    def check_files(self, needed: Iterable[tuple[str, int]], folder: str) -> None:
+        photographs = import_module("subind.tasks.photographs")
+        photographs.check_folder(folder)
+        photographs.check_pixels(self, folder)
+        for part, number in needed:
+            match part:
+                case "evaluation":
+                    photographs.evaluation_places(self, "test", "original", number, folder=folder)
+                case "cue conflict":
+                    photographs.check_conflict(self, number, folder)
+                case _:
+                    photographs.training_places(self, part.removeprefix("train "), number, folder=folder)
 
     def label(self) -> str:
         return "mean_pooled" if self.pooled else "photographs"

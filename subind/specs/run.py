@@ -1,6 +1,7 @@
 """The bases of runs: what every run has, whatever its stage."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, ClassVar, Literal
 
@@ -51,6 +52,24 @@ class Run(Identified):
     def pack_shape(self) -> tuple[object, ...]:
         """What the replicas of one pack share."""
         raise NotImplementedError
+
+    @property
+    def kept_name(self) -> str:
+        """By what name a grid asks for the run's weights; empty for a run that leaves what it makes in any case."""
+        return ""
+
+    def length(self) -> "Length":
+        """How long it trains."""
+        return Length(num_epochs=0, fewest_epochs=0, evaluations_per_epoch=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """How long a run trains: its epochs, the fewest after which it may stop early, and the evaluations of an epoch."""
+
+    num_epochs: int
+    fewest_epochs: int
+    evaluations_per_epoch: int
 
 
 class NetworkRun(Run):

@@ -14,7 +14,7 @@ from subind.specs.measurements import Measurement
 from subind.specs.networks import Network
 from subind.specs.optimizers import SGD, Optimizer, Precision
 from subind.specs.rows import AnyPart, num_rows
-from subind.specs.run import STAGES, MaskRun, NetworkRun, Run, Stage, lineage, steps_per_epoch
+from subind.specs.run import STAGES, Length, MaskRun, NetworkRun, Run, Stage, lineage, steps_per_epoch
 from subind.specs.starts import Start
 from subind.specs.tasks import Task
 from subind.specs.training import (
@@ -139,6 +139,9 @@ class Train(NetworkRun):
     def pack_shape(self) -> tuple[object, ...]:
         return (*_training_shape(self), isinstance(self.weights, FreshWeights))
 
+    def length(self) -> Length:
+        return _length(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discover(MaskRun):
@@ -189,6 +192,9 @@ class Discover(MaskRun):
 
     def inherited_columns(self) -> Mapping[str, Any]:
         return {"mask_seed": self.seed, "subtask": self.task.label(), **self.method.columns()}
+
+    def length(self) -> Length:
+        return Length(num_epochs=self.num_epochs, fewest_epochs=self.num_epochs, evaluations_per_epoch=1)
 
     def pack_shape(self) -> tuple[object, ...]:
         return (*_common_shape(self), self.method.shape(), self.beside, self.statistics, type(self.validation))
@@ -253,6 +259,13 @@ class Transfer(NetworkRun):
     def pack_shape(self) -> tuple[object, ...]:
         return (*_training_shape(self), self.frozen)
 
+    @property
+    def kept_name(self) -> str:
+        return self.start.name
+
+    def length(self) -> Length:
+        return _length(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure(Run):
@@ -293,6 +306,13 @@ class Measure(Run):
 
 
 TrainingRun = Train | Discover | Transfer
+
+
+def _length(run: Train | Transfer) -> Length:
+    fewest = run.num_epochs
+    if isinstance(run.stopping, EarlyStop):
+        fewest = min(fewest, run.stopping.patience + 1)
+    return Length(num_epochs=run.num_epochs, fewest_epochs=fewest, evaluations_per_epoch=run.evaluations_per_epoch)
 
 
 def _teachers(teacher: Teacher) -> tuple[Run, ...]:

@@ -1,11 +1,14 @@
 """What a task is, as far as planning goes. What computes with it stands in `subind.tasks.task`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from subind.specs.base import Checked, Open, positive
 from subind.specs.rows import AnyPart
+
+BYTES_OF_A_ROW = 4096
+"""Assumed where nothing is known of the inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,20 @@ class Signature(Checked):
     other_outputs: tuple[int, ...] = ()
 
 
+def _bytes_of_a_row(inputs: Inputs) -> int:
+    match inputs:
+        case Tokens(length=length):
+            return 8 * (length + 1)
+        case Images(image_size=size, num_channels=channels):
+            return 4 * channels * size**2
+        case Features(num_features=number):
+            return 4 * number
+        case AnyInputs():
+            return BYTES_OF_A_ROW
+        case _:
+            assert_never(inputs)
+
+
 class Task(Open):
     """A base of tasks: rows, a loss, and what is measured.
 
@@ -101,6 +118,33 @@ class Task(Open):
     def part_columns(self, parts: tuple[AnyPart, ...]) -> Mapping[str, Any]:
         """Columns of a result row, from the parts that a run is trained on."""
         return {f"num_{part.name}": part.num_samples for part in parts}
+
+    def evaluated_rows(self, run: Any) -> tuple[int, int]:
+        """Rows that a run (which trains) is evaluated on: each time that its epochs are judged, and in the end."""
+        return run.num_evaluation_samples, run.num_evaluation_samples
+
+    def bytes_of_rows(self, run: Any) -> int:
+        """Memory that the rows of a run (which trains) take on the device, about."""
+        return _bytes_of_a_row(self.signature().inputs) * (run.num_training_samples + run.num_evaluation_samples)
+
+    def needs_images(self) -> bool:
+        """Whether rows are made from the folder of images that `--images` names."""
+        return False
+
+    def lacks_fingerprints(self) -> bool:
+        """Whether it is on images of that folder, and does not say which these are."""
+        return False
+
+    def with_fingerprints(self, parts: Mapping[str, str]) -> "Task":
+        """The task on the images of these fingerprints, which the folder's parts have; itself if it says which."""
+        return self
+
+    def files_needed(self, run: Any) -> tuple[tuple[str, int], ...]:
+        """What a run takes from the folder of images: sets of images by name, with the number of images of each."""
+        return ()
+
+    def check_files(self, needed: Iterable[tuple[str, int]], folder: str) -> None:
+        """Raise ValueError, with field, value and remedy, unless the folder has what runs need of it."""
 
     def chance_accuracy(self) -> float | None:
         """Accuracy of the best constant answer; None where it is not known."""

@@ -12,7 +12,6 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from subind.identity.run_ids import run_id
-from subind.specs import rules
 from subind.specs.runs import Discover
 from subind.store.results import TRIAL_SCHEMA, RunRecord
 from subind.store.store import Store
@@ -90,13 +89,12 @@ def _stored(mask: Discover, store: Store) -> Row:
 
 def _planned(trials: Trials, mask: Discover | None) -> Row:
     base = trials.definition.base
-    task = base.subtask
+    task = base.task
     row: Row = {
         "study": trials.name,
-        "subtask": task.rule,
-        "chance_accuracy": rules.constant_accuracy(task.rule, modulus=task.modulus, num_integers=task.num_integers),
-        "num_layers": base.donor.model.num_layers,
-        "d_model": base.donor.model.d_model,
+        "subtask": task.label(),
+        "chance_accuracy": task.chance_accuracy(),
+        **base.network.columns(),
     }
     return row if mask is None else row | values_of(mask) | {"run_id": run_id(mask)}
 
