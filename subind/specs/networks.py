@@ -304,6 +304,8 @@ class MLP(Network):
 
     def check(self, signature: Signature) -> None:
         _check_inputs(self, signature, Features)
+        if not signature.num_outputs:
+            raise ValueError("the task does not say its number of outputs, which an MLP needs: give another network")
 
     @property
     def name(self) -> str:
