@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from subind.store.results import (
+    LATER_COLUMNS,
     OVERLAP_SCHEMA,
     PART_SCHEMA,
     RECIPIENT_SCHEMA,
     ROW_SCHEMA,
     STATUSES,
-    VISION_COLUMNS,
     side_table,
 )
 
@@ -43,7 +43,7 @@ OF_ARITHMETIC = tuple(field for field in ROW_SCHEMA if not OF_VISION.fullmatch(f
 SCALAR_COLUMNS = tuple(field.name for field in OF_ARITHMETIC if not pa.types.is_nested(field.type))
 """The columns with one value a row. Lists and curves are read only where they are drawn."""
 
-OPTIONAL = ("donor_kind", "kept_epoch", "chance_accuracy", "chance_agreement", "seen_share", *VISION_COLUMNS)
+OPTIONAL = ("donor_kind", "kept_epoch", "chance_accuracy", "chance_agreement", "seen_share", *LATER_COLUMNS)
 """Columns that a file may lack: they are absent in every row then."""
 
 REMEDY = "write it again with `subind export`"

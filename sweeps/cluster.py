@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from subind.store import provenance
-from subind.store.results import checked_fields
+from subind.store.json_fields import checked_fields
 from subind.store.store import Store
 from sweeps.sources import sources_digest
 from sweeps.store_mark import mark, why_unseen

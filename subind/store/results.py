@@ -3,21 +3,16 @@
 A record is read from JSON and nothing in it is executed. A result row describes one planned cell, finished or not.
 """
 
-import builtins
-import collections.abc
 import re
-import reprlib
-import types
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache
-from math import isfinite
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from subind.specs.quoting import quoted
-from subind.store.vision_results import MEASURED_VISION_COLUMNS, VISION_FIELDS, VISION_MEANINGS
+from subind.store.json_fields import checked_fields, is_text
+from subind.store.row_columns import COLUMNS, OF_ANY_TASK, OF_IMAGES
 
 Status = Literal["finished", "failed", "blocked", "running", "missing"]
 STATUSES: tuple[Status, ...] = ("finished", "running", "failed", "blocked", "missing")
@@ -61,7 +56,8 @@ class Provenance:
 class RunRecord:
     """A finished run: its spec as JSON data, scalar measurements, per-epoch curves and artifacts by name.
 
-    Every curve has one value per evaluated epoch, in the order of the curve `epoch`.
+    Every curve has one value per evaluated epoch, in the order of the curve `epoch`. `parents` are the ids of the runs
+    whose files it read, and `sources` digests of the users' classes and functions that computed it, by name.
     """
 
     run_id: str
@@ -72,6 +68,7 @@ class RunRecord:
     measurements: Mapping[str, float]
     curves: Mapping[str, list[float]]
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def data(self) -> dict[str, Any]:
         """The record as JSON data."""
@@ -87,7 +84,10 @@ class RunRecord:
         provenance = checked_fields(Provenance, given["provenance"], source=source)
         if not provenance["commit"]:  # earlier records call an unknown commit clean
             provenance["dirty"] = None
-        artifacts = {name: _artifact(name, value, source) for name, value in given["artifacts"].items()}
+        for name in (*given["measurements"], *given["curves"]):
+            if not is_text(name):
+                raise ValueError(f"{source} measures {quoted(name)}, which is no text: choose another name")
+        artifacts = {name: _artifact(name, value, source) for name, value in given.get("artifacts", {}).items()}
         return RunRecord(
             **{
                 **given,
@@ -121,93 +121,6 @@ class Failure:
         return Failure(**{**given, "pack": tuple(given["pack"])})
 
 
-_REMEDY = "remove a file that says so, and run the sweep again"
-
-
-def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
-    """The JSON object `data`, if it has just the fields of the dataclass, each of its type.
-
-    A field with a default may be absent: it was added later. Raises ValueError naming the source, the field and the
-    value if not.
-    """
-    tests = _field_tests(cls)
-    if not isinstance(data, dict) or not _required_fields(cls) <= data.keys() <= tests.keys():
-        found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}; {_REMEDY}")
-    for name, holds in tests.items():
-        if name in data and not holds(data[name]):
-            wanted = get_type_hints(cls)[name]
-            raise ValueError(
-                f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}; {_REMEDY}"
-            )
-    return dict(data)
-
-
-@cache
-def _required_fields(cls: type) -> frozenset[str]:
-    return frozenset(each.name for each in fields(cls) if each.default is MISSING)
-
-
-@cache
-def _field_tests(cls: type) -> dict[str, Callable[[Any], bool]]:
-    """Of each field of the dataclass, whether JSON data are of its type."""
-    hints = get_type_hints(cls)
-    return {each.name: _test(hints[each.name]) for each in fields(cls)}
-
-
-@cache
-def _test(declared: Any) -> Callable[[Any], bool]:
-    """Whether JSON data are what `asdict` gives for a value of the declared type."""
-    arguments = get_args(declared)
-    match get_origin(declared) or declared:
-        case collections.abc.Mapping:
-            holds = _values_test(arguments[1])
-            return lambda value: isinstance(value, dict) and holds(value.values())
-        case builtins.list | builtins.tuple:
-            holds = _values_test(arguments[0])
-            return lambda value: isinstance(value, list | tuple) and holds(value)
-        case builtins.float:
-            return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
-        case builtins.int:
-            return _is_small_int
-        case types.UnionType:
-            several = [_test(each) for each in arguments]
-            return lambda value: any(holds(value) for holds in several)
-        case types.NoneType:
-            return lambda value: value is None
-        case builtins.str | builtins.bool:
-            return lambda value: type(value) is declared
-        case _:
-            return lambda value: declared is Any or isinstance(value, dict)
-
-
-def _values_test(declared: Any) -> Callable[[Collection[Any]], bool]:
-    """Whether all of several JSON data are of a type. Numbers are looked at together: a record has thousands."""
-    holds = _test(declared)
-    if declared is float:
-        return lambda values: _are_finite(values) or all(map(holds, values))
-    return lambda values: all(map(holds, values))
-
-
-def _are_finite(values: Collection[Any]) -> bool:
-    """Whether these are floats of a finite sum, so that each is finite, or ints that floats can hold.
-
-    False may also mean that finite floats have too large a sum.
-    """
-    kinds = set(map(type, values))
-    if kinds == {float}:
-        return isfinite(sum(values))
-    if kinds == {int}:
-        return _is_small_int(min(values)) and _is_small_int(max(values))
-    floats = [value for value in values if type(value) is float]
-    return isfinite(sum(floats)) and all(_is_small_int(value) for value in values if type(value) is not float)
-
-
-def _is_small_int(value: Any) -> bool:
-    """An int that a float can hold: JSON writes 1.0 and 1 alike in other languages."""
-    return type(value) is int and abs(value) <= 2**53
-
-
 def _artifact(name: str, data: Any, source: str) -> Artifact:
     made = Artifact(**checked_fields(Artifact, data, source=source))
     for each in (name, made.file):
@@ -217,103 +130,19 @@ def _artifact(name: str, data: Any, source: str) -> Artifact:
 
 
 ROW_SCHEMA = pa.schema(
-    [
-        pa.field("run_id", pa.string(), nullable=False),
-        pa.field("grid", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("control", pa.string()),
-        pa.field("num_layers", pa.int64(), nullable=False),
-        pa.field("d_model", pa.int64(), nullable=False),
-        pa.field("rule", pa.string()),
-        pa.field("modulus", pa.int64()),
-        pa.field("num_integers", pa.int64()),
-        pa.field("subtask", pa.string()),
-        pa.field("num_ambiguous", pa.int64()),
-        pa.field("num_disambiguation", pa.int64()),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("mask_seed", pa.int64()),
-        pa.field("donor_seed", pa.int64()),
-        pa.field("donor_kind", pa.string()),
-        pa.field("penalty", pa.float64()),
-        pa.field("temperature_schedule", pa.string()),
-        pa.field("final_temperature", pa.float64()),
-        pa.field("parent_id", pa.string()),
-        pa.field("test_accuracy", pa.float64()),
-        pa.field("validation_accuracy", pa.float64()),
-        pa.field("validation_loss", pa.float64()),
-        pa.field("train_loss", pa.float64()),
-        pa.field("ambiguous_accuracy", pa.float64()),
-        pa.field("best_epoch", pa.int64()),
-        pa.field("kept_epoch", pa.string()),
-        pa.field("density", pa.float64()),
-        pa.field("kept_fraction", pa.float64()),
-        pa.field("frozen_fraction", pa.float64()),
-        pa.field("subtask_accuracy", pa.float64()),
-        pa.field("chance_accuracy", pa.float64()),
-        pa.field("seen_share", pa.float64()),
-        pa.field("rivals", pa.list_(pa.string())),
-        pa.field("chance_agreement", pa.list_(pa.float64())),
-        pa.field("rival_agreement", pa.list_(pa.float64())),
-        pa.field("matrix_density", pa.map_(pa.string(), pa.float64())),
-        pa.field("curve_epoch", pa.list_(pa.int64())),
-        pa.field("curve_train_loss", pa.list_(pa.float64())),
-        pa.field("curve_validation_loss", pa.list_(pa.float64())),
-        pa.field("curve_validation_accuracy", pa.list_(pa.float64())),
-        pa.field("curve_ambiguous_accuracy", pa.list_(pa.float64())),
-        pa.field("curve_rival_agreement", pa.list_(pa.list_(pa.float64()))),
-        pa.field("curve_density", pa.list_(pa.float64())),
-        pa.field("commit", pa.string()),
-        pa.field("dirty", pa.bool_()),
-        pa.field("device", pa.string()),
-        pa.field("seconds", pa.float64()),
-        pa.field("pack_size", pa.int64()),
-        pa.field("failure", pa.string()),
-        *VISION_FIELDS,
-    ],
-    metadata={
-        **VISION_MEANINGS,
-        "run_id": "fingerprint of the run's spec and of all that it descends from",
-        "status": "finished, running, failed, blocked (a parent failed) or missing",
-        "donor_kind": "trained, untrained (as it was initialised) or imported: the donor that the run descends from",
-        "num_disambiguation": "samples in the training set that tell the rule from its rivals",
-        "chance_accuracy": "accuracy of the best constant answer over all pairs of the rule, or one in 16 classes; "
-        "null where there are too many pairs to count",
-        "chance_agreement": "share of all pairs on which the rule has the answer of each of the rivals",
-        "seen_share": "share of the test samples whose pair is among the training samples",
-        "test_accuracy": "argmax at '=' equals the answer, at the epoch of best validation; null unless finished",
-        "validation_accuracy": "the best over epochs",
-        "kept_epoch": "first_best or last_best: which of several best epochs is kept; null where the last epoch is",
-        "density": "share of ones in the discovered mask: the run's own, or the one that its control is made from",
-        "kept_fraction": "share of the recipient's projection weights that start from the donor",
-        "frozen_fraction": "share of the recipient's projection weights that are frozen at the donor's",
-        "subtask_accuracy": "accuracy on the subtask under the hard mask",
-        "rival_agreement": "share of validation samples answered as each of the rivals, at the best epoch",
-        "commit": "git commit of the code; empty where it was not known",
-        "dirty": "whether tracked files differed from the commit; null where that was not known",
-        "seconds": "wall time of the pack that computed the run, of all its workers; pack_size runs shared it",
-    },
+    [pa.field(each.name, each.type, nullable=each.nullable) for each in COLUMNS],
+    metadata={each.name: each.meaning for each in COLUMNS if each.meaning},
 )
 """One row per planned cell. The metadata holds the meaning of the columns that their name does not tell."""
 
-VISION_COLUMNS = tuple(field.name for field in VISION_FIELDS)
-"""Columns that are null in rows of arithmetic and that older files lack."""
+LATER_COLUMNS = tuple(each.name for each in (*OF_IMAGES, *OF_ANY_TASK))
+"""Columns that older files lack: they are null in every row then."""
 
-MEASURED_COLUMNS = (
-    "test_accuracy",
-    "validation_accuracy",
-    "validation_loss",
-    "train_loss",
-    "ambiguous_accuracy",
-    "best_epoch",
-    "density",
-    "kept_fraction",
-    "frozen_fraction",
-    "subtask_accuracy",
-    "seen_share",
-    *MEASURED_VISION_COLUMNS,
-)
+MEASURED_COLUMNS = tuple(each.name for each in COLUMNS if each.source == "measurement")
 """Columns that a row takes from the measurements of its record by the same name."""
+
+RECORD_COLUMNS = tuple(each.name for each in COLUMNS if each.source != "plan")
+"""Columns that a row takes from its run's record (`subind.store.row_values`); all others are known from the plan."""
 
 TRIAL_SCHEMA = pa.schema(
     [
@@ -324,8 +153,8 @@ TRIAL_SCHEMA = pa.schema(
         pa.field("run_id", pa.string()),
         pa.field("subtask", pa.string(), nullable=False),
         pa.field("chance_accuracy", pa.float64()),
-        pa.field("num_layers", pa.int64(), nullable=False),
-        pa.field("d_model", pa.int64(), nullable=False),
+        pa.field("num_layers", pa.int64()),
+        pa.field("d_model", pa.int64()),
         pa.field("penalty", pa.float64()),
         pa.field("final_temperature", pa.float64()),
         pa.field("initial_logit", pa.float64()),
@@ -365,7 +194,8 @@ _COUNT = pa.int64()
 RECIPIENT_SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string(), nullable=False) for name in ("run_id", "mask_id", "control", "matrix")),
-        *(pa.field(name, _COUNT, nullable=False) for name in ("num_layers", "seed", "num_weights", "num_subnetwork")),
+        pa.field("num_layers", _COUNT),
+        *(pa.field(name, _COUNT, nullable=False) for name in ("seed", "num_weights", "num_subnetwork")),
         *(pa.field(name, _COUNT, nullable=False) for name in ("num_inherited", "num_frozen")),
         *(pa.field(f"num_subnetwork_{name}", _COUNT, nullable=False) for name in ("inherited", "frozen")),
     ]

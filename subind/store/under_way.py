@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass, fields
 from typing import Any
 
-from subind.store.results import checked_fields
+from subind.store.json_fields import checked_fields
 
 HEARTBEAT_SECONDS = 10.0
 """How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
