@@ -76,6 +76,15 @@ def stored_bytes(port: int, name: str) -> bytes:
     return found
 
 
+def put_object(port: int, key: str, content: bytes) -> None:
+    """Write an object of the bucket BUCKET under a key of any form."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **credentials())
+    client.put_object(Bucket=BUCKET, Key=key, Body=content)
+    client.close()
+
+
 def forget_connections() -> None:
     """Let the next store connect anew: fsspec keeps a file system for all of the same settings."""
     fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -113,3 +113,11 @@ def test_run_that_gcs_does_not_hold_is_not_found(gcs: Store) -> None:
     assert not gcs.is_finished(tiny_donor())
     with pytest.raises(FileNotFoundError):
         gcs.record(tiny_donor())
+
+
+@pytest.mark.parametrize("name", ["sweep/", "sweep//double", "sweep/runs//double/record.json", "sweep/runs/../up/x"])
+def test_object_with_a_name_that_is_no_path_stops_no_listing_of_gcs(gcs: Store, name: str) -> None:
+    gcs.commit(tiny_donor(), small_record(tiny_donor()), {})
+    Bucket.objects[name] = b"x"
+    assert run_id(tiny_donor()) in gcs.finished()
+    assert (gcs.heartbeats(), gcs.checkpoints()) == ((), ())

@@ -14,7 +14,16 @@ from subind.store import remote_files
 from subind.store.errors import StoreError
 from subind.store.files import joined
 from subind.store.store import Checkpoint, Store, opened_files
-from tests.s3_server import BUCKET, ENVIRONMENT, Proxy, answering, forget_connections, make_bucket, s3_server
+from tests.s3_server import (
+    BUCKET,
+    ENVIRONMENT,
+    Proxy,
+    answering,
+    forget_connections,
+    make_bucket,
+    put_object,
+    s3_server,
+)
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
 
@@ -363,3 +372,21 @@ def test_junk_beside_heartbeats_checkpoints_and_records_is_passed_over(s3: Store
     assert (s3.heartbeats(), s3.checkpoints()) == ((), ())
     listing = s3.listing()
     assert (listing.finished, list(listing.damaged)) == ({}, [run_id(tiny_donor())])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sweep/", "sweep/runs/", "sweep//double", "sweep/runs//double/record.json", "sweep/runs/../up/record.json",
+        "sweep/runs/./dot/record.json", "sweep/checkpoints//x.json", "sweep/running/../x.json", "sweep/runs/a\tb/x",
+    ],
+)  # fmt: skip
+def test_object_with_a_key_that_is_no_path_stops_no_listing(s3: Store, port: int, key: str) -> None:
+    spec = tiny_donor()
+    assert s3.commit(spec, small_record(spec), {"weights.safetensors": b"bits"})
+    put_object(port, key, b"x")
+    assert run_id(spec) in s3.finished()
+    assert s3.record(spec).measurements == small_record(spec).measurements
+    assert {entry.name for entry in s3.tree("runs")} >= {"record.json"}
+    assert (s3.heartbeats(), s3.checkpoints()) == ((), ())
+    assert s3.check_writable("token") == f"{URL} can be written"
