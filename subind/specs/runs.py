@@ -269,17 +269,22 @@ class Transfer(NetworkRun):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure(Run):
-    """What is asked of the finished network of a run, without training."""
+    """What is asked of the finished network of a run, without training; of a mask's run, of its network under the mask.
+
+    `seed` is of the measurement's own draws, such as random masks. Test rows are those of the run that is asked.
+    """
 
     stage: ClassVar[Stage] = "measurement"
 
-    of: NetworkRun
+    of: NetworkRun | MaskRun
     measurement: Measurement
     seed: int
     precision: Precision
 
     def _check(self) -> None:
         not_negative(self, "seed")
+        _check_precision(self)
+        self.measurement.check(self.of)
 
     @property
     def task(self) -> Task:
@@ -291,10 +296,8 @@ class Measure(Run):
         return self.of.network
 
     def parents(self) -> tuple[Run, ...]:
-        return tuple(dict.fromkeys((self.of, *self.measurement.parents())))
-
-    def label(self) -> str:
-        return f"{self.measurement.name}-{self.network.name}-seed{self.seed}"
+        asked = (self.of, self.of.donor) if isinstance(self.of, MaskRun) else (self.of,)
+        return tuple(dict.fromkeys((*asked, *self.measurement.parents())))
 
     def columns(self) -> Mapping[str, Any]:
         own = {"measurement": self.measurement.name, **self.measurement.columns()}
@@ -339,6 +342,10 @@ def _check_common(made: TrainingRun) -> None:
     at_most(made, MOST_EPOCHS, "num_epochs")
     _check_parts(made, made.task)
     made.task.check_evaluation(made.num_evaluation_samples)
+    _check_precision(made)
+
+
+def _check_precision(made: TrainingRun | Measure) -> None:
     allowed = made.network.precisions()
     require(made.precision in allowed, made, "precision", f"a {made.network.name} has {', '.join(allowed)}")
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from subind.kernels import functions as cpu
-from subind.tasks.task import ROWS_AT_ONCE, Ask, PackOrder, Rows, key, training_rows
+from subind.tasks.task import ROWS_AT_ONCE, Ask, Decisions, PackOrder, Rows, key, training_rows
 from subind.training.tensors import Inputs, Parameters, Tokens
 
 Batch = Int[Tensor, "replica row position"]
@@ -30,8 +30,11 @@ class ArithmeticPack:
         self._is_tuned = judged is not None
         self._read: Literal["all", "last"] = "all" if tasks[0].positions == "all_predicted" else "last"
         replicas = zip(tasks, order.parts, order.runs, strict=True)
-        training = [training_rows(task, parts, run, order.purpose)["tokens"] for task, parts, run in replicas]
         validation = judged or [self._evaluation(index, "validation") for index in range(len(tasks))]
+        training = [
+            training_rows(task, parts, run, order.purpose)["tokens"] if parts else validation[0][:0]
+            for task, parts, run in replicas
+        ]
         self.constants: Parameters = {"rows": self._placed(training), "validation": self._placed(validation)}
         self._ambiguous: slice | None = None
         if self._runs[0].stage == "transfer":
@@ -111,6 +114,19 @@ class ArithmeticPack:
                 return self._accuracies(ask, index, self._evaluation(index, "validation"), "subtask")
             case _:
                 return {}
+
+    @torch.no_grad()
+    def test(self, ask: Ask, index: int) -> dict[str, float]:
+        tokens = self._evaluation(index, "test").to(self._device)
+        losses, answers = self._losses_and_answers(ask, tokens.unsqueeze(0))
+        return {"test_loss": losses[0], **_named("test", self._tasks[index].accuracies(answers[0], tokens))}
+
+    @torch.no_grad()
+    def decisions(self, ask: Ask, index: int) -> Decisions:
+        """The answers; a token that is no integer is a class too."""
+        tokens = self._evaluation(index, "test")
+        predicted = _answers(ask, tokens.to(self._device).unsqueeze(0))[0]
+        return Decisions(predicted=predicted.cpu(), expected=tokens[:, -1])
 
     def select(self, index: Sequence[int]) -> None:
         self._tasks = [self._tasks[place] for place in index]

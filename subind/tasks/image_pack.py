@@ -24,10 +24,11 @@ from subind.tasks.images import (
     class_weights,
     joined,
     moved_and_mirrored,
+    no_images,
     repeated,
 )
 from subind.tasks.stored_images import StoredImages
-from subind.tasks.task import ROWS_AT_ONCE, Ask, PackOrder, Rows
+from subind.tasks.task import ROWS_AT_ONCE, Ask, Decisions, PackOrder, Rows
 from subind.training.counters import Draws
 from subind.training.tensors import Inputs, Parameters
 
@@ -82,6 +83,8 @@ class ImagesPack:
 
     def _training(self, task: ImageBehaviour, parts: tuple[AnyPart, ...]) -> TrainingImages:
         def make() -> TrainingImages:
+            if not parts:
+                return no_images()
             made = joined([self._part(task, part) for part in parts if part.num_samples])
             return made.on(self._device) if isinstance(made, Images) else made
 
@@ -169,6 +172,22 @@ class ImagesPack:
             "accuracy_mean_pooled": pooled,
             **cue_measurements(conflict.shapes, conflict.textures, decided, names=task.class_names, seed=seed),
         }
+
+    @torch.no_grad()
+    def test(self, ask: Ask, index: int) -> dict[str, float]:
+        """Loss and accuracy on the test images that the task is judged on: mean-pooled ones, or as they are."""
+        kind: Kind = "mean_pooled" if self._is_pooled else "original"
+        tested = self._set(self._tasks[index], "test", kind)
+        judged = judgement(self._scores(ask, [tested.pixels])[0], tested.labels)
+        return {"test_loss": judged.loss, "test_accuracy": judged.accuracy}
+
+    @torch.no_grad()
+    def decisions(self, ask: Ask, index: int) -> Decisions:
+        """Of the same images."""
+        task = self._tasks[index]
+        tested = self._set(task, "test", "mean_pooled" if self._is_pooled else "original")
+        predicted = self._scores(ask, [tested.pixels])[0].argmax(1)
+        return Decisions(predicted=predicted.cpu(), expected=tested.labels.cpu(), names=task.class_names)
 
     def _judged(self, ask: Ask, kind: Kind) -> list[Judgement]:
         """How each replica does on the validation images of its task."""

@@ -190,6 +190,11 @@ def joined(several: Sequence[TrainingImages]) -> TrainingImages:
     return Images(pixels=torch.cat([each.pixels for each in held]), labels=torch.cat([each.labels for each in held]))
 
 
+def no_images() -> Images:
+    """No image at all."""
+    return Images(pixels=torch.empty(0, 3, 1, 1, dtype=torch.uint8), labels=torch.empty(0, dtype=torch.int64))
+
+
 def repeated(given: TrainingImages, num_images: int) -> TrainingImages:
     """That many images, the given ones over and over in turn."""
     return given.at(torch.arange(num_images) % len(given.labels))

@@ -122,15 +122,39 @@ class TaskPack(Protocol):
         """What is measured of one replica at its kept epoch; `ask` is of that replica alone, a pack of one."""
         ...
 
+    def test(self, ask: Ask, index: int) -> dict[str, float]:
+        """What is measured of one replica on test rows, whatever its stage: `test_loss`, `test_accuracy` and others."""
+        ...
+
+    def decisions(self, ask: Ask, index: int) -> "Decisions":
+        """The class that one replica gives each test row, and the right one.
+
+        Raises ValueError if the task's rows have no classes.
+        """
+        ...
+
     def select(self, index: Sequence[int]) -> None:
         """Go on with the replicas at these places."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """The classes that a network gives rows, and the right ones, on the CPU.
+
+    `names` are those of the classes in the order of their numbers; empty where the numbers are the names.
+    """
+
+    predicted: Int[Tensor, " row"]
+    expected: Int[Tensor, " row"]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackOrder:
     """What a pack of tasks is made for: of each replica the run, its task and its parts, and where it runs.
 
+    A pack without parts is for tests alone.
     `judged` says on which rows epochs are judged; `final` measures on the run's own rows either way. `images` is the
     folder of photographs.
     """
@@ -158,9 +182,9 @@ def key(run: Any, rows: str, purpose: Purpose = "rows") -> Key:
 
 
 def training_rows(task: Task, parts: Sequence[AnyPart], run: Any, purpose: Purpose = "rows") -> Rows:
-    """The rows of the parts, one part after another."""
+    """The rows of the parts, one part after another; nothing of no parts."""
     several = [_part_rows(task, part, key(run, part.name, purpose)) for part in parts]
-    return {name: torch.cat([rows[name] for rows in several]) for name in several[0]}
+    return {name: torch.cat([rows[name] for rows in several]) for name in several[0]} if several else {}
 
 
 def _part_rows(task: Task, part: AnyPart, own: Key) -> Rows:
@@ -195,7 +219,7 @@ class StackedPack:
         self.constants: Parameters = {f"rows.{name}": stacked for name, stacked in self._stacked(several).items()}
         validation = [self._evaluation(task, run, "validation") for task, run in zip(tasks, order.runs, strict=True)]
         self.constants |= {f"validation.{name}": each for name, each in self._stacked(validation).items()}
-        self.num_rows = next(iter(several[0].values())).shape[0]
+        self.num_rows = len(next(iter(several[0].values()), ()))
 
     def _evaluation(self, task: Any, run: Any, split: str) -> Rows:
         rows: Rows = task.rows(split, num_rows=self.num_evaluation_samples, key=key(run, split, self.purpose))
@@ -231,9 +255,27 @@ class StackedPack:
         return [self._measured(task, outputs[i], _at(rows, i), "validation") for i, task in enumerate(self.tasks)]
 
     def final(self, ask: Ask, index: int) -> dict[str, float]:
+        return self.test(ask, index)
+
+    def test(self, ask: Ask, index: int) -> dict[str, float]:
+        outputs, rows = self._tested(ask, index)
+        return self._measured(self.tasks[index], outputs, rows, "test")
+
+    def decisions(self, ask: Ask, index: int) -> Decisions:
+        outputs, rows = self._tested(ask, index)
+        expected = rows.get("targets", rows.get("labels"))
+        is_of_classes = expected is not None and not expected.is_floating_point() and expected.dim() == 1
+        if expected is None or not is_of_classes or outputs.dim() != 2:
+            kind = type(self.tasks[index]).__name__
+            needed = "rows with integer `targets` or `labels` [row] and outputs [row class]"
+            raise ValueError(f"the task is {kind}, which lacks {needed}: give a task of classes")
+        return Decisions(predicted=outputs.argmax(1).cpu(), expected=expected.cpu())
+
+    def _tested(self, ask: Ask, index: int) -> tuple[Tensor, Rows]:
+        """The outputs of one replica for its test rows, and the rows."""
         rows = {name: tensor.to(self.device) for name, tensor in self._test(index).items()}
         outputs = self._answers(ask, {name: tensor.unsqueeze(0) for name, tensor in rows.items()})
-        return self._measured(self.tasks[index], outputs[0], rows, "test")
+        return outputs[0], rows
 
     def select(self, index: Sequence[int]) -> None:
         self.tasks = [self.tasks[place] for place in index]

@@ -170,7 +170,7 @@ class Trainer:
         self.num_epochs = max(replica.spec.num_epochs for replica in method.replicas)
         self.steps_per_epoch = steps_per_epoch(first)
         self.evaluations_per_epoch = getattr(first, "evaluations_per_epoch", 1)
-        _set_products(first.precision, runtime.device)
+        set_products(first.precision, runtime.device)
         self.optimiser = PackedOptimizer(method.trainable, [_pace(replica.spec) for replica in method.replicas])
         self.best = {name: tensor.detach().clone() for name, tensor in self._moving().items()}
         self.loss_sum = torch.zeros(len(method.terms), len(method.replicas), device=runtime.device)
@@ -395,7 +395,7 @@ def at_best_epoch(replica: Replica) -> dict[str, float]:
     return {**values, "best_epoch": replica.best_epoch}
 
 
-def _set_products(precision: Precision, device: str) -> None:
+def set_products(precision: Precision, device: str) -> None:
     """Have PyTorch's float32 products be what the precision says. Raises ValueError if the device has no such ones."""
     if precision == "tf32" and not device.startswith("cuda"):
         raise ValueError(f"precision is 'tf32', and {device} has none: run on a CUDA device or give 'float32'")
