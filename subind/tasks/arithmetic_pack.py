@@ -74,7 +74,7 @@ class ArithmeticPack:
 
     def losses(self, outputs: Tensor, rows: Rows) -> Float[Tensor, " replica"]:
         """Next-token cross-entropy, mean over rows and positions. On a CPU it overwrites the outputs."""
-        scores, targets = outputs.flatten(0, 2), _targets(outputs, rows["tokens"])
+        scores, targets = outputs.flatten(0, 2).contiguous(), _targets(outputs, rows["tokens"])
         losses = cpu.cross_entropy(scores, targets) if cpu.takes(scores) else _cross_entropy(scores, targets)
         return losses.view(len(outputs), -1).mean(1)
 

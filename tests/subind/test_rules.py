@@ -207,3 +207,57 @@ def test_chance_of_the_protocol_and_of_quickstart() -> None:
 def test_chance_of_more_pairs_than_can_be_counted_is_absent() -> None:
     assert rules.constant_accuracy("a*b", modulus=2000, num_integers=10**6) is None
     assert rules.agreement("a*b", "a", modulus=2**31, num_integers=2**31) is None
+
+
+# ---- three and four operands
+
+NAMES = ("a", "b", "c", "d")
+MORE = {
+    "a*b + c": lambda a, b, c: a * b + c,
+    "a*b*c - d**3": lambda a, b, c, d: a * b * c - d**3,
+    "a + b": lambda a, b, c: a + b,
+}
+
+
+@pytest.mark.parametrize("text", MORE)
+@pytest.mark.parametrize("modulus", [7, 2**31])
+def test_evaluate_of_several_operands_equals_python_integers(text: str, modulus: int) -> None:
+    num = MORE[text].__code__.co_argcount
+    rows = list(itertools.product([0, 3, modulus - 1, modulus // 2], repeat=num))
+    found = rules.evaluate(text, torch.tensor(rows, dtype=torch.int64).unbind(1), modulus=modulus)
+    assert found.tolist() == [MORE[text](*row) % modulus for row in rows]
+
+
+def test_canonical_of_more_operands_takes_their_names_alone() -> None:
+    assert rules.canonical("a*b+c", operands=NAMES[:3]) == "a * b + c"
+    with pytest.raises(ValueError, match=r"has the part 'd': use a, b, c, integers"):
+        rules.canonical("a*b + d", operands=NAMES[:3])
+    with pytest.raises(ValueError, match=r"has the part 'c': use a, b, integers"):
+        rules.evaluate("a*b + c", (1, 2), modulus=7)
+
+
+@pytest.mark.parametrize(("text", "other"), [("a*b*c", "a**3"), ("a*b + c*d", "2*b**2"), ("a + b + c", "3*c + 1")])
+def test_first_unlike_of_more_operands_equals_a_walk_where_all_are_equal(text: str, other: str) -> None:
+    for modulus in (2, 3, 7, 12):
+        equal = [[rules.evaluate(each, (a, a, a, a), modulus=modulus) for a in range(40)] for each in (text, other)]
+        expected = next((a for a, (one, two) in enumerate(zip(*equal, strict=True)) if one != two), None)
+        assert rules.first_unlike(text, other, modulus=modulus, num_integers=40) == expected
+
+
+@pytest.mark.parametrize("text", MORE)
+@pytest.mark.parametrize(("modulus", "num_integers"), [(5, 11), (7, 6), (12, 9)])
+def test_chance_of_more_operands_is_that_of_counting_all_rows(text: str, modulus: int, num_integers: int) -> None:
+    num = MORE[text].__code__.co_argcount
+    rows = list(itertools.product(range(num_integers), repeat=num))
+    answers = [MORE[text](*row) % modulus for row in rows]
+    agreeing = [answer == 2 * row[1] % modulus for answer, row in zip(answers, rows, strict=True)]
+    sizes = {"modulus": modulus, "num_integers": num_integers, "num_operands": num}
+    assert rules.constant_accuracy(text, **sizes) == max(Counter(answers).values()) / num_integers**num
+    assert rules.agreement(text, "2*b", **sizes) == sum(agreeing) / num_integers**num
+
+
+def test_chance_of_four_operands_with_too_many_residues_is_absent() -> None:
+    sizes = {"num_integers": 1000, "num_operands": 4}
+    assert rules.constant_accuracy("a*b*c*d", modulus=31, **sizes) is not None
+    assert rules.constant_accuracy("a*b*c*d", modulus=101, **sizes) is None
+    assert rules.agreement("a*b*c*d", "a", modulus=7, num_integers=10**6, num_operands=4) is None
