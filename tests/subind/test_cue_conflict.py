@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from subind.tasks import cue_conflict
-from subind.tasks.cue_conflict import IMAGENET16, bootstrap_interval, cues, shape_bias, sixteen_way
+from subind.tasks.cue_conflict import IMAGENET16, bootstrap_interval, cue_measurements, cues, shape_bias, sixteen_way
 
 REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"
 OBSERVERS = ("googlenet", "subject-01", "subject-05", "subject-10")
@@ -96,3 +96,29 @@ def test_decision_of_many_classes_is_by_the_mean_probability_not_the_sum() -> No
 def test_class_without_members_is_refused() -> None:
     with pytest.raises(ValueError, match="members of class 1"):
         sixteen_way(np.ones((1, 3)) / 3, [[0], []])
+
+
+# ---- what is measured of a network
+
+CONFLICT_SHAPES, CONFLICT_TEXTURES = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 2, 3, 0, 2, 3])
+
+
+def measured(decisions: list[int]) -> dict[str, float]:
+    return cue_measurements(CONFLICT_SHAPES, CONFLICT_TEXTURES, np.array(decisions), names=IMAGENET16, seed=0)
+
+
+def test_cue_measurements_count_decisions_by_shape_class() -> None:
+    found = measured([0, 0, 3, 0, 9, 9])
+    assert found["num_cue_conflict"] == 6
+    assert (found["shape_rate"], found["texture_rate"]) == (2 / 6, 2 / 6)
+    assert found["shape_bias"] == 0.5
+    assert found["shape_bias_class_mean"] == pytest.approx((2 / 3 + 0) / 2)
+    counts = [found[f"cue_{cue}.{name}"] for name in ("airplane", "bear") for cue in ("shape", "texture", "other")]
+    assert counts == [2, 1, 0, 0, 1, 2]
+    assert found["shape_bias_low"] <= 0.5 <= found["shape_bias_high"]
+
+
+def test_cue_measurements_without_a_decision_for_either_cue_have_no_bias() -> None:
+    found = measured([15] * 6)
+    assert found["other_rate"] == 1
+    assert not any(name.startswith("shape_bias") for name in found)

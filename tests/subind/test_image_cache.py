@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from subind.specs.vision import ImageNet16Task
+from subind.specs.images import ImageNet16Task
 from subind.tasks import image_cache
 from subind.tasks.image_cache import CacheSettings, ImageCache, finish, is_written, planned, resized, write_shard
 from subind.tasks.image_crops import batches, central_crops, cut, normalised, random_crops, random_draws
@@ -205,6 +205,10 @@ TASK = ImageNet16Task(
     shorter_side=12,
     image_size=10,
     data_seed=0,
+    pooled=False,
+    augmentation="none",
+    class_weights="equal",
+    num_cue_conflict=24,
 )
 POOLED = CacheSettings(shorter_side=12, pooling={"segmenter": "Slic", "num_segments": 60, "compactness": 10.0})
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from subind.specs.vision import ImageNet16Task
+from subind.specs.images import ImageNet16Task
 from subind.tasks.cue_conflict import IMAGENET16, sixteen_way
 from subind.tasks.imagenet16 import (
     NUM_IMAGES,
     balanced,
-    class_weights,
     logits_of_classes,
     members,
     photographs,
@@ -30,6 +29,10 @@ TASK = ImageNet16Task(
     shorter_side=256,
     image_size=224,
     data_seed=0,
+    pooled=False,
+    augmentation="none",
+    class_weights="equal",
+    num_cue_conflict=24,
 )
 LABELS = np.arange(4000) % 20 % 16
 NAMES = [f"n{label:08d}/n{label:08d}_{place}" for place, label in enumerate(LABELS)]
@@ -137,17 +140,6 @@ def test_balanced_takes_all_of_a_class_that_has_fewer() -> None:
     found = balanced([str(place) for place in range(8)], labels, num_per_class=3, seed=0)
     assert [len(part) for part in found] == [3, 2, *[0] * 13, 1]
     assert all((labels[part] == label).all() for label, part in enumerate(found))
-
-
-def test_class_weights_make_every_class_count_alike() -> None:
-    labels = np.repeat(np.arange(16), np.arange(1, 17))
-    totals = class_weights(labels) * np.arange(1, 17)
-    np.testing.assert_allclose(totals, len(labels) / 16, rtol=1e-6)
-
-
-def test_class_weights_without_a_class_are_refused() -> None:
-    with pytest.raises(ValueError, match="no image of truck"):
-        class_weights(np.arange(15))
 
 
 def test_tree_lists_every_image_with_its_class(tmp_path: Path) -> None:

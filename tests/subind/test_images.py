@@ -1,15 +1,11 @@
-"""The images that runs take: apart by use, exact in their augmentation, and what is measured on two cues."""
+"""The images that runs take: different for each use, and exact in their augmentation."""
 
 import numpy as np
-import pytest
 import torch
 
-from subind.stages.image_evaluation import cue_measurements
-from subind.stages.image_training import class_weights
 from subind.tasks import images
-from subind.tasks.images import ConflictImages, Images
+from subind.tasks.images import Images, class_weights
 from subind.tasks.mean_pool import mean_pooled
-from subind.tasks.outlines import SHAPES
 from subind.tasks.shapes import drawn
 from tests.vision_specs import shapes_task
 
@@ -63,28 +59,3 @@ def test_class_weights_that_are_equal_are_ones() -> None:
 def test_repeated_images_come_in_turn() -> None:
     given = Images(pixels=torch.zeros(3, 3, 1, 1, dtype=torch.uint8), labels=torch.tensor([4, 5, 6]))
     assert images.repeated(given, 7).labels.tolist() == [4, 5, 6, 4, 5, 6, 4]
-
-
-CONFLICT = ConflictImages(
-    pixels=torch.zeros(6, 3, 1, 1, dtype=torch.uint8),
-    shapes=np.array([0, 0, 0, 1, 1, 1]),
-    textures=np.array([1, 2, 3, 0, 2, 3]),
-)
-NAMES = images.class_names(TASK)
-
-
-def test_cue_measurements_count_decisions_by_shape_class() -> None:
-    found = cue_measurements(CONFLICT, np.array([0, 0, 3, 0, 9, 9]), NAMES, seed=0)
-    assert found["num_cue_conflict"] == 6
-    assert (found["shape_rate"], found["texture_rate"]) == (2 / 6, 2 / 6)
-    assert found["shape_bias"] == 0.5
-    assert found["shape_bias_class_mean"] == pytest.approx((2 / 3 + 0) / 2)
-    counts = [found[f"cue_{cue}.{name}"] for name in tuple(SHAPES)[:2] for cue in ("shape", "texture", "other")]
-    assert counts == [2, 1, 0, 0, 1, 2]
-    assert found["shape_bias_low"] <= 0.5 <= found["shape_bias_high"]
-
-
-def test_cue_measurements_without_a_decision_for_either_cue_have_no_bias() -> None:
-    found = cue_measurements(CONFLICT, np.full(6, 15), NAMES, seed=0)
-    assert found["other_rate"] == 1
-    assert not any(name.startswith("shape_bias") for name in found)

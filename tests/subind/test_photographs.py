@@ -212,7 +212,7 @@ def test_caches_that_were_made_for_another_task_are_refused(folder: str, changes
 
 
 def test_more_images_than_there_are_are_refused_with_their_number(folder: str) -> None:
-    with pytest.raises(ValueError, match=r"num_samples is 1,000 and .* has 388 images"):
+    with pytest.raises(ValueError, match=r"images of the part original is 1,000 and .* has 388 images"):
         images.training_images(TASK, "original", 1000, folder=folder)
     with pytest.raises(ValueError, match=r"num_evaluation_samples is 14 and .* has 13 images"):
         images.images(TASK, "test", "original", 14, folder=folder)

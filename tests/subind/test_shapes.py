@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 
-from subind.specs.vision import ShapesTask
+from subind.specs.images import ShapesTask
 from subind.tasks import shapes
 from subind.tasks.hashing import uniform
 from subind.tasks.mean_pool import mean_pooled
@@ -23,6 +23,10 @@ TASK = ShapesTask(
     shape_contrast=0.5,
     texture_contrast=0.5,
     data_seed=0,
+    pooled=False,
+    augmentation="none",
+    class_weights="equal",
+    num_cue_conflict=24,
 )
 SMALL = replace(TASK, image_size=16)
 
