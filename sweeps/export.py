@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec, lineage
+from subind.specs.run import Run, lineage
 from subind.store.listing import Listing
-from subind.store.results import ROW_SCHEMA, Status
+from subind.store.results import RECORD_COLUMNS, ROW_SCHEMA, Status
+from subind.store.row_values import planned_values
 from subind.store.store import Store
 from sweeps.cells import planned_rows
 from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.deciding import NOTHING_EXPECTED, Expected
 from sweeps.mask_counts import write_mask_counts
-from sweeps.measured import RECORD_COLUMNS
 from sweeps.pictures import write_pictures
 from sweeps.plan import Plan
 from sweeps.record_index import RecordIndex, Rows
@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 4096
 """Rows that are joined at once, and those of a row group."""
 
 OF_MASKS = ("density", "subtask_accuracy")
-"""What a transfer's row says of the mask that its control is made from."""
+"""What a transfer's row says of the mask that its start is made from."""
 
 PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_COLUMNS)
 
@@ -91,25 +91,25 @@ def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:
         yield pa.Table.from_arrays([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
 
 
-def _planned_arrays(some: Sequence[Spec], plan: Plan, store: Store, running: set[str]) -> dict[str, Any]:
+def _planned_arrays(some: Sequence[Run], plan: Plan, store: Store, running: set[str]) -> dict[str, Any]:
     """The columns that need no record."""
-    rows = list(planned_rows(some))
-    for row, spec in zip(rows, some, strict=True):
+    rows = [planned_values(row) for row in planned_rows(some)]
+    for row, run in zip(rows, some, strict=True):
         state = status(plan, row["run_id"], running)
-        row |= {"grid": plan.grid, "status": state, "failure": _failure(state, spec, plan, store)}
+        row |= {"grid": plan.grid, "status": state, "failure": _failure(state, run, plan, store)}
     return {name: pa.array([row.get(name) for row in rows], ROW_SCHEMA.field(name).type) for name in PLANNED_COLUMNS}
 
 
-def _failure(state: Status, spec: Spec, plan: Plan, store: Store) -> str | None:
+def _failure(state: Status, run: Run, plan: Plan, store: Store) -> str | None:
     match state:
         case "failed":
-            failure = failure_of(run_id(spec), plan, store)
+            failure = failure_of(run_id(run), plan, store)
             if failure is None:
                 return "it has been forgiven since"
-            where = f" ({store.failure_path(spec)})" if failure.traceback else ""
+            where = f" ({store.failure_path(run)})" if failure.traceback else ""
             return f"{failure.error}: {failure.message}{where}"
         case "blocked":
-            among = [run_id(each) for each in lineage(spec) if run_id(each) in plan.failed]
+            among = [run_id(each) for each in lineage(run) if run_id(each) in plan.failed]
             return f"blocked: {', '.join(f'{parent} has failed' for parent in among)}"
         case "finished" | "running" | "missing":
             return None

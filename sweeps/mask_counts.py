@@ -1,27 +1,28 @@
-"""Counts over the stored masks of GPT-2 of a grid, written beside its rows, for tables that read no store.
+"""Counts over the stored masks of a grid, written beside its rows, for tables that read no store.
 
-Three files: what each control's recipients inherit, freeze and contain of the discovered subnetwork; how many ones each
-part of a mask has; and how much two masks have in common. A recipient's random set is drawn anew from the stored mask
-and the recipient's seed, as its training drew it. What an earlier export has counted is taken over, for a run's id
-stands for its numbers.
+They are of networks that name the parts of their matrices (`subind.specs.networks.Network.matrix_parts`), as GPT-2
+does. Three files: what each start's recipients inherit, freeze and contain of the discovered subnetwork; how many ones
+each part of a mask has; and how much two masks have in common. A recipient's random set is drawn again from the stored
+mask and the recipient's seed, as its training drew it. What an earlier export has counted is taken over, for a run's
+id stands for its numbers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Mask, Transfer
+from subind.specs.networks import Network
+from subind.specs.run import MaskRun, Run
+from subind.specs.runs import Transfer
 from subind.store.results import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table
 from subind.store.store import Store
-from sweeps.heatmap import place
 from sweeps.plan import Plan
 from sweeps.row_files import write_side_table
 
@@ -32,7 +33,7 @@ MOST_MASKS = 12
 """Masks of one architecture that are counted: 66 pairs."""
 
 MOST_RECIPIENTS = 5
-"""Recipients of one control and architecture that are counted; drawing a random set at depth 12 takes a fifth of a
+"""Recipients of one start and architecture that are counted; drawing a random set at depth 12 takes a fifth of a
 second."""
 
 MASK_FILE = "mask.safetensors"
@@ -50,7 +51,7 @@ def write_mask_counts(plan: Plan, store: Store, rows: Path) -> None:
     """
     bits = StoredMasks(store)
     masks = _chosen_masks(plan)
-    pairs = [pair for pair in combinations(masks, 2) if specs.model(pair[0]) == specs.model(pair[1])]
+    pairs = [pair for pair in combinations(masks, 2) if pair[0].network == pair[1].network]
     parts: Jobs = {(run_id(mask),): partial(_parts, mask, bits) for mask in masks}
     overlaps: Jobs = {(run_id(one), run_id(two)): partial(_overlap, one, two, bits) for one, two in pairs}
     recipients: Jobs = {
@@ -68,7 +69,7 @@ class StoredMasks:
         self._store = store
         self._known: dict[str, HardMask | None] = {}
 
-    def bits(self, mask: Mask) -> "HardMask | None":
+    def bits(self, mask: MaskRun) -> "HardMask | None":
         """Booleans by matrix."""
         run = run_id(mask)
         if run not in self._known:
@@ -82,17 +83,22 @@ class StoredMasks:
         return self._known[run]
 
 
-def _chosen_masks(plan: Plan) -> list[Mask]:
+def _chosen_masks(plan: Plan) -> list[MaskRun]:
     """The finished masks that are counted."""
-    found, counts = [], Counter[specs.GPT2]()
+    found, counts = [], Counter[Network]()
     for run, spec in plan.runs.items():
-        if isinstance(spec, Mask) and run in plan.finished and counts[specs.model(spec)] < MOST_MASKS:
-            counts[specs.model(spec)] += 1
+        if run in plan.finished and _is_counted(spec) and counts[spec.network] < MOST_MASKS:
+            counts[spec.network] += 1
             found.append(spec)
     return found
 
 
-def _recipients(plan: Plan) -> list[tuple[Transfer, Mask]]:
+def _is_counted(run: Run) -> TypeGuard[MaskRun]:
+    """Whether it is a mask of a network that names the parts of its matrices."""
+    return isinstance(run, MaskRun) and bool(run.network.matrix_parts())
+
+
+def _recipients(plan: Plan) -> list[tuple[Transfer, MaskRun]]:
     """The finished transfers that are counted, one of each start, with the mask that it is held against."""
     of_parent, of_model = _masks_by_kin(plan)
     starts: dict[tuple[object, ...], set[tuple[object, ...]]] = defaultdict(set)
@@ -100,47 +106,52 @@ def _recipients(plan: Plan) -> list[tuple[Transfer, Mask]]:
     for run, spec in plan.runs.items():
         if not isinstance(spec, Transfer) or run not in plan.finished:
             continue
-        parents = specs.parents(spec)
+        parents = spec.start.parents()
         start = (run_id(parents[0]) if parents else None, spec.seed)
-        known = starts[type(spec.control), specs.model(spec)]
-        mask = of_parent.get(run_id(parents[0])) if parents else _of_seed(of_model[specs.model(spec)], spec.seed)
+        known = starts[spec.start.name, spec.network]
+        mask = of_parent.get(run_id(parents[0])) if parents else _of_seed(of_model[spec.network], spec.seed)
         if len(known) < MOST_RECIPIENTS and start not in known and mask is not None:
             known.add(start)
             found.append((spec, mask))
     return found
 
 
-def _masks_by_kin(plan: Plan) -> tuple[dict[str, Mask], dict[specs.GPT2, list[Mask]]]:
+def _masks_by_kin(plan: Plan) -> tuple[dict[str, MaskRun], dict[Network, list[MaskRun]]]:
     """The finished mask that stands for each mask or donor, by its id, and the finished ones of each architecture."""
-    of_parent: dict[str, Mask] = {}
-    of_model: dict[specs.GPT2, list[Mask]] = defaultdict(list)
+    of_parent: dict[str, MaskRun] = {}
+    of_model: dict[Network, list[MaskRun]] = defaultdict(list)
     for run, spec in plan.runs.items():
-        if isinstance(spec, Mask) and run in plan.finished:
+        if run in plan.finished and _is_counted(spec):
             of_parent[run] = spec
             of_parent.setdefault(run_id(spec.donor), spec)
-            of_model[specs.model(spec)].append(spec)
+            of_model[spec.network].append(spec)
     return of_parent, of_model
 
 
-def _of_seed(masks: Sequence[Mask], seed: int) -> Mask | None:
+def _of_seed(masks: Sequence[MaskRun], seed: int) -> MaskRun | None:
     """The mask that a recipient of that seed without parents is paired with: of its seed, or else the first."""
     return next((mask for mask in masks if mask.seed == seed), masks[0] if masks else None)
 
 
-def _inheritance(spec: Transfer, mask: Mask, stored: StoredMasks) -> list[Row]:
+def _inheritance(spec: Transfer, mask: MaskRun, stored: StoredMasks) -> list[Row]:
     bits = stored.bits(mask)
-    if bits is None:
+    several = {each: stored.bits(each) for each in spec.start.parents() if isinstance(each, MaskRun)}
+    of_start = {run: each for run, each in several.items() if each is not None}
+    if bits is None or len(of_start) < len(several):
         return []
-    from subind.starts.arithmetic import inheritance
+    from subind.networks.network import bound
+    from subind.starts.recipient import GivenMasks, inheritance
 
-    inherited, frozen = inheritance(spec.control, bits, seed=spec.seed)
+    given = GivenMasks(network=bound(spec.network, spec.task.signature()), masks=of_start, seed=spec.seed)
+    found = inheritance(spec.start, given)
+    inherited, frozen = found.inherited, found.kept
     return [
         {
             "run_id": run_id(spec),
             "mask_id": run_id(mask),
-            "control": specs.control_name(spec.control),
+            "control": spec.start.name,
             "matrix": name,
-            "num_layers": specs.model(spec).num_layers,
+            "num_layers": len({part.layer for part in spec.network.matrix_parts()}),
             "seed": spec.seed,
             "num_weights": ones.numel(),
             "num_subnetwork": int(ones.sum()),
@@ -153,7 +164,7 @@ def _inheritance(spec: Transfer, mask: Mask, stored: StoredMasks) -> list[Row]:
     ]
 
 
-def _overlap(first: Mask, second: Mask, stored: StoredMasks) -> list[Row]:
+def _overlap(first: MaskRun, second: MaskRun, stored: StoredMasks) -> list[Row]:
     one, two = stored.bits(first), stored.bits(second)
     if one is None or two is None:
         return []
@@ -171,40 +182,23 @@ def _overlap(first: Mask, second: Mask, stored: StoredMasks) -> list[Row]:
     ]
 
 
-def _parts(mask: Mask, stored: StoredMasks) -> list[Row]:
+def _parts(mask: MaskRun, stored: StoredMasks) -> list[Row]:
     bits = stored.bits(mask)
     if bits is None:
         return []
     return [
-        {"mask_id": run_id(mask), "matrix": name, **row}
-        for name, ones in bits.items()
-        for row in _parts_of_matrix(name, ones, num_heads=specs.model(mask).num_heads)
-    ]
-
-
-def _parts_of_matrix(name: str, ones: Any, *, num_heads: int) -> Iterator[Row]:
-    """The parts of a matrix of shape (in, out): columns of query, key and value, rows of what the heads give out."""
-    layer, kind = place(name)
-    several: list[tuple[str, int | None, Any]]
-    match kind:
-        case "attn.c_attn":
-            several = [
-                (part, head, piece)
-                for part, third in zip(("query", "key", "value"), ones.chunk(3, dim=1), strict=True)
-                for head, piece in enumerate(third.chunk(num_heads, dim=1))
-            ]
-        case "attn.c_proj":
-            several = [("output", head, piece) for head, piece in enumerate(ones.chunk(num_heads, dim=0))]
-        case _:
-            several = [(kind, None, ones)]
-    for part, head, piece in several:
-        yield {
-            "layer": int(layer),
-            "part": part,
-            "head": head,
+        {
+            "mask_id": run_id(mask),
+            "matrix": part.matrix,
+            "layer": part.layer,
+            "part": part.part,
+            "head": part.head,
             "num_weights": piece.numel(),
             "num_kept": int(piece.sum()),
         }
+        for part in mask.network.matrix_parts()
+        for piece in [bits[part.matrix].narrow(part.axis, part.first, part.end - part.first)]
+    ]
 
 
 SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps": OVERLAP_SCHEMA}

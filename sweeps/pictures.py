@@ -1,91 +1,131 @@
 """Pictures beside the rows of a grid of image classifiers, for reports that read no store.
 
-Contact sheets of the tasks that it draws its images from, and the first layers of its masks. A grid without image
-classifiers has neither.
+Contact sheets of the tasks that have images to show, and the first layers of masks. Drawn images are shown in every
+export; photographs once, when a sweep on them begins, for an export knows no folder of images.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Donor, ImageMask, Mask, Spec, Transfer
-from subind.specs.vision import ResNet, ShapesTask, ViT
+from subind.specs.base import behaviour
+from subind.specs.run import MaskRun, Run
 from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from subind.store.store import Store
-from subind.tasks import shapes
-from subind.tasks.outlines import SHAPES
-from subind.tasks.textures import TEXTURES
 from sweeps.cells import planned_columns
 from sweeps.mask_counts import MASK_FILE
 from sweeps.plan import Plan
 from sweeps.row_files import write_side_table
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from subind.masks.hard import HardMask
 
 MOST_TASKS = 8
 MOST_MASKS = 12
 MOST_FILTERS = 64
 IMAGES_ACROSS = 10
+LARGEST_SIDE = 112
+"""Pixels; larger pictures are made smaller."""
 NUM_DRAWN = 256
-"""Images of which the sheet shows the first of every label."""
+"""Drawn images of which the sheet shows the first of every label; conflicts of two cues have every shape among them."""
 
 Row = dict[str, Any]
 Picture = npt.NDArray[np.uint8]
-SCHEMAS = {"images": IMAGE_SCHEMA, "first_layers": FIRST_LAYER_SCHEMA}
+Name = Literal["images", "photographs", "first_layers"]
+SCHEMAS = {"images": IMAGE_SCHEMA, "photographs": IMAGE_SCHEMA, "first_layers": FIRST_LAYER_SCHEMA}
 
 
 def write_pictures(plan: Plan, store: Store, rows: Path) -> None:
     """Write both files beside the rows; there is none where there is nothing to show."""
-    tasks = drawn_tasks(plan.runs.values())[:MOST_TASKS]
-    _write(rows, "images", [row for task in tasks for row in contact_sheet(task)])
+    tasks = shown_tasks(plan.runs.values(), of_folder=False)[:MOST_TASKS]
+    _write(rows, "images", [row for task in tasks for row in contact_sheet(task, num_images=NUM_DRAWN)])
     finished = [spec for run, spec in plan.runs.items() if run in plan.finished]
     _write(rows, "first_layers", [row for spec in shown_masks(finished) for row in _first_layers(spec, store)])
 
 
-def shown_masks(runs: Iterable[Spec]) -> list[ImageMask]:
-    """At most MOST_MASKS of the image classifiers' masks, of each kind of donor as many."""
-    of_kind: dict[str, list[ImageMask]] = {}
+def write_photograph_sheet(plan: Plan, images: str, rows: Path) -> None:
+    """Write the sheet of the first run on photographs of the folder `images`; nothing if there is none.
+
+    Raises ValueError if the folder lacks what the grid asks for.
+    """
+    wanted = shown_tasks(plan.runs.values(), of_folder=True)
+    if wanted:
+        number = next(run.num_evaluation_samples for run in plan.runs.values() if run.task == wanted[0])  # type: ignore[attr-defined]
+        rows.parent.mkdir(parents=True, exist_ok=True)
+        _write(rows, "photographs", contact_sheet(wanted[0], num_images=number, folder=images))
+
+
+def shown_masks(runs: Iterable[Run]) -> list[MaskRun]:
+    """At most MOST_MASKS masks of networks with a first layer to show, of each kind of donor as many."""
+    of_kind: dict[str, list[MaskRun]] = {}
     for run in runs:
-        if isinstance(run, ImageMask):
+        if isinstance(run, MaskRun) and run.network.first_layer():
             of_kind.setdefault(_donor_worded(run), []).append(run)
     share = MOST_MASKS // max(1, len(of_kind))
     return [mask for several in of_kind.values() for mask in several[: max(1, share)]][:MOST_MASKS]
 
 
-def drawn_tasks(runs: Iterable[object]) -> tuple[ShapesTask, ...]:
-    """The tasks of drawn images among the fields of the specs, in their order; of those of other seeds the first."""
-    found: dict[ShapesTask, ShapesTask] = {}
-    for run in runs:
-        if isinstance(run, Donor | Mask | Transfer):
-            continue
-        for each in fields(run):  # type: ignore[arg-type]  # every spec is a dataclass
-            value = getattr(run, each.name)
-            if isinstance(value, ShapesTask):
-                found.setdefault(replace(value, data_seed=0), value)
-    return tuple(found.values())
+def shown_tasks(runs: Iterable[Run], *, of_folder: bool) -> list[Any]:
+    """The tasks of the runs that have images to show, in their order; of those that differ in their seed the first.
+
+    They are those whose images are made from a folder, or those that need none.
+    """
+    tasks = dict.fromkeys(run.task for run in runs)
+    found: dict[str, Any] = {}
+    for task in tasks:
+        if task.sheet_title() and task.needs_images() == of_folder:
+            found.setdefault(task.sheet_title(), task)
+    return list(found.values())
 
 
-def contact_sheet(task: ShapesTask) -> list[Row]:
-    """Rows of IMAGE_SCHEMA: an image of each of the first labels, the same mean-pooled, and as many conflicts."""
-    made = shapes.drawn(task, np.arange(NUM_DRAWN))
-    _, firsts = np.unique(made.labels, return_index=True)
-    chosen = firsts[:IMAGES_ACROSS]
-    pooled = shapes.mean_pooled(made.images[chosen], made.segments[chosen])
-    pairs_of_a_shape = shapes.NUM_CLASSES - 1
-    conflicts = shapes.cue_conflict(task, np.arange(IMAGES_ACROSS) * (pairs_of_a_shape + 2))
-    captions = _captions(made.shapes[chosen], made.textures[chosen])
+def contact_sheet(task: Any, *, num_images: int, folder: str = "") -> list[Row]:
+    """Rows of IMAGE_SCHEMA: a test image of each of the first classes, the same mean-pooled, and as many conflicts.
+
+    They are chosen from the first `num_images` test images. Raises ValueError if the folder has fewer.
+    """
+    shown = behaviour(task)
+    original, pooled = (shown.images("test", kind, num_images, folder=folder) for kind in ("original", "mean_pooled"))
+    chosen = _firsts(original.labels.numpy())
+    captions = _at(shown.captions("test", original.labels), chosen)
+    number = task.num_cue_conflict if task.needs_images() else NUM_DRAWN
+    conflicts = shown.conflict_images(number, folder=folder)
+    differ = np.flatnonzero(conflicts.shapes != conflicts.textures)
+    of_shapes = differ[_firsts(conflicts.shapes[differ])]
     several = (
-        ("original", made.images[chosen], captions),
-        ("mean_pooled", pooled, captions),
-        ("cue_conflict", conflicts.images, _captions(conflicts.shapes, conflicts.textures)),
+        ("original", _pictures(original.pixels, chosen), captions),
+        ("mean_pooled", _pictures(pooled.pixels, chosen), captions),
+        ("cue_conflict", _pictures(conflicts.pixels, of_shapes), _at(shown.conflict_captions(conflicts), of_shapes)),
     )
-    return sheet(_worded(task), several)
+    return sheet(task.sheet_title(), several)
+
+
+def _firsts(classes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The places of the first image of each of the first classes."""
+    _, firsts = np.unique(classes, return_index=True)
+    return firsts[:IMAGES_ACROSS]
+
+
+def _at(captions: Sequence[str], chosen: npt.NDArray[np.int64]) -> list[str]:
+    return [captions[place] for place in chosen]
+
+
+def _pictures(pixels: "Tensor", chosen: npt.NDArray[np.int64]) -> list[Picture]:
+    """Pixels [image 3 row column] at the places, each [row column 3] and no larger than LARGEST_SIDE."""
+    return [_small(pixels[int(place)].permute(1, 2, 0).numpy()) for place in chosen]
+
+
+def _small(picture: Picture) -> Picture:
+    if max(picture.shape) <= LARGEST_SIDE:
+        return picture
+    smaller = Image.fromarray(picture).resize((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(smaller)
 
 
 def sheet(task: str, several: Iterable[tuple[str, Iterable[Picture], Iterable[str]]]) -> list[Row]:
@@ -105,21 +145,7 @@ def sheet(task: str, several: Iterable[tuple[str, Iterable[Picture], Iterable[st
     ]
 
 
-def _captions(shape_numbers: Iterable[int], texture_numbers: Iterable[int]) -> list[str]:
-    of_shape, of_texture = ([name.replace("_", " ") for name in each] for each in (SHAPES, TEXTURES))
-    pairs = zip(shape_numbers, texture_numbers, strict=True)
-    return [f"{of_shape[shape]}\n{of_texture[texture]}" for shape, texture in pairs]
-
-
-def _worded(task: ShapesTask) -> str:
-    return (
-        f"{task.image_size}×{task.image_size} pixels; predictivity of shape {task.shape_predictivity:g}, of texture "
-        f"{task.texture_predictivity:g}; contrast of shape {task.shape_contrast:g}, of texture "
-        f"{task.texture_contrast:g}; data seed {task.data_seed}"
-    )
-
-
-def _first_layers(spec: ImageMask, store: Store) -> list[Row]:
+def _first_layers(spec: MaskRun, store: Store) -> list[Row]:
     """The row of a mask; none if the store has not its bits, or has damaged ones."""
     try:
         from subind.masks.hard import unpacked_bits
@@ -127,7 +153,9 @@ def _first_layers(spec: ImageMask, store: Store) -> list[Row]:
         bits = unpacked_bits(store.artifact(spec, MASK_FILE))
     except (ValueError, OSError):
         return []
-    name = "conv1.weight" if isinstance(spec.donor.model, ResNet) else "conv_proj.weight"
+    name = spec.network.first_layer()
+    if name not in bits:
+        return []
     return [{"mask_id": run_id(spec), "model": _donor_worded(spec), "seed": spec.seed, **first_layer(bits, name)}]
 
 
@@ -147,18 +175,12 @@ def first_layer(bits: "Mapping[str, Any] | HardMask", name: str) -> Row:
     }
 
 
-def _donor_worded(mask: ImageMask) -> str:
+def _donor_worded(mask: MaskRun) -> str:
     untrained = ", untrained" if planned_columns(mask)["donor_kind"] == "untrained" else ""
-    match mask.donor.model:
-        case ResNet() as model:
-            return f"ResNet of {sum(model.num_blocks)} blocks{untrained}"
-        case ViT() as model:
-            return f"ViT of {model.num_layers} layers{untrained}"
-        case _:
-            assert_never(mask.donor.model)
+    return f"{mask.network.name}{untrained}"
 
 
-def _write(rows: Path, name: Literal["images", "first_layers"], found: list[Row]) -> None:
+def _write(rows: Path, name: Name, found: list[Row]) -> None:
     """Write one of the files, whole or not at all; none for no rows."""
     path = Path(picture_table(str(rows), name))
     write_side_table(path, found, SCHEMAS[name])

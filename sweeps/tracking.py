@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import ImageMask, Mask, Spec
+from subind.specs.run import Run
 from subind.store.results import RunRecord
 from subind.store.store import Store, slug
 from sweeps import tracking_content, tracking_uri
@@ -34,7 +34,7 @@ driver a tenth of its time at most."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorOutcome:
-    """What became of the finished runs among the specs; `error` says why some are delayed, empty if none is."""
+    """What became of the finished runs among the runs; `error` says why some are delayed, empty if none is."""
 
     num_mirrored: int
     num_already_there: int
@@ -68,21 +68,21 @@ class Mirror:
         self._rest_until = 0.0
         self._error = ""
 
-    def mirror(self, specs: Sequence[Spec], *, within_seconds: float = math.inf) -> MirrorOutcome:
-        """Mirror those of the specs that are finished in the store and not complete in MLflow yet.
+    def mirror(self, runs: Sequence[Run], *, within_seconds: float = math.inf) -> MirrorOutcome:
+        """Mirror those of the runs that are finished in the store and not complete in MLflow yet.
 
         No run is begun after `within_seconds`. Errors of the tracker are not raised: what they delay, a later call
         mirrors. Raises OSError if the store cannot be listed.
         """
-        by_id = {run_id(spec): spec for spec in specs}
+        by_id = {run_id(run): run for run in runs}
         finished = self._store.finished() if by_id.keys() - self._complete else self._complete
-        of_these = [spec for found, spec in by_id.items() if found in finished]
+        of_these = [run for found, run in by_id.items() if found in finished]
         return self.mirror_finished(of_these, within_seconds=within_seconds)
 
-    def mirror_finished(self, specs: Sequence[Spec], *, within_seconds: float = math.inf) -> MirrorOutcome:
-        """The same for different specs that are known to be finished: the store is not listed."""
-        wanted = {run_id(spec) for spec in specs}
-        pending = [spec for spec in specs if run_id(spec) not in self._complete]
+    def mirror_finished(self, runs: Sequence[Run], *, within_seconds: float = math.inf) -> MirrorOutcome:
+        """The same for different runs that are known to be finished: the store is not listed."""
+        wanted = {run_id(run) for run in runs}
+        pending = [run for run in runs if run_id(run) not in self._complete]
         num_mirrored = 0
         if pending and time.monotonic() >= self._rest_until:
             num_mirrored = self._attempt(pending, until=time.monotonic() + within_seconds)
@@ -94,9 +94,9 @@ class Mirror:
             error=self._error if num_delayed else "",
         )
 
-    def has(self, spec: Spec) -> bool:
+    def has(self, run: Run) -> bool:
         """Whether this mirror knows the run to be complete in MLflow."""
-        return run_id(spec) in self._complete
+        return run_id(run) in self._complete
 
     def attach(self, content: Content) -> str:
         """Log a run that is none of the store's, or its artifacts anew; what delays that, empty if nothing does."""
@@ -119,19 +119,19 @@ class Mirror:
         except Exception as error:  # noqa: BLE001  a tracker may raise anything
             raise ValueError(self._message(error)) from None
 
-    def _attempt(self, pending: Sequence[Spec], *, until: float) -> int:
-        """Mirror the specs up to the first error of the tracker; how many were mirrored."""
+    def _attempt(self, pending: Sequence[Run], *, until: float) -> int:
+        """Mirror the runs up to the first error of the tracker; how many were mirrored."""
         load_mlflow()
         num_mirrored, last_success = 0, time.monotonic()
         self._error = ""
         try:
             experiment = self._connected()
-            for spec in pending:
+            for run in pending:
                 if time.monotonic() > until:
                     self._error = self._error or "the tracker is slow: a later call mirrors the rest"
                     break
-                if run_id(spec) not in self._complete:
-                    num_mirrored += self._mirror_one(spec, experiment)
+                if run_id(run) not in self._complete:
+                    num_mirrored += self._mirror_one(run, experiment)
                 last_success = time.monotonic()
         except Exception as error:  # noqa: BLE001  whatever a tracker raises delays the mirror and nothing else
             now = time.monotonic()
@@ -148,10 +148,10 @@ class Mirror:
             self._experiment = connected
         return self._experiment
 
-    def _mirror_one(self, spec: Spec, experiment: Experiment) -> bool:
+    def _mirror_one(self, run: Run, experiment: Experiment) -> bool:
         """Whether the run was logged now. One that cannot be read or that is refused does not hold up the others."""
         try:
-            content = self._label(_content(self._store, spec, self._grid))
+            content = self._label(_content(self._store, run, self._grid))
         except (ValueError, FileNotFoundError) as error:
             self._error = self._message(error)
             return False
@@ -178,26 +178,26 @@ class Mirror:
         return tracking_uri.told(error, self._uri)
 
 
-def _content(store: Store, spec: Spec, grid: str) -> Content:
+def _content(store: Store, run: Run, grid: str) -> Content:
     """What is logged of the run. Raises ValueError or FileNotFoundError if its folder is not whole."""
-    record = store.record(spec)
+    record = store.record(run)
     return Content(
         run_id=record.run_id,
-        name=tracking_content.name(spec),
+        name=tracking_content.name(run),
         started=tracking_content.started(record),
         ended=tracking_content.ended(record),
-        params=tracking_content.params(spec),
-        tags=tracking_content.tags(spec, record),
-        points=tracking_content.points(spec, record),
-        artifacts=_artifacts(store, spec, record, grid),
+        params=tracking_content.params(run),
+        tags=tracking_content.tags(run, record),
+        points=tracking_content.points(run, record),
+        artifacts=_artifacts(store, run, record, grid),
     )
 
 
-def _artifacts(store: Store, spec: Spec, record: RunRecord, grid: str) -> dict[str, bytes]:
+def _artifacts(store: Store, run: Run, record: RunRecord, grid: str) -> dict[str, bytes]:
     """The record, and of a mask its bits as committed and its density as a picture; weights stay in the store."""
     found = {"record.json": json.dumps(record.data(), sort_keys=True, indent=1).encode()}
-    if isinstance(spec, Mask | ImageMask):
-        found |= {name: store.artifact(spec, name) for name in record.artifacts}
+    if run.stage == "mask":
+        found |= {name: store.artifact(run, name) for name in record.artifacts}
     if densities := matrix_densities(record.measurements):
-        found["density.png"] = heat_map(densities, title=f"{grid}: {slug(spec)}")
+        found["density.png"] = heat_map(densities, title=f"{grid}: {slug(run)}")
     return found

@@ -1,22 +1,30 @@
-"""What a run of the mirror holds: params, tags and metrics, from a spec and its record.
+"""What a run of the mirror holds: params, tags and metrics, from a run's spec and its record.
 
-Params are flat. A run's own fields keep their names; a field of the mask or donor that it descends from has the prefix
-`mask_` or `donor_`, except for what rows are commonly grouped by. Metrics: `curve/…` over epochs; single values without
-that prefix. A name of the record such as `density.h.0.attn.c_attn.weight` becomes `density/h.0.attn.c_attn.weight`, for
-the UI makes a section of each prefix. Everything here is a function of the record, timestamps included: logging it a
-second time changes nothing.
+Params are flat: the columns of the run's result row, then the fields of its spec by their names. A field of a run that
+it descends from has the stage of that one as prefix, such as `mask_learning_rate`; of several of one stage the second
+has `mask2_`. A field within a field has the outer one's name before its own, but for those of FLAT. Left out are fields
+at their default, and of the task of a run that it descends from all but its label. The record, which is an artifact,
+has everything.
+
+Metrics: `curve/…` over epochs; single values without that prefix. A name of the record such as
+`density.h.0.attn.c_attn.weight` becomes `density/h.0.attn.c_attn.weight`, for the UI makes a section of each prefix.
+Everything here is a function of the record, timestamps included: logging it a second time changes nothing.
 """
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from subind.specs import runs as specs
-from subind.specs.runs import Spec
+from subind.specs.networks import Network
+from subind.specs.rows import AnyPart
+from subind.specs.run import Run, lineage
 from subind.store.results import RunRecord
 from subind.store.store import slug
+from sweeps.cells import planned_columns
 
 RUN_ID_TAG = "subind.run_id"
 """The tag that keys a run of the mirror."""
@@ -25,16 +33,14 @@ LONGEST_NAME = 250
 LONGEST_VALUE = 6000
 """Characters that MLflow takes in the name of a metric and in the value of a param."""
 
-PLOTTED_PARAMS = ("num_disambiguation", "num_layers")
-"""Params that are logged as metrics too: a param is a text, and a chart puts texts on no numeric axis."""
+PLOTTED = "num_"
+"""Columns of this prefix are logged as metrics too: a param is a text, and a chart puts texts on no numeric axis."""
 
-_RENAMED = {
-    ("TemperatureSchedule", "name"): "temperature_schedule",
-    ("TemperatureSchedule", "final"): "final_temperature",
-    ("AdamW", "schedule"): "learning_rate_schedule",
-}
-_UNPREFIXED = {"penalty", "temperature_schedule", "final_temperature", "num_layers", "d_model", "num_heads", "dropout"}
-"""Fields of an ancestor that no run has a different one of."""
+FLAT = {"task", "model", "start", "method", "optimizer", "measurement"}
+"""Fields of a run whose own fields have their plain names."""
+
+IDENTIFIERS = {"run_id", "parent_id", "parent_ids"}
+"""Columns of a result row that are tags."""
 
 _WORDS = {"**": " pow ", "*": " times ", "+": " plus ", "(": " open ", ")": " close "}
 """Operators of a rule that MLflow allows in no name."""
@@ -50,34 +56,35 @@ class Point:
     step: int
 
 
-def params(spec: Spec) -> dict[str, str]:
-    """The spec and all that it descends from as flat texts of at most 6,000 characters."""
-    found = {"stage": str(specs.stage(spec)), "num_layers": str(specs.architecture(spec).num_layers)}
-    for ancestor in specs.lineage(spec):
-        stage = specs.stage(ancestor)
-        prefix = "" if ancestor is spec else f"{stage}_"
-        for name, value in _leaves(ancestor):
-            found[name if name in _UNPREFIXED else prefix + name] = value
-        if stage != "transfer":
-            found[f"{stage}_seed"] = str(ancestor.seed)
-        if isinstance(ancestor, specs.Mask):
-            found["subtask"] = ancestor.subtask.rule
-        if isinstance(ancestor, specs.ImageMask):
-            found["subtask"] = "mean_pooled"
+def params(run: Run) -> dict[str, str]:
+    """The run and all that it descends from as flat texts of at most 6,000 characters."""
+    found = dict(_leaves(run)) | dict(_leaves(run.network))
+    met: Counter[str] = Counter()
+    for ancestor in list(lineage(run))[1:]:
+        met[ancestor.stage] += 1
+        number = met[ancestor.stage]
+        prefix = f"{ancestor.stage}{number if number > 1 else ''}_"
+        found |= {prefix + name: value for name, value in _leaves(ancestor, task=False)}
+    found |= {name: _worded(value) for name, value in _columns(run).items()}
     return {name: _clipped(value, LONGEST_VALUE) for name, value in found.items()}
 
 
-def name(spec: Spec) -> str:
+def _columns(run: Run) -> dict[str, Any]:
+    """The columns of the run's result row, but for ids."""
+    return {name: value for name, value in planned_columns(run).items() if name not in IDENTIFIERS}
+
+
+def name(run: Run) -> str:
     """What the UI calls the run; the tag of its id tells it from another of the same name."""
-    return slug(spec) if specs.stage(spec) == "transfer" else f"{specs.stage(spec)}-{slug(spec)}"
+    return slug(run) if run.stage == "transfer" else f"{run.stage}-{slug(run)}"
 
 
-def tags(spec: Spec, record: RunRecord) -> dict[str, str]:
+def tags(run: Run, record: RunRecord) -> dict[str, str]:
     """The key of the run and where its numbers come from."""
     provenance = record.provenance
     found = {
         RUN_ID_TAG: record.run_id,
-        "subind.folder": f"{slug(spec)}-{record.run_id}",
+        "subind.folder": f"{slug(run)}-{record.run_id}",
         "subind.parents": " ".join(record.parents),
         "subind.device": provenance.device,
         "subind.host": provenance.host,
@@ -89,15 +96,14 @@ def tags(spec: Spec, record: RunRecord) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def points(spec: Spec, record: RunRecord) -> list[Point]:
+def points(run: Run, record: RunRecord) -> list[Point]:
     """Curves with step = epoch, then the measurements and the numeric axes at step 0.
 
     Raises ValueError if a curve has another length than the curve `epoch` or the start is no time.
     """
     start, end = started(record), ended(record)
-    singles = {**record.measurements, "seconds": record.provenance.seconds}
-    known = params(spec)
-    singles.update({axis: float(known[axis]) for axis in PLOTTED_PARAMS if axis in known})
+    axes = {name: value for name, value in _columns(run).items() if name.startswith(PLOTTED) and _is_number(value)}
+    singles = {**axes, **record.measurements, "seconds": record.provenance.seconds}
     return [
         *_curve_points(record, start, end),
         *(Point(name=metric_name(key), value=float(value), timestamp=end, step=0) for key, value in singles.items()),
@@ -148,25 +154,41 @@ def _curve_points(record: RunRecord, start: int, end: int) -> Iterator[Point]:
             yield Point(name=key, value=float(value), timestamp=time, step=int(epoch))
 
 
-def _leaves(value: object) -> Iterator[tuple[str, str]]:
-    """Names and values of all fields, through nested specs, but not into a parent run."""
-    for field in fields(value):  # type: ignore[arg-type]
-        found = getattr(value, field.name)
-        match found:
-            case specs.Donor() | specs.Mask() | specs.ImageDonor() | specs.ImageMask():
-                continue
-            case specs.NoClip() | specs.ClipNorm():
-                yield field.name, type(found).__name__
-                yield from _leaves(found)
-            case _ if field.name == "control":
-                yield "control", specs.control_name(found)
-                yield from _leaves(found)
-            case _ if is_dataclass(found):
-                yield from _leaves(found)
-            case tuple():
-                yield field.name, ", ".join(map(str, found)) or "none"
-            case _:
-                yield _RENAMED.get((type(value).__name__, field.name), field.name), str(found)
+def _leaves(made: Any, outer: str = "", *, task: bool = True) -> Iterator[tuple[str, str]]:
+    """Names and values of the fields that are not at their default, through nested specs.
+
+    Neither of parent runs and networks, nor of rows of the data, which the result row's columns count; of tasks only
+    if `task`.
+    """
+    for field in fields(made):
+        value = getattr(made, field.name)
+        several = value if isinstance(value, tuple) else (value,)
+        if value == field.default or any(isinstance(each, Run | Network | AnyPart) for each in several):
+            continue
+        name = outer + field.name
+        if is_dataclass(value):
+            yield name, _name(value)
+            if task or field.name != "task":
+                yield from _leaves(value, "" if name in FLAT else f"{name}_")
+        elif not any(map(is_dataclass, several)):
+            yield name, _worded(value)
+
+
+def _name(spec: Any) -> str:
+    """What a nested spec calls itself: its label or name, else its class."""
+    label = getattr(spec, "label", None)
+    own = label() if callable(label) else getattr(type(spec), "name", None) and spec.name
+    return own if isinstance(own, str) else type(spec).__name__
+
+
+def _worded(value: Any) -> str:
+    if callable(value):
+        return f"{value.__module__}:{value.__qualname__}"
+    return (", ".join(map(_worded, value)) or "none") if isinstance(value, tuple | list) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _clipped(text: str, longest: int) -> str:

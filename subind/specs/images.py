@@ -132,6 +132,13 @@ class ShapesTask(ImageTask):
         distinct = sum(min(part.num_distinct, part.num_samples) for part in run.rows)
         return int(distinct)
 
+    def sheet_title(self) -> str:
+        return (
+            f"{self.image_size}×{self.image_size} pixels; predictivity of shape {self.shape_predictivity:g}, of "
+            f"texture {self.texture_predictivity:g}; contrast of shape {self.shape_contrast:g}, of texture "
+            f"{self.texture_contrast:g}"
+        )
+
     def label(self) -> str:
         return "mean_pooled" if self.pooled else "drawn shapes"
 
@@ -227,6 +234,9 @@ class ImageNet16Task(ImageTask):
                     photographs.check_conflict(self, number, folder)
                 case _:
                     photographs.training_places(self, part.removeprefix("train "), number, folder=folder)
+
+    def sheet_title(self) -> str:
+        return f"16-class ImageNet; {self.image_size}×{self.image_size} pixels; segments by {self.segmenter}"
 
     def label(self) -> str:
         return "mean_pooled" if self.pooled else "photographs"

@@ -18,6 +18,22 @@ LONGEST_SIDE = 8192
 """Pixels of an image."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixPart:
+    """Rows (axis 0) or columns (axis 1) of a maskable matrix, from `first` to before `end`, that belong together.
+
+    `part` says what they are for, such as "query"; `head` which head they belong to, None if to none.
+    """
+
+    matrix: str
+    layer: int
+    part: str
+    head: int | None
+    axis: int
+    first: int
+    end: int
+
+
 class Network(Open):
     """A base of networks. A subclass is a frozen dataclass that says which tasks it fits (`check`) and its columns.
 
@@ -86,6 +102,22 @@ class GPT2(Network):
 
     def columns(self) -> Mapping[str, Any]:
         return {"num_layers": self.num_layers, "d_model": self.d_model}
+
+    def matrix_parts(self) -> tuple[MatrixPart, ...]:
+        """Query, key and value of every head, what every head gives out, and both matrices of the MLP."""
+        return tuple(part for layer in range(self.num_layers) for part in self._parts_of_layer(layer))
+
+    def _parts_of_layer(self, layer: int) -> Iterator[MatrixPart]:
+        size = self.d_model // self.num_heads
+        for place, part in enumerate(("query", "key", "value")):
+            for head in range(self.num_heads):
+                first = place * self.d_model + head * size
+                yield _part(layer, "attn.c_attn", part, head=head, axis=1, places=(first, first + size))
+        for head in range(self.num_heads):
+            rows = (head * size, (head + 1) * size)
+            yield _part(layer, "attn.c_proj", "output", head=head, axis=0, places=rows)
+        yield _part(layer, "mlp.c_fc", "mlp.c_fc", head=None, axis=1, places=(0, 4 * self.d_model))
+        yield _part(layer, "mlp.c_proj", "mlp.c_proj", head=None, axis=1, places=(0, self.d_model))
 
     @property
     def family(self) -> str:
@@ -164,6 +196,9 @@ class ResNet(Network):
 
     def columns(self) -> Mapping[str, Any]:
         return {"num_layers": self.num_layers, "d_model": self.d_model}
+
+    def first_layer(self) -> str:
+        return "conv1.weight"
 
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32", "bfloat16", "float32_channels_last", "bfloat16_channels_last")
@@ -314,6 +349,9 @@ class MLP(Network):
     def columns(self) -> Mapping[str, Any]:
         return {"num_layers": len(self.widths) + 1, "d_model": self.widths[-1]}
 
+    def first_layer(self) -> str:
+        return "conv_proj.weight"
+
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32")
 
@@ -382,6 +420,12 @@ class AnyModule(Network):
 
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32")
+
+
+def _part(layer: int, kind: str, part: str, *, head: int | None, axis: int, places: tuple[int, int]) -> MatrixPart:
+    first, end = places
+    matrix = f"h.{layer}.{kind}.weight"
+    return MatrixPart(matrix=matrix, layer=layer, part=part, head=head, axis=axis, first=first, end=end)
 
 
 RESNET_18 = ResNet(widths=(64, 128, 256, 512), num_blocks=(2, 2, 2, 2), stem="imagenet", num_classes=1000)

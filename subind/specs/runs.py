@@ -253,7 +253,12 @@ class Transfer(NetworkRun):
         return f"{own}{varied}-seed{self.seed}"
 
     def columns(self) -> Mapping[str, Any]:
-        own = {"control": self.start.name, **self.start.columns(), "held": self.held}
+        own = {
+            "control": self.start.name,
+            **self.start.columns(),
+            "held": self.held,
+            "evaluations_per_epoch": self.evaluations_per_epoch,
+        }
         return self.task.columns() | self.task.part_columns(self.rows) | own | _kept(self)
 
     def pack_shape(self) -> tuple[object, ...]:

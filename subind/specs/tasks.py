@@ -150,6 +150,10 @@ class Task(Open):
         """Accuracy of the best constant answer; None where it is not known."""
         return None
 
+    def sheet_title(self) -> str:
+        """What a contact sheet says of its images, whatever their seed; empty for a task that has none to show."""
+        return ""
+
     def label(self) -> str:
         """What tables, folders and legends call the task."""
         return type(self).__name__

@@ -23,6 +23,7 @@ from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.outlines import SHAPES
 from subind.tasks.stored_images import StoredImages, stored_joined
 from subind.tasks.task import PackOrder
+from subind.tasks.textures import TEXTURES
 
 Use = Literal["train", "validation", "test"]
 Kind = Literal["original", "mean_pooled"]
@@ -92,6 +93,15 @@ class ImageBehaviour(ABC):
     def normalised(self, pixels: Pixels) -> Float[Tensor, "*image 3 row column"]:
         """Pixels about zero, in float32, on their device."""
 
+    def captions(self, use: Use, labels: Int[Tensor, " image"]) -> list[str]:
+        """What is to be seen on each of the first images of a use, which have these labels."""
+        return [self.class_names[label] for label in labels.tolist()]
+
+    def conflict_captions(self, conflicts: ConflictImages) -> list[str]:
+        """The classes of the two cues of each image, on two lines."""
+        pairs = zip(conflicts.shapes, conflicts.textures, strict=True)
+        return [f"{self.class_names[shape]}\n{self.class_names[texture]}" for shape, texture in pairs]
+
     @staticmethod
     def pack(tasks: Sequence["ImageBehaviour"], order: PackOrder) -> Any:
         """The tasks of a pack, which share the images of one task on the device."""
@@ -116,6 +126,13 @@ class DrawnImages(ImageBehaviour):
     def conflict_images(self, num_images: int, *, folder: str = "") -> ConflictImages:
         drawn = shapes.cue_conflict(self.spec, _indices(_FIRST_CONFLICT, num_images))
         return ConflictImages(pixels=_channels_first(drawn.images), shapes=drawn.shapes, textures=drawn.textures)
+
+    def captions(self, use: Use, labels: Int[Tensor, " image"]) -> list[str]:
+        drawn = shapes.drawn(self.spec, _indices(_FIRST[use], len(labels)))
+        return _shapes_and_textures(drawn.shapes, drawn.textures)
+
+    def conflict_captions(self, conflicts: ConflictImages) -> list[str]:
+        return _shapes_and_textures(conflicts.shapes, conflicts.textures)
 
     def normalised(self, pixels: Pixels) -> Float[Tensor, "*image 3 row column"]:
         return pixels.float().mul_(1 / (255 * _SPREAD)).sub_(_MIDDLE / _SPREAD)
@@ -224,6 +241,11 @@ def _indices(first: int, count: int) -> npt.NDArray[np.int64]:
             f"{count} drawn images are asked for: there are {MOST_IMAGES} of each use; give that many at most"
         )
     return np.arange(first, first + count, dtype=np.int64)
+
+
+def _shapes_and_textures(of_shape: npt.NDArray[np.int64], of_texture: npt.NDArray[np.int64]) -> list[str]:
+    first, second = ([name.replace("_", " ") for name in names] for names in (SHAPES, TEXTURES))
+    return [f"{first[shape]}\n{second[texture]}" for shape, texture in zip(of_shape, of_texture, strict=True)]
 
 
 def _channels_first(pictures: npt.NDArray[np.uint8]) -> UInt8[Tensor, "image 3 row column"]:

@@ -235,7 +235,7 @@ def _swept(
     if not made.plan.missing:
         return made.plan
     if request.images:
-        from sweeps.photograph_sheet import write_photograph_sheet
+        from sweeps.pictures import write_photograph_sheet
 
         write_photograph_sheet(made.plan, request.images, rows_path(request))
     from sweeps.driver import drive
