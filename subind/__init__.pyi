@@ -4,6 +4,11 @@ from .computing import (
     Computed as Computed,
     compute as compute,
 )
+from .measurements.additivity import Additivity as Additivity
+from .measurements.agreement import Agreement as Agreement
+from .measurements.cue_conflict import CueConflict as CueConflict
+from .measurements.masked_accuracy import MaskedAccuracy as MaskedAccuracy
+from .measurements.per_class import PerClass as PerClass
 from .specs.arithmetic import (
     ArithmeticTask as ArithmeticTask,
     Operation as Operation,

@@ -1,11 +1,11 @@
 """Identity: canonical JSON of a spec, its decoding, and the run id.
 
 The canonical form of a dataclass is its fields in sorted order with the class name under "class": the name alone of a
-class of `subind.specs`, module and name of any other. A spec that users may add classes of has the "version" of its
-class, and a run the version of its stage. The run id is a hash over that tree in which each parent is replaced by its
-own run id.
+class of `subind.specs` or `subind.measurements`, module and name of any other. A spec that users may add classes of has
+the "version" of its class, and a run the version of its stage. The run id is a hash over that tree in which each parent
+is replaced by its own run id.
 
-Decoding executes and imports nothing that the data name. Known are the classes of `subind.specs`, and of all others
+Decoding executes and imports nothing that the data name. Known are the classes of these two rooms, and of all others
 those of modules that are loaded already, such as that of the grid file of the command; of functions, those that a spec
 of this process has had as a field.
 """
@@ -21,7 +21,6 @@ from pkgutil import iter_modules
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NoReturn, get_args
 
-from subind import specs
 from subind.specs.base import (
     NEUTRAL,
     Checked,
@@ -47,7 +46,8 @@ STAGE_VERSIONS: dict[Stage, tuple[str, ...]] = {
 ID_LENGTH = 16
 """Hexadecimal digits of a run id (64 bits)."""
 
-OWN_MODULES = "subind.specs."
+OWN_ROOMS = ("subind.specs", "subind.measurements")
+OWN_MODULES = tuple(f"{room}." for room in OWN_ROOMS)
 """Classes of these modules are known by their name alone."""
 
 
@@ -312,9 +312,10 @@ def _remedy(name: Any) -> str:
 
 @cache
 def _own_modules() -> None:
-    """Load all of `subind.specs`, which a record may name without their modules."""
-    for each in iter_modules(specs.__path__):
-        import_module(f"{OWN_MODULES}{each.name}")
+    """Load the modules whose classes a record may name without them."""
+    for room in OWN_ROOMS:
+        for each in iter_modules(import_module(room).__path__):
+            import_module(f"{room}.{each.name}")
 
 
 @lru_cache(maxsize=1)

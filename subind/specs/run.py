@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from subind.specs.base import Identified
 from subind.specs.networks import Network
+from subind.specs.rows import AnyPart
 from subind.specs.tasks import Task
 
 Stage = Literal["donor", "mask", "transfer", "measurement"]
@@ -77,6 +78,8 @@ class NetworkRun(Run):
 
     __slots__ = ()
 
+    rows: tuple[AnyPart, ...]
+
 
 class MaskRun(Run):
     """A base of runs that leave a mask over the network of `donor`."""
@@ -84,6 +87,7 @@ class MaskRun(Run):
     __slots__ = ()
 
     donor: NetworkRun
+    rows: tuple[AnyPart, ...]
 
 
 def lineage(run: Run) -> Iterator[Run]:
