@@ -33,7 +33,7 @@ class Digits:
         return {"inputs": inputs[chosen], "labels": labels(digits[chosen], self.spec.label_of)}
 
     def _chosen(self, part: str, key: Key) -> Tensor:
-        drawn = uniform(self.spec.data_seed, np.arange(NUM_IMAGES, dtype=np.uint64))
+        drawn = uniform(np.array([self.spec.data_seed], np.uint64), np.arange(NUM_IMAGES, dtype=np.uint64))
         order, number = torch.from_numpy(np.argsort(drawn, kind="stable")), self.spec.num_evaluation
         match part:
             case "validation":
