@@ -240,14 +240,30 @@ def row_sums(x, sums) -> None:  # type: ignore[no-untyped-def]
 
 
 @_elementwise
-def masked_forward(weights, logits, temperature, soft, out) -> None:  # type: ignore[no-untyped-def]
-    """Weights times σ(τ·logits), all (R, W), with the temperature τ of each replica; keeps the σ."""
+def _masked_part(weights, logits, temperature, soft, out) -> None:  # type: ignore[no-untyped-def]
+    for i in range(weights.size):
+        x = logits[i] * temperature
+        share = (ZERO if -x > HIGHEST else ONE / (ONE + _exp(-x))) + ZERO * x  # not finite stays not finite
+        soft[i] = share
+        out[i] = weights[i] * share
+
+
+@_elementwise
+def masked_forward(weights, logits, temperature, soft, out, sums) -> None:  # type: ignore[no-untyped-def]
+    """Weights times σ(τ·logits), all (R, W), with the temperature τ of each replica; keeps the σ.
+
+    Writes the sums of the σ (R), as `row_sums`, unless the array for them is empty.
+    """
     for r in range(weights.shape[0]):
-        for i in range(weights.shape[1]):
-            x = logits[r, i] * temperature[r]
-            share = (ZERO if -x > HIGHEST else ONE / (ONE + _exp(-x))) + ZERO * x  # not finite stays not finite
-            soft[r, i] = share
-            out[r, i] = weights[r, i] * share
+        total = 0.0
+        for start in range(0, weights.shape[1], PART):
+            end = start + PART
+            part = soft[r, start:end]
+            _masked_part(weights[r, start:end], logits[r, start:end], temperature[r], part, out[r, start:end])
+            if sums.size:
+                total += np.float64(_part_sum(part))
+        if sums.size:
+            sums[r] = total
 
 
 @_elementwise

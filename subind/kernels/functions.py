@@ -80,11 +80,16 @@ class SoftlyMasked(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor]:
         weights, logits, temperature, wants_sums = given
         soft, out = (torch.empty_like(logits, memory_format=torch.contiguous_format) for _ in range(2))
+        sums = np.empty(len(soft) if wants_sums else 0)
         kernels.masked_forward(
-            *map(_by_replica, (weights, logits)), _array(temperature), *map(_by_replica, (soft, out))
+            *map(_by_replica, (weights, logits)), _array(temperature), *map(_by_replica, (soft, out)), sums
         )
         ctx.save_for_backward(weights, soft, temperature)
-        return out, row_sums(soft) if wants_sums else soft.new_zeros(len(soft))
+        if wants_sums:
+            return out, torch.from_numpy(sums).float()
+        zeros = soft.new_zeros(len(soft))
+        ctx.mark_non_differentiable(zeros)
+        return out, zeros
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None, None]:

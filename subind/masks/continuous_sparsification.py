@@ -119,7 +119,10 @@ class _SoftlyMasked(torch.autograd.Function):
         temperature = temperature.view(-1, *[1] * (logits.dim() - 1))
         soft = (logits * temperature).sigmoid_()
         ctx.save_for_backward(weights, soft, temperature)
-        return weights * soft, replica_sums(soft) if wants_sums else soft.new_zeros(len(soft))
+        sums = replica_sums(soft) if wants_sums else soft.new_zeros(len(soft))
+        if not wants_sums:
+            ctx.mark_non_differentiable(sums)
+        return weights * soft, sums
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None, None]:

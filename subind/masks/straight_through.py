@@ -98,7 +98,7 @@ class _Sampled(torch.autograd.Function):
     def forward(ctx: Any, weights: Tensor, logits: Tensor, uniform: Tensor) -> Tensor:
         soft = uniform / torch.addcmul(uniform, 1 - uniform, torch.exp(-logits.clamp(-LARGEST, LARGEST)))
         ctx.save_for_backward(weights, soft)
-        return weights * (soft > 0.5)
+        return torch.where(soft > 0.5, weights, 0 * soft)  # not finite stays not finite
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:

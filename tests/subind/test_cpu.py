@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from subind.kernels import functions as cpu
-from subind.masks import hard as masks
 from subind.networks import gpt2
 
 
@@ -74,23 +73,10 @@ def test_what_is_not_finite_stays_so(bad: float) -> None:
     assert not cpu.causal_attention(joined, None).isfinite().all()
     assert not cpu.cross_entropy(scores, torch.tensor([0])).isfinite().any()
     assert not cpu.layer_norm(x, torch.ones(1, 4), torch.zeros(1, 4)).isfinite().any()
-    assert not masks.softly_masked(torch.ones(1, 1, 4), x, torch.ones(1), torch.ones(1)).isfinite().all()
 
 
 def test_gelu_of_nan_is_nan() -> None:
     assert cpu.gelu_new(torch.tensor([float("nan")])).isnan().all()
-
-
-def test_softly_masked_in_float32_equals_the_passes_of_torch_in_value_and_gradient() -> None:
-    ours = drawn(2, 6, 5).requires_grad_()
-    theirs, weights, upstream = ours.detach().double().requires_grad_(), drawn(2, 6, 5, seed=1), drawn(2, 6, 5, seed=2)
-    temperature, penalty = torch.tensor([1.0, 100.0]), torch.tensor([1e-3, 0.5])
-    found = masks.softly_masked(weights, ours, temperature, penalty)
-    expected = masks.softly_masked(weights.double(), theirs, temperature.double(), penalty.double())
-    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-6)
-    (gradient,) = torch.autograd.grad(found, ours, upstream)
-    (of_theirs,) = torch.autograd.grad(expected, theirs, upstream.double())
-    torch.testing.assert_close(gradient.double(), of_theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_zero_where_and_copy_where_touch_the_kept_only() -> None:

@@ -1,7 +1,6 @@
-"""Masks against closed forms, hand-made tensors and the unmasked network."""
+"""Hard masks against hand-made tensors and closed forms."""
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 import torch
@@ -10,24 +9,14 @@ from torch import Tensor
 
 from subind.masks import hard as masks
 from subind.masks.hard import HardMask
-from subind.networks import gpt2
-from subind.specs.runs import Mask, TemperatureSchedule
 from tests.specs import tiny_mask
-from tests.subind.packs import hand_mask, mask_method, same_bits
+from tests.subind.packs import hand_mask, same_bits
 
 Drawn = Callable[[HardMask, torch.Generator], HardMask]
 
 
 def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def test_softly_masked_weights_are_scaled_by_the_logistic_function_of_temperature_times_logit() -> None:
-    logits = torch.randn(3, 4, 5, generator=draws())
-    temperature = torch.tensor([1.0, 3.0, 100.0])
-    expected = 1 / (1 + torch.exp(-temperature.double().view(3, 1, 1) * logits.double()))
-    found = masks.softly_masked(torch.ones(3, 4, 5), logits, temperature, torch.zeros(3))
-    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
 
 
 def test_binarise_keeps_positive_logits_and_not_zero() -> None:
@@ -96,6 +85,68 @@ def test_inverted_swaps_ones_and_zeros() -> None:
     assert masks.inverted({"matrix": torch.tensor([[True, False]])})["matrix"].tolist() == [[False, True]]
 
 
+def test_inverted_shares_no_weight_with_the_mask_and_both_cover_all() -> None:
+    mask = hand_mask(tiny_mask())
+    for name, bits in masks.inverted(mask).items():
+        assert not bool((bits & mask[name]).any())
+        assert bool((bits | mask[name]).all())
+
+
+# ---- unions and overlaps
+
+
+def test_union_has_what_any_mask_has() -> None:
+    rows = [[True, False, False, True], [False, False, True, True], [False, False, False, True]]
+    several = [{"matrix": torch.tensor(row)} for row in rows]
+    assert masks.union(*several)["matrix"].tolist() == [True, False, True, True]
+
+
+def test_union_of_one_mask_leaves_the_mask_as_it_was() -> None:
+    mask, other = {"matrix": torch.tensor([True, False])}, {"matrix": torch.tensor([True, True])}
+    assert same_bits(masks.union(mask), mask)
+    masks.union(mask, other)
+    assert mask["matrix"].tolist() == [True, False]
+
+
+def test_flat_mask_has_every_bit_once() -> None:
+    mask = {"small": torch.tensor([[True, False]]), "large": torch.tensor([[False], [True], [True]])}
+    assert masks.flat(mask).tolist() == [True, False, False, True, True]
+
+
+def test_overlaps_count_shared_weights() -> None:
+    first, second = torch.tensor([[1, 1, 1, 0, 0]]).bool(), torch.tensor([[0, 1, 1, 1, 1]]).bool()
+    assert masks.intersection_over_union(first, second) == 2 / 5
+    assert masks.intersection_over_smaller(first, second) == 2 / 3
+
+
+def test_overlaps_of_empty_masks_are_unknown() -> None:
+    empty, full = torch.zeros(4).bool(), torch.ones(4).bool()
+    assert masks.intersection_over_union(empty, empty) is None
+    assert masks.intersection_over_union(empty, full) == 0
+    assert masks.intersection_over_smaller(empty, full) is None
+    assert masks.chance_intersection_over_union(0.0, 0.0) is None
+    assert masks.chance_intersection_over_smaller(0.0, 0.5) is None
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.1, 0.3), (0.5, 0.5), (0.02, 0.9)])
+def test_two_random_masks_overlap_as_by_chance(p: float, q: float) -> None:
+    size = 40_000
+    ones = [round(p * size), round(q * size)]
+    first, second = (
+        masks.random_mask({"matrix": torch.arange(size) < count}, draws(seed))["matrix"]
+        for seed, count in enumerate(ones)
+    )
+    a, b = ones
+    deviation = (a * b / size * (1 - a / size) * (size - b) / (size - 1)) ** 0.5  # hypergeometric
+    shared = int((first & second).sum())
+    assert abs(shared - a * b / size) < 3 * deviation
+    slack = 4 * deviation / min(ones)
+    assert masks.intersection_over_union(first, second) == pytest.approx(p * q / (p + q - p * q), abs=slack)
+    assert masks.intersection_over_smaller(first, second) == pytest.approx(max(p, q), abs=slack)
+    assert masks.chance_intersection_over_union(p, q) == pytest.approx(p * q / (p + q - p * q))
+    assert masks.chance_intersection_over_smaller(p, q) == max(p, q)
+
+
 # ---- files
 
 
@@ -137,96 +188,3 @@ CONTENT = masks.packed_bits({"matrix": torch.ones(3, 7, dtype=torch.bool)})
 def test_unpacked_bits_of_damaged_content_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="no file of packed mask bits"):
         masks.unpacked_bits(content)
-
-
-# ---- in the network
-
-
-def test_mask_of_ones_equals_the_unmasked_network_bit_for_bit() -> None:
-    method = mask_method([tiny_mask(), tiny_mask(seed=1)])
-    with torch.no_grad():
-        for logits in method.trainable.values():
-            logits.fill_(1000.0)
-    donor = {name: method.constants[f"donor.{name}"] for name in gpt2.shapes(tiny_mask().donor.model, 13)}
-    rows, model = method.constants["validation"], tiny_mask().donor.model
-    masked = gpt2.hidden(method.effective(), rows, model, None)
-    assert torch.equal(masked, gpt2.hidden(donor, rows, model, None))
-
-
-def test_mask_of_zeros_leaves_only_what_is_not_masked() -> None:
-    method = mask_method([tiny_mask()])
-    with torch.no_grad():
-        for logits in method.trainable.values():
-            logits.fill_(-1000.0)
-    found = method.effective()
-    for name, tensor in found.items():
-        if name in method.matrices:
-            assert tensor.count_nonzero() == 0
-        else:
-            assert torch.equal(tensor, method.constants[f"donor.{name}"])
-
-
-def test_mask_logits_begin_at_the_initial_logit_of_each_replica() -> None:
-    method = mask_method([tiny_mask(initial_logit=-0.1), tiny_mask(initial_logit=0.25)])
-    for logits in method.trainable.values():
-        assert bool((logits[0] == -0.1).all())
-        assert bool((logits[1] == 0.25).all())
-
-
-def test_softly_masked_has_the_gradient_of_the_loss_plus_the_weighted_sum_of_the_soft_mask() -> None:
-    logits = torch.randn(2, 4, 5, generator=draws(), dtype=torch.float64, requires_grad=True)
-    weights, upstream = (torch.randn(2, 4, 5, generator=draws(seed), dtype=torch.float64) for seed in (1, 2))
-    temperature, penalty = torch.tensor([1.0, 7.0]).double(), torch.tensor([1e-3, 0.5]).double()
-    soft = torch.sigmoid(logits * temperature.view(2, 1, 1))
-    total = (weights * soft * upstream).sum() + (penalty.view(2, 1, 1) * soft).sum()
-    (expected,) = torch.autograd.grad(total, logits)
-    masked = masks.softly_masked(weights, logits, temperature, penalty)
-    (found,) = torch.autograd.grad((masked * upstream).sum(), logits)
-    torch.testing.assert_close(found, expected)
-
-
-def test_mask_method_takes_penalty_and_temperature_of_each_replica() -> None:
-    method = mask_method([tiny_mask(penalty=1e-3), tiny_mask(penalty=2e-3)])
-    with torch.no_grad():
-        for logits in method.trainable.values():
-            logits.copy_(0.1 * torch.randn(logits.shape, generator=draws()))
-    temperature = 100 ** (1 / 3)
-    method.begin(2)
-    total = torch.stack([0 * each.sum() for each in method.effective().values()]).sum()
-    gradients = torch.autograd.grad(total, list(method.trainable.values()))
-    for logits, gradient in zip(method.trainable.values(), gradients, strict=True):
-        soft = 1 / (1 + torch.exp(-temperature * logits.detach().double()))
-        weight = torch.tensor([1e-3, 2e-3], dtype=torch.float64).view(2, 1, 1)
-        expected = weight * temperature * soft * (1 - soft)
-        torch.testing.assert_close(gradient.double(), expected, atol=1e-7, rtol=1e-5)
-
-
-# ---- temperature
-
-
-def schedule(name: str) -> list[float]:
-    spec: Mask = tiny_mask(temperature=TemperatureSchedule(name=name, final=100.0), num_epochs=50)  # type: ignore[arg-type]
-    return [spec.temperature.temperature(epoch, num_epochs=50) for epoch in range(1, 51)]
-
-
-def test_temperature_exponential_is_multiplied_once_after_each_epoch() -> None:
-    expected, growth = [1.0], 100 ** (1 / 50)
-    for _ in range(49):
-        expected.append(expected[-1] * growth)
-    assert schedule("exponential") == pytest.approx(expected, rel=1e-12)
-    assert expected[-1] * growth == pytest.approx(100.0)
-
-
-def test_temperature_as_released_is_multiplied_twice_after_the_first_epoch() -> None:
-    found = schedule("as_released")
-    assert [round(each, 4) for each in found[:3]] == [1.0, 1.2023, 1.3183]
-    assert [after / before for before, after in pairwise(found[1:])] == pytest.approx([100 ** (1 / 50)] * 48)
-    assert found[-1] == pytest.approx(100.0)
-
-
-def test_temperature_of_a_pack_differs_by_replica() -> None:
-    released = TemperatureSchedule(name="as_released", final=64.0)
-    plain = TemperatureSchedule(name="exponential", final=64.0)
-    method = mask_method([tiny_mask(temperature=released), tiny_mask(temperature=plain)])
-    found = [verdict.measurements["temperature"] for verdict in method.evaluate(2)]
-    assert found == pytest.approx([16.0, 4.0])
