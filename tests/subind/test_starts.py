@@ -1,27 +1,37 @@
-"""The nine controls: what each keeps, freezes and inherits, counted per matrix, before and after training."""
+"""The starts: what each keeps, freezes and inherits, counted per tensor, before and after training."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from subind.masks import hard as masks
 from subind.masks.hard import HardMask
-from subind.networks import gpt2
-from subind.starts.arithmetic import Recipient, recipient
+from subind.networks.network import Network, State, bound
+from subind.specs import starts as specs
+from subind.specs.networks import ResNet, ViT
+from subind.specs.run import MaskRun
+from subind.specs.starts import Start
+from subind.specs.tasks import Images, Signature
+from subind.specs.training import AsInitialised, FreshLaw, Normal, UniformFanIn
+from subind.stages.parents import network_of
+from subind.starts.recipient import Given, GivenMasks, Recipient, inheritance, recipient
 from subind.training import tensors
 from tests.specs import CONTROL_NAMES, tiny_mask, tiny_optimizer, tiny_start, tiny_transfer
-from tests.subind.packs import HandMade, finished, hand_mask, perturbed, same_bits, trained, trainer_of
+from tests.subind.packs import HandMade, finished, hand_mask, perturbed, same_bits, trained, training
 
 MASK = tiny_mask()
 BITS = hand_mask(MASK)
 DONOR = perturbed(MASK.donor)
-MATRICES = gpt2.matrices(MASK.donor.model)
+NETWORK = network_of(MASK)
+MATRICES = NETWORK.maskable
 NEVER_READ = "wpe.weight"
 """Its last row: the position of the answer, which is predicted and not read."""
 
 Count = Callable[[int, int], int]
-"""How many weights of a matrix, from its ones in the mask and its size."""
+"""How many weights of a tensor, from its ones in the mask and its size."""
 
 
 def none(ones: int, size: int) -> int:
@@ -53,8 +63,18 @@ FROZEN_AND_INHERITED: Mapping[str, tuple[Count, Count]] = {
 }
 
 
-def start(name: str, *, seed: int = 0, bits: HardMask = BITS) -> Recipient:
-    return recipient(tiny_start(name, mask=MASK), donor=DONOR, mask=bits, vocabulary_size=13, seed=seed)
+def given(*, seed: int = 0, bits: HardMask = BITS, law: FreshLaw | None = None) -> Given:
+    return Given(
+        network=NETWORK,
+        states={MASK: DONOR, MASK.donor: DONOR},
+        masks={MASK: bits},
+        fresh_weights=law or Normal(std=0.02),
+        seed=seed,
+    )
+
+
+def made(name: str, *, seed: int = 0, bits: HardMask = BITS, law: FreshLaw | None = None) -> Recipient:
+    return recipient(tiny_start(name, mask=MASK), given(seed=seed, bits=bits, law=law))
 
 
 def num_ones(mask: Mapping[str, Tensor]) -> dict[str, int]:
@@ -66,81 +86,199 @@ def expected(count: Count) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_recipient_of_a_control_freezes_its_count_in_every_matrix(name: str) -> None:
-    assert num_ones(start(name).kept) == expected(FROZEN_AND_INHERITED[name][0])
+def test_recipient_freezes_its_count_in_every_tensor(name: str) -> None:
+    assert num_ones(made(name).kept) == expected(FROZEN_AND_INHERITED[name][0])
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_recipient_of_a_control_inherits_its_count_in_every_matrix(name: str) -> None:
-    found = start(name)
-    equal = {matrix: found.own[matrix] == DONOR[matrix] for matrix in MATRICES}
+def test_recipient_inherits_its_count_in_every_tensor(name: str) -> None:
+    found = made(name)
+    equal = {matrix: found.state.parameters[matrix] == DONOR.parameters[matrix] for matrix in MATRICES}
     assert num_ones(equal) == expected(FROZEN_AND_INHERITED[name][1])
     assert same_bits(equal, found.inherited)
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_recipient_of_a_control_takes_the_rest_from_the_donor_or_is_fresh(name: str) -> None:
-    found = start(name)
-    rest = DONOR.keys() - set(MATRICES)
-    from_donor = {each for each in rest if torch.equal(found.own[each], DONOR[each])}
+def test_recipient_takes_the_rest_from_the_donor_or_is_fresh(name: str) -> None:
+    found = made(name).state.parameters
+    rest = DONOR.parameters.keys() - set(MATRICES)
+    from_donor = {each for each in rest if torch.equal(found[each], DONOR.parameters[each])}
     assert from_donor == (set() if name == "random_init" else rest)
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_recipient_of_a_control_freezes_only_what_it_inherits(name: str) -> None:
-    found = start(name)
+def test_recipient_freezes_only_what_it_inherits(name: str) -> None:
+    found = made(name)
     assert not any(bool((found.kept[matrix] & ~found.inherited[matrix]).any()) for matrix in MATRICES)
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_recipient_of_a_control_same_seed_gives_same_bits(name: str) -> None:
-    first, second = start(name, seed=3), start(name, seed=3)
-    assert same_bits(first.own, second.own)
+def test_recipient_of_the_same_seed_has_the_same_bits(name: str) -> None:
+    first, second = made(name, seed=3), made(name, seed=3)
+    assert same_bits(first.state.parameters, second.state.parameters)
     assert same_bits(first.kept, second.kept)
 
 
 @pytest.mark.parametrize("name", [name for name in CONTROL_NAMES if name != "full_transfer"])
-def test_recipient_of_a_control_other_seed_gives_other_fresh_weights(name: str) -> None:
-    first, second = start(name, seed=3), start(name, seed=4)
-    assert not any(torch.equal(first.own[matrix], second.own[matrix]) for matrix in MATRICES)
+def test_recipient_of_another_seed_has_other_fresh_weights(name: str) -> None:
+    first, second = (made(name, seed=seed).state.parameters for seed in (3, 4))
+    assert not any(torch.equal(first[matrix], second[matrix]) for matrix in MATRICES)
+
+
+@pytest.mark.parametrize("name", CONTROL_NAMES)
+def test_inheritance_is_that_of_the_recipient_and_needs_no_weights(name: str) -> None:
+    own = GivenMasks(network=NETWORK, masks={MASK: BITS}, seed=3)
+    found, whole = inheritance(tiny_start(name, mask=MASK), own), made(name, seed=3)
+    assert same_bits(found.inherited, whole.inherited)
+    assert same_bits(found.kept, whole.kept)
 
 
 @pytest.mark.parametrize("name", ["subnetwork", "subnetwork_trainable"])
 def test_subnetwork_inherits_the_mask_itself(name: str) -> None:
-    assert same_bits(start(name).inherited, BITS)
+    assert same_bits(made(name).inherited, BITS)
 
 
 @pytest.mark.parametrize("name", ["random_subnetwork", "random_as_released"])
-def test_random_control_draws_another_set_with_another_seed(name: str) -> None:
-    first, second = start(name, seed=3), start(name, seed=4)
+def test_random_start_draws_another_set_with_another_seed(name: str) -> None:
+    first, second = made(name, seed=3), made(name, seed=4)
     assert not any(torch.equal(first.kept[matrix], second.kept[matrix]) for matrix in MATRICES)
 
 
 def test_complement_subnetwork_keeps_nothing_of_the_mask() -> None:
-    kept = start("complement_subnetwork").kept
+    kept = made("complement_subnetwork").kept
     assert not any(bool((kept[matrix] & BITS[matrix]).any()) for matrix in MATRICES)
 
 
 def test_complement_as_released_keeps_the_whole_mask() -> None:
-    kept = start("complement_as_released").kept
+    kept = made("complement_as_released").kept
     assert all(bool(kept[matrix][BITS[matrix]].all()) for matrix in MATRICES)
 
 
 @pytest.mark.parametrize("name", ["complement_subnetwork", "complement_as_released"])
 def test_complement_of_too_dense_a_mask_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="raise the penalty"):
-        start(name, bits={matrix: ~bits for matrix, bits in BITS.items()})
+        made(name, bits=masks.inverted(BITS))
 
 
-def test_fresh_projections_beside_a_donor_are_normal_of_deviation_002() -> None:
-    for tensor in (start("unmasked_only").own[matrix] for matrix in MATRICES):
-        assert tensor.std().item() == pytest.approx(0.02, rel=5 / tensor.numel() ** 0.5)
+def test_subnetwork_trained_alone_inherits_the_mask_and_freezes_the_rest() -> None:
+    found = recipient(specs.SubnetworkTrainedAlone(mask=MASK), given())
+    assert same_bits(found.inherited, BITS)
+    assert same_bits(found.kept, masks.inverted(BITS))
 
 
-def test_random_init_scales_residual_projections_as_any_gpt2() -> None:
-    own = start("random_init").own
+# ---- fresh weights
+
+
+@pytest.mark.parametrize("std", [0.02, 0.5])
+def test_fresh_weights_beside_a_donor_are_drawn_by_the_law(std: float) -> None:
+    found = made("unmasked_only", law=Normal(std=std)).state.parameters
+    for tensor in (found[matrix] for matrix in MATRICES):
+        assert tensor.std().item() == pytest.approx(std, rel=5 / tensor.numel() ** 0.5)
+
+
+def test_fresh_weights_as_initialised_are_those_of_a_fresh_network_of_the_seed() -> None:
+    beside, fresh = made("unmasked_only", law=AsInitialised()), made("random_init")
+    for matrix in MATRICES:
+        assert torch.equal(beside.state.parameters[matrix], fresh.state.parameters[matrix])
+
+
+def test_random_init_is_as_initialised_whatever_the_law() -> None:
+    first, second = (made("random_init", law=law).state.parameters for law in (Normal(std=3.0), UniformFanIn()))
+    assert same_bits(first, second)
     for layer in range(2):
-        assert own[f"h.{layer}.mlp.c_proj.weight"].std().item() == pytest.approx(0.01, rel=0.15)
+        assert first[f"h.{layer}.mlp.c_proj.weight"].std().item() == pytest.approx(0.01, rel=0.15)
+
+
+def test_random_init_needs_no_parents() -> None:
+    alone = replace(given(), states={}, masks={})
+    found = recipient(tiny_start("random_init"), alone)
+    assert found.state.parameters.keys() == DONOR.parameters.keys()
+
+
+def test_recipient_starts_from_what_was_trained_beside_the_mask() -> None:
+    beside = State(parameters=DONOR.parameters | {"ln_f.bias": DONOR.parameters["ln_f.bias"] + 1}, statistics={})
+    own = replace(given(), states={MASK: beside, MASK.donor: DONOR})
+    found = recipient(specs.Subnetwork(mask=MASK), own)
+    assert torch.equal(found.state.parameters["ln_f.bias"], beside.parameters["ln_f.bias"])
+
+
+# ---- networks on images
+
+IMAGES = ("resnet", "vit")
+
+
+def image_network(name: str) -> Network:
+    sizes = Signature(inputs=Images(image_size=16, num_channels=3), num_outputs=16)
+    if name == "resnet":
+        return bound(ResNet(widths=(8, 12), num_blocks=(1, 1), stem="small", num_classes=16), sizes)
+    spec = ViT(image_size=16, patch_size=8, num_layers=1, num_heads=2, d_model=8, d_mlp=12, num_classes=16)
+    return bound(spec, sizes)
+
+
+def image_given(network: Network, start: Start, *, law: FreshLaw | None = None) -> Given:
+    """Of a start whose parents' networks are one fresh network, moved away from its initial values."""
+    draws = torch.Generator().manual_seed(1)
+    fresh = network.initial(draws)
+    moved = {name: each + torch.randn(each.shape, generator=draws) for name, each in fresh.parameters.items()}
+    running = {name: each + 1 for name, each in fresh.statistics.items()}
+    bits = {name: torch.rand(network.shapes[name], generator=draws) < 0.3 for name in network.maskable}
+    return Given(
+        network=network,
+        states={parent: State(parameters=moved, statistics=running) for parent in start.parents()},
+        masks={parent: bits for parent in start.parents() if isinstance(parent, MaskRun)},
+        fresh_weights=law or UniformFanIn(),
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_new_head_is_fresh_on_the_whole_donor(name: str) -> None:
+    network, start = image_network(name), specs.NewHead(donor=MASK.donor)
+    own = image_given(network, start)
+    donor, found = own.states[MASK.donor], recipient(start, own)
+    changed = {each for each in network.shapes if not torch.equal(found.state.parameters[each], donor.parameters[each])}
+    assert changed == set(network.head)
+    assert same_bits(found.state.statistics, donor.statistics)
+    weight, bias = (found.state.parameters[each] for each in network.head)
+    limit = weight.shape[1] ** -0.5
+    for tensor in (weight, bias):
+        assert tensor.abs().max() <= limit
+        assert tensor.std().item() == pytest.approx(limit / 3**0.5, rel=0.3)
+    assert all(bool(bits.all()) == (each not in network.head) for each, bits in found.kept.items())
+    assert all(bool(bits.any()) == (each not in network.head) for each, bits in found.kept.items())
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("make", [specs.DataMixture, specs.LongerDonor, specs.FullTransfer])
+def test_start_from_the_whole_donor_has_all_of_it_and_freezes_nothing(
+    make: Callable[..., specs.DonorStart], name: str
+) -> None:
+    start = make(donor=MASK.donor)
+    own = image_given(image_network(name), start)
+    found, donor = recipient(start, own), own.states[MASK.donor]
+    assert same_bits(found.state.parameters, donor.parameters)
+    assert same_bits(found.state.statistics, donor.statistics)
+    assert not any(bool(bits.any()) for bits in found.kept.values())
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_fresh_weights_of_networks_on_images_are_uniform_within_one_over_the_root_of_the_fan_in(name: str) -> None:
+    network, start = image_network(name), specs.UnmaskedOnly(donor=MASK.donor)
+    found = recipient(start, image_given(network, start)).state.parameters
+    for each in network.maskable:
+        limit = found[each][0].numel() ** -0.5
+        assert found[each].abs().max() <= limit
+        assert found[each].std().item() == pytest.approx(limit / 3**0.5, rel=0.25)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_subnetwork_of_a_network_on_images_keeps_weights_and_running_statistics(name: str) -> None:
+    network, start = image_network(name), specs.Subnetwork(mask=MASK)
+    own = image_given(network, start)
+    found, donor = recipient(start, own), own.states[MASK]
+    for each in network.maskable:
+        assert torch.equal(found.state.parameters[each] == donor.parameters[each], own.masks[MASK][each])
+    assert same_bits(found.state.statistics, donor.statistics)
 
 
 # ---- after training
@@ -150,7 +288,7 @@ PACK = [tiny_transfer(name, optimizer=tiny_optimizer(weight_decay=0.01)) for nam
 
 @pytest.fixture(scope="module")
 def after() -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
-    """The effective parameters of all nine recipients after the last step, by control, and both moments of the pack."""
+    """The parameters of all recipients after the last step, by start, and both moments of the pack."""
     trainer = trained(PACK)
     with torch.no_grad():
         parameters = trainer.method.effective()
@@ -160,16 +298,16 @@ def after() -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
 def test_training_leaves_frozen_weights_at_the_donors_bits(name: str, after: tuple) -> None:
-    kept, parameters = start(name).kept, after[0][name]
+    kept, parameters = made(name).kept, after[0][name]
     for matrix in MATRICES:
-        assert torch.equal(parameters[matrix][kept[matrix]], DONOR[matrix][kept[matrix]])
+        assert torch.equal(parameters[matrix][kept[matrix]], DONOR.parameters[matrix][kept[matrix]])
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
 def test_training_moves_every_weight_that_is_not_frozen(name: str, after: tuple) -> None:
-    begin, parameters = start(name), after[0][name]
+    begin, parameters = made(name), after[0][name]
     for each, tensor in parameters.items():
-        still = tensor == begin.own[each]
+        still = tensor == begin.state.parameters[each]
         if each in begin.kept:
             assert torch.equal(still, begin.kept[each]), each
         elif each == NEVER_READ:
@@ -180,7 +318,7 @@ def test_training_moves_every_weight_that_is_not_frozen(name: str, after: tuple)
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
 def test_training_gives_frozen_weights_no_optimiser_state(name: str, after: tuple) -> None:
-    kept, place = start(name).kept, CONTROL_NAMES.index(name)
+    kept, place = made(name).kept, CONTROL_NAMES.index(name)
     for matrix in MATRICES:
         for moment in ("exp_avg", "exp_avg_sq"):
             found = after[1][f"{moment}.{matrix}"][place]
@@ -189,15 +327,15 @@ def test_training_gives_frozen_weights_no_optimiser_state(name: str, after: tupl
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
 def test_gradient_of_frozen_weights_is_zero(name: str) -> None:
-    trainer = trainer_of([tiny_transfer(name)])
-    parameters = trainer.method.effective()
+    method = training([tiny_transfer(name)])
+    parameters = method.effective()
     total = torch.stack([each.square().sum() for each in parameters.values()]).sum()
-    own = [trainer.method.trainable[matrix] for matrix in MATRICES]
+    own = [method.trainable[matrix] for matrix in MATRICES]
     for matrix, gradient in zip(MATRICES, torch.autograd.grad(total, own), strict=True):
-        assert torch.equal(gradient[0] == 0, start(name).kept[matrix])
+        assert torch.equal(gradient[0] == 0, made(name).kept[matrix])
 
 
-def test_transfers_record_the_inherited_and_frozen_share_of_every_matrix() -> None:
+def test_transfers_record_the_inherited_and_frozen_share_of_every_tensor() -> None:
     done = finished([tiny_transfer("random_as_released")])
     measured = next(iter(done.values())).measurements
     for matrix, bits in BITS.items():
@@ -207,16 +345,10 @@ def test_transfers_record_the_inherited_and_frozen_share_of_every_matrix() -> No
     assert measured["kept_fraction"] == 1 - sum(num_ones(BITS).values()) / total
 
 
-def test_control_that_does_not_exist_fails_alone_with_its_reason() -> None:
-    dense = {matrix: ~bits for matrix, bits in BITS.items()}
+def test_start_that_does_not_exist_fails_alone_with_its_reason() -> None:
     names = ("subnetwork", "complement_subnetwork", "full_transfer")
     pack = [tiny_transfer(name) for name in names]
-    done = finished(pack, read=HandMade(donors={}, masks={MASK: dense}))
+    done = finished(pack, read=HandMade(masks={MASK: masks.inverted(BITS)}))
     assert ["raise the penalty" in done[spec].replica.failure for spec in pack] == [False, True, False]
     assert not done[pack[1]].measurements
     assert all(done[pack[place]].measurements for place in (0, 2))
-
-
-def test_recipient_of_random_init_needs_no_parents() -> None:
-    found = recipient(tiny_start("random_init"), donor=None, mask=None, vocabulary_size=13, seed=0)
-    assert found.own.keys() == DONOR.keys()
