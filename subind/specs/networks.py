@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil
 from typing import Any, ClassVar, Literal
 
-from subind.specs.base import Open, at_most, positive, require
+from subind.specs.base import Open, at_most, behaviour, positive, require
 from subind.specs.network_sizes import BYTES_OF_AN_ACTIVATION, FLOAT, NetworkSize, size_of_parameters
 from subind.specs.tasks import Features, Images, Signature, Tokens
 
@@ -44,6 +44,12 @@ class Network(Open):
 
     def check(self, signature: Signature) -> None:
         """Raise ValueError unless the network takes such inputs and gives so many outputs."""
+
+    def check_built(self, signature: Signature) -> None:
+        """Raise ValueError for what shows only when the network is built.
+
+        It may run a user's code, so planning calls it, and making or reading a spec does not.
+        """
 
     @property
     def name(self) -> str:
@@ -382,9 +388,9 @@ class AnyModule(Network):
 
     `maskable` are patterns, such as "*.weight", of the parameters that masks cover; `head` those of the last layer.
     `packing` says how the replicas of a pack run: one after another, each bit for bit as it is alone, or "vmap", as
-    one by torch.func.vmap, which not every module allows. `num_inputs` is no field: the module meets the task's
-    inputs as they are. Give `arguments` as a dictionary or as pairs. The author of the module raises `revision` when
-    it computes other numbers.
+    one by torch.func.vmap, equal to that up to rounding, which not every module allows: `check_built` says so. The
+    module meets the task's inputs as they are, and gives a tensor or an object with `.logits`. Give `arguments` as a
+    dictionary or as pairs. The author of the module raises `revision` when it computes other numbers.
     """
 
     behaviour: ClassVar[str] = "subind.networks.any_module:Behaviour"
@@ -413,6 +419,9 @@ class AnyModule(Network):
         names = [name for name, _ in self.arguments]
         right = len(set(names)) == len(names) and all(name.isidentifier() for name in names)
         require(right, self, "arguments", "give a dictionary of keyword arguments of the function in `make`")
+
+    def check_built(self, signature: Signature) -> None:
+        behaviour(self).check_built(signature)
 
     @property
     def name(self) -> str:
