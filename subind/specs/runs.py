@@ -369,6 +369,11 @@ def _check_training(made: Train | Transfer) -> None:
 
 
 def _check_tuning(mask: Discover) -> None:
+    judged = "tuning_accuracy" if isinstance(mask.validation, TuningValidation) else "subtask_accuracy"
+    kept = mask.kept_epoch
+    if isinstance(kept, BestEpoch) and kept.curve in {"tuning_accuracy", "subtask_accuracy"} - {judged}:
+        remedy = f"a mask with {type(mask.validation).__name__} is judged by {judged}; give that curve"
+        require(False, mask, "kept_epoch.curve", remedy)
     if isinstance(mask.validation, TuningValidation):
         mask.task.check_tuning(mask)
 

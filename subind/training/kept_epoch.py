@@ -7,7 +7,7 @@ from typing import assert_never
 from subind.specs.quoting import quoted
 from subind.specs.training import BestEpoch, KeptEpoch, LastEpoch
 
-Curves = Mapping[str, Sequence[float]]
+Curves = Mapping[str, Sequence[float | int]]
 
 
 def is_kept(rule: KeptEpoch, curves: Curves) -> bool:

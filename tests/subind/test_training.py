@@ -6,34 +6,38 @@ from dataclasses import replace
 import pytest
 import torch
 
-from subind.specs.runs import ClipNorm, Mask, Spec
+from subind.networks.network import State
+from subind.specs.optimizers import ClipNorm
+from subind.specs.run import Run
 from subind.specs.temperature import TemperatureSchedule
+from subind.specs.training import EarlyStop, highest
 from subind.specs.tuning import OwnValidation, TuningValidation
-from subind.stages.evaluation import losses_and_predictions
 from subind.training.loop import Finished, Progress, Rung, Saved
+from subind.training.tensors import replica
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_model, tiny_optimizer, tiny_task, tiny_transfer
 from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, ignored, resumed_at, trainer_of
+from tests.subind.reference import reference
 
 DROPPED = tiny_donor(model=tiny_model(dropout=0.1), num_epochs=3)
 STILL = tiny_optimizer(learning_rate=1e-30)
 DECAYED = tiny_optimizer(weight_decay=0.01, schedule="linear_decay", clip=ClipNorm(max_norm=1.0))
 
 
-def donors() -> list[Spec]:
+def donors() -> list[Run]:
     return [replace(DROPPED, seed=seed, optimizer=DECAYED) for seed in range(3)]
 
 
-def masks() -> list[Spec]:
+def masks() -> list[Run]:
     return [tiny_mask(donor=DROPPED, seed=seed, penalty=10.0**-seed) for seed in range(3)]
 
 
-def transfers() -> list[Spec]:
+def transfers() -> list[Run]:
     mask = tiny_mask(donor=DROPPED)
     names = ("subnetwork", "full_transfer", "random_init")
     return [tiny_transfer(name, mask=mask, optimizer=DECAYED) for name in names]
 
 
-def tuned() -> list[Spec]:
+def tuned() -> list[Run]:
     return [
         tiny_mask(
             donor=DROPPED,
@@ -68,12 +72,12 @@ FIFTY_STEPS = {"num_samples": 80, "num_evaluation_samples": 100, "batch_size": 8
 WIDE = tiny_donor(model=tiny_model(d_model=128, num_heads=4, dropout=0.1), optimizer=DECAYED, **FIFTY_STEPS)
 
 
-def five_donors() -> list[Spec]:
+def five_donors() -> list[Run]:
     rules = ("a + a*b", "a*b", "a**2 + a*b", "a + b", "a - b")
     return [replace(WIDE, seed=seed, task=tiny_task(rule)) for seed, rule in enumerate(rules)]
 
 
-def five_masks() -> list[Spec]:
+def five_masks() -> list[Run]:
     rules = ("a*b", "a*b", "a**2", "a + b", "a*b")
     return [
         tiny_mask(donor=WIDE, seed=seed, subtask=tiny_task(rule), penalty=10.0**-seed, **FIFTY_STEPS)
@@ -81,7 +85,7 @@ def five_masks() -> list[Spec]:
     ]
 
 
-def five_transfers() -> list[Spec]:
+def five_transfers() -> list[Run]:
     mask = tiny_mask(donor=WIDE)
     names = ("subnetwork", "subnetwork_trainable", "full_transfer", "random_as_released", "random_init")
     shape = {"num_disambiguation": 68, "num_evaluation_samples": 100, "batch_size": 8, "num_epochs": 5}
@@ -90,7 +94,7 @@ def five_transfers() -> list[Spec]:
     ]
 
 
-def five_tuned() -> list[Spec]:
+def five_tuned() -> list[Run]:
     validation = TuningValidation(num_samples=20, num_seeds=1, num_transfer_samples=12)
     return [
         tiny_mask(
@@ -108,14 +112,14 @@ def five_tuned() -> list[Spec]:
     [five_donors(), five_masks(), five_transfers(), five_tuned()],
     ids=["donors", "masks", "transfers", "tuned"],
 )
-def test_run_of_fifty_steps_has_the_bits_alone_that_it_has_in_a_pack_of_five(pack: Sequence[Spec]) -> None:
+def test_run_of_fifty_steps_has_the_bits_alone_that_it_has_in_a_pack_of_five(pack: Sequence[Run]) -> None:
     packed = finished(pack)
     for spec in (pack[0], pack[3]):
         assert_same_bits(packed[spec], finished([spec])[spec])
 
 
 @PACKS
-def test_pack_in_another_order_gives_every_run_the_same_bits(pack: Sequence[Spec]) -> None:
+def test_pack_in_another_order_gives_every_run_the_same_bits(pack: Sequence[Run]) -> None:
     found, turned = finished(pack), finished(pack[::-1])
     for spec in pack:
         assert_same_bits(turned[spec], found[spec])
@@ -125,7 +129,7 @@ def test_pack_in_another_order_gives_every_run_the_same_bits(pack: Sequence[Spec
 
 
 @PACKS
-def test_same_pack_twice_gives_the_same_bits(pack: Sequence[Spec]) -> None:
+def test_same_pack_twice_gives_the_same_bits(pack: Sequence[Run]) -> None:
     first, second = finished(pack), finished(pack)
     for spec in pack:
         assert_same_bits(first[spec], second[spec])
@@ -144,26 +148,20 @@ def test_dropout_changes_the_training_loss_and_only_with_a_rate() -> None:
     assert losses[0] != losses[1]
 
 
-def test_dropout_factors_keep_the_expectation_and_drop_the_rate() -> None:
-    factors = trainer_of(donors()).method.dropout(400)
-    assert factors is not None
-    dropped, count = factors.factors == 0, factors.factors[0].numel()
-    assert dropped.float().mean(1).tolist() == pytest.approx([0.1] * 3, abs=5 * (0.09 / count) ** 0.5)
-    assert factors.factors[~dropped].unique().tolist() == pytest.approx([1 / 0.9])
-    assert not torch.equal(dropped[0], dropped[1])
-
-
 @pytest.mark.parametrize(
     "spec",
     [tiny_donor(batch_size=7, optimizer=STILL), tiny_transfer(batch_size=4, optimizer=STILL)],
     ids=["donor", "transfer"],
 )
-def test_train_loss_of_a_network_that_stands_still_is_that_of_every_row_once(spec: Spec) -> None:
+def test_train_loss_of_a_network_that_stands_still_is_that_of_every_row_once(spec: Run) -> None:
     trainer = trainer_of([spec])
-    parameters = trainer.method.effective()
-    expected, _ = losses_and_predictions(parameters, trainer.method.tokens, trainer.method.model)
+    model = reference(spec.network, seed=0, vocabulary=13)
+    own = State(parameters=replica(trainer.method.trainable, 0), statistics={})
+    model.load_state_dict(trainer.method.network.to_library(own))
+    tokens = trainer.method.tasks.constants["rows"][0]
+    expected = model(tokens, labels=tokens).loss.item()
     (done,) = trainer.run(save=unused, report=ignored)
-    assert done.replica.curves["train_loss"] == pytest.approx([expected.item()] * spec.num_epochs, abs=1e-6)
+    assert done.replica.curves["train_loss"] == pytest.approx([expected] * spec.num_epochs, abs=1e-6)
 
 
 def unused(saved: Saved) -> None:
@@ -174,7 +172,7 @@ def unused(saved: Saved) -> None:
 
 
 @WHOLE_PACKS
-def test_checkpoint_at_any_step_resumes_to_the_same_bits(pack: Sequence[Spec]) -> None:
+def test_checkpoint_at_any_step_resumes_to_the_same_bits(pack: Sequence[Run]) -> None:
     checkpoints: list[Saved] = []
     expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
     assert len(checkpoints) >= 6
@@ -185,7 +183,7 @@ def test_checkpoint_at_any_step_resumes_to_the_same_bits(pack: Sequence[Spec]) -
 
 
 @WHOLE_PACKS
-def test_checkpoint_of_which_a_part_resumes_gives_the_same_bits(pack: Sequence[Spec]) -> None:
+def test_checkpoint_of_which_a_part_resumes_gives_the_same_bits(pack: Sequence[Run]) -> None:
     checkpoints: list[Saved] = []
     expected = finished(pack, runtime=EVERY_STEP, checkpoints=checkpoints)
     part = [pack[2], pack[0]]
@@ -205,20 +203,20 @@ def test_checkpoints_are_written_only_when_they_are_due() -> None:
 
 def test_donor_without_a_lower_loss_stops_after_its_patience() -> None:
     hopeless = tiny_optimizer(learning_rate=0.3)
-    pack = [tiny_donor(optimizer=hopeless, num_epochs=12, patience=patience) for patience in (2, 3, 12)]
+    pack = [tiny_donor(optimizer=hopeless, num_epochs=12, patience=patience) for patience in (1, 2, 12)]
     done = finished(pack)
     whole = done[pack[2]].replica.curves["validation_loss"]
     lengths = [len(done[spec].replica.curves["epoch"]) for spec in pack]
     for spec, length in zip(pack[:2], lengths[:2], strict=True):
         waits = [epoch - min(range(epoch + 1), key=whole.__getitem__) for epoch in range(12)]
-        assert length == 1 + waits.index(spec.patience)
+        assert length == 1 + waits.index(spec.stopping.patience)
     assert lengths[0] < lengths[1] < lengths[2] == 12
 
 
 def test_replica_that_stops_early_leaves_the_others_bits_alone() -> None:
     hopeless = tiny_optimizer(learning_rate=0.3)
     pack = [tiny_donor(optimizer=hopeless, num_epochs=12, patience=12, seed=seed) for seed in range(3)]
-    early = replace(pack[1], patience=1)
+    early = replace(pack[1], stopping=EarlyStop(patience=1))
     expected, found = finished(pack), finished([pack[0], early, pack[2]])
     assert len(found[early].replica.curves["epoch"]) < 12
     for spec in (pack[0], pack[2]):
@@ -237,7 +235,7 @@ def test_replica_that_stops_early_resumes_without_it_to_the_same_bits() -> None:
 
 
 @PACKS
-def test_poisoned_replica_fails_and_leaves_the_others_bits_alone(pack: Sequence[Spec]) -> None:
+def test_poisoned_replica_fails_and_leaves_the_others_bits_alone(pack: Sequence[Run]) -> None:
     expected, trainer = finished(pack), trainer_of(pack)
     with torch.no_grad():
         next(iter(trainer.method.trainable.values()))[1] = float("nan")
@@ -305,8 +303,7 @@ def test_replica_better_than_one_limit_of_a_rung_goes_on() -> None:
 
 def test_tuned_mask_reports_its_accuracy_on_other_samples_than_it_was_judged_on() -> None:
     spec = tuned()[0]
-    assert isinstance(spec, Mask)
-    own = replace(spec, validation=OwnValidation())
+    own = replace(spec, validation=OwnValidation(), kept_epoch=highest("subtask_accuracy", ties="last"))
     done, beside = finished([spec])[spec], finished([own])[own]
     assert done.replica.curves["train_loss"] == beside.replica.curves["train_loss"]
     assert "subtask_accuracy" not in done.replica.curves
