@@ -148,7 +148,7 @@ def image_transfer(start: str | Start = "subnetwork", mask: Discover | None = No
     own = image_start(start, mask or image_mask()) if isinstance(start, str) else start
     made = Transfer(
         start=own,
-        task=shapes_task(class_weights="inverse_frequency"),
+        task=changes.get("task", shapes_task(class_weights="inverse_frequency")),
         rows=MIXTURE if own.name == "data_mixture" else originals(30),
         num_evaluation_samples=20,
         fresh_weights=UniformFanIn(),

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from subind.identity.run_ids import STAGE_VERSIONS
-from subind.specs.runs import AdamW, ClipNorm, ImageDonor, ImageMask, ImageTransfer, Spec, stage
+from subind.specs.optimizers import AdamW, ClipNorm
+from subind.specs.run import Run
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
-from tests.subind.image_packs import parents
-from tests.subind.packs import PARENTS, finished
+from tests.subind.packs import finished
 from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_transfer
 
 FILE = Path(__file__).with_name("golden_numbers.json")
@@ -24,7 +24,7 @@ CLIPPED = AdamW(learning_rate=3e-3, weight_decay=0.01, schedule="linear_decay", 
 MODEL = tiny_model(dropout=0.1)
 
 
-def specs() -> dict[str, Spec]:
+def specs() -> dict[str, Run]:
     """Each run by a name of its stage, network and precision."""
     return {
         f"{name} {precision}": replace(spec, precision=precision)  # type: ignore[arg-type]
@@ -33,12 +33,12 @@ def specs() -> dict[str, Spec]:
     }
 
 
-def _unlike() -> dict[str, tuple[Spec, tuple[str, ...]]]:
+def _unlike() -> dict[str, tuple[Run, tuple[str, ...]]]:
     plain = ("float32", "bfloat16")
     layouts = (*plain, "float32_channels_last", "bfloat16_channels_last")
     donor = tiny_donor(model=MODEL, optimizer=CLIPPED)
     mask = tiny_mask(donor=donor)
-    found: dict[str, tuple[Spec, tuple[str, ...]]] = {
+    found: dict[str, tuple[Run, tuple[str, ...]]] = {
         "donor of GPT-2": (donor, plain),
         "mask of GPT-2": (mask, plain),
         "transfer of GPT-2": (tiny_transfer(mask=mask, optimizer=CLIPPED), plain),
@@ -53,13 +53,12 @@ def _unlike() -> dict[str, tuple[Spec, tuple[str, ...]]]:
     return found
 
 
-def numbers(spec: Spec) -> dict[str, Any]:
+def numbers(spec: Run) -> dict[str, Any]:
     """The stage's version, the training losses, the validation loss at the kept epoch, and that epoch."""
-    read: Any = parents if isinstance(spec, ImageDonor | ImageMask | ImageTransfer) else PARENTS
-    (done,) = finished([spec], read=read).values()
+    (done,) = finished([spec]).values()
     assert done.replica.failure == ""
     return {
-        "version": len(STAGE_VERSIONS[stage(spec)]),
+        "version": len(STAGE_VERSIONS[spec.stage]),
         "best_epoch": int(done.measurements["best_epoch"]),
         "validation_loss": done.measurements["validation_loss"],
         "train_loss": done.replica.curves["train_loss"],

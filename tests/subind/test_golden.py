@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from subind.identity.run_ids import STAGE_VERSIONS
-from subind.specs.runs import Spec, stage
+from subind.specs.run import Run
 from tests.subind.golden import COMMAND, FILE, computer, numbers, specs
 
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text())
@@ -19,18 +19,18 @@ TOLERANCE = {"float32": 2e-5, "bfloat16": 2e-2}
 
 
 @pytest.mark.parametrize(("name", "spec"), specs().items(), ids=list(specs()))
-def test_numbers_move_only_with_the_version_of_their_stage(name: str, spec: Spec) -> None:
+def test_numbers_move_only_with_the_version_of_their_stage(name: str, spec: Run) -> None:
     known = GOLDEN["runs"][name]
-    assert known["version"] == len(STAGE_VERSIONS[stage(spec)]), (
-        f"the version of the stage {stage(spec)!r} has moved: measure the numbers again with `{COMMAND}`"
+    assert known["version"] == len(STAGE_VERSIONS[spec.stage]), (
+        f"the version of the stage {spec.stage!r} has moved: measure the numbers again with `{COMMAND}`"
     )
     assert numbers(spec) == (known if GOLDEN["computer"] == computer() else near(known, spec)), (
-        f"the numbers of {name} have moved: undo the change, or append its reason to STAGE_VERSIONS[{stage(spec)!r}] "
+        f"the numbers of {name} have moved: undo the change, or append its reason to STAGE_VERSIONS[{spec.stage!r}] "
         f"and measure again with `{COMMAND}`"
     )
 
 
-def near(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
+def near(known: dict[str, Any], spec: Run) -> dict[str, Any]:
     """What a computer of another kind may measure."""
     tolerance = TOLERANCE[spec.precision.removesuffix("_channels_last")]
     return known | {name: pytest.approx(known[name], rel=tolerance) for name in ("validation_loss", "train_loss")}

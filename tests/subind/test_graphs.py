@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from subind.specs.runs import ClipNorm, Spec
+from subind.specs.optimizers import ClipNorm
+from subind.specs.run import Run
 from subind.stages.run import method_of
 from subind.training.graphs import NUM_EAGER_STEPS, GraphedStep
 from subind.training.loop import Runtime, Trainer
@@ -21,7 +22,7 @@ PACKS = {
 }
 
 
-def on_gpu(pack: list[Spec], *, graphs: bool) -> Trainer:
+def on_gpu(pack: list[Run], *, graphs: bool) -> Trainer:
     method, _ = method_of(pack, PARENTS, Runtime(device="cuda"))
     assert method is not None
     trainer = Trainer(method, Runtime(device="cuda"))
@@ -33,7 +34,7 @@ def on_gpu(pack: list[Spec], *, graphs: bool) -> Trainer:
 
 def losses(trainer: Trainer, num_steps: int) -> Tensor:
     draws = torch.Generator().manual_seed(0)
-    replicas, count = trainer.method.tokens.shape[:2]
+    replicas, count = len(trainer.method.replicas), trainer.method.num_rows
     sizes = [trainer.batch_size, trainer.batch_size - 1]
     rows = [torch.randint(0, count, (replicas, sizes[step % 2]), generator=draws) for step in range(num_steps)]
     return torch.stack([trainer.advance(each.cuda()).clone() for each in rows])
@@ -51,7 +52,7 @@ def test_step_that_cannot_be_captured_goes_on_without_a_graph() -> None:
     def step(rows: Tensor) -> Tensor:
         return rows.sum(1).float() * float(rows.sum().item() >= 0)  # .item() waits for the device: no capture
 
-    graphed = GraphedStep(step, [])
+    graphed = GraphedStep(step)
     rows = torch.arange(6, device="cuda").view(2, 3)
     for _ in range(NUM_EAGER_STEPS + 2):
         assert graphed(rows).tolist() == [3.0, 12.0]

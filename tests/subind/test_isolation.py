@@ -8,11 +8,10 @@ import torch
 from safetensors.torch import save
 
 from subind.masks import hard as masks
-from subind.networks import gpt2
-from subind.specs.runs import ImportedWeights, Parent, Spec
-from subind.stages.run_files import IMPORTED_FILE, MASK_FILE, ReadFile
+from subind.specs.run import Run
+from subind.specs.training import ImportedWeights
+from subind.stages.parents import IMPORTED_FILE, MASK_FILE, ReadFile, network_of
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
-from tests.subind.image_packs import hand_donor, parents
 from tests.subind.packs import PARENTS, finished, perturbed
 from tests.vision_specs import image_donor, image_mask, image_transfer
 
@@ -23,8 +22,8 @@ IMPORTED = ImportedWeights(sha256="0" * 64)
 class Stage:
     """Three runs of one shape, and the file of the second run's parent that is damaged."""
 
-    pack: Sequence[Spec]
-    damaged: Parent
+    pack: Sequence[Run]
+    damaged: Run
     file: str
 
 
@@ -51,16 +50,15 @@ def stages() -> dict[str, Stage]:
     }
 
 
-def whole(parent: Parent, file: str) -> bytes:
+def whole(parent: Run, file: str) -> bytes:
     """The file of a parent, or the weights that it starts from, as it should be."""
-    is_image = type(parent).__name__.startswith("Image")
     if file == IMPORTED_FILE:
-        return save(hand_donor(parent) if is_image else gpt2.to_transformers(perturbed(parent)))  # type: ignore[arg-type]
-    return parents(parent, file) if is_image else PARENTS(parent, file)  # type: ignore[arg-type]
+        return save(network_of(parent).to_library(perturbed(parent)))
+    return PARENTS(parent, file)
 
 
 def with_damage(stage: Stage, damage: Callable[[bytes], bytes]) -> ReadFile:
-    def read(parent: Parent, file: str) -> bytes:
+    def read(parent: Run, file: str) -> bytes:
         content = whole(parent, file)
         return damage(content) if (parent, file) == (stage.damaged, stage.file) else content
 
@@ -94,9 +92,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_run_with_a_damaged_parent_fails_alone_in_every_stage(name: str) -> None:
     stage = stages()[name]
     others = [stage.pack[0], stage.pack[2]]
-    expected = finished(others, read=whole)  # type: ignore[arg-type]
+    expected = finished(others, read=whole)
     for told, damage in DAMAGES.items():
-        found = finished(stage.pack, read=with_damage(stage, damage))  # type: ignore[arg-type]
+        found = finished(stage.pack, read=with_damage(stage, damage))
         assert found.keys() == set(stage.pack), told
         failure = found[stage.pack[1]].replica.failure
         assert failure, told
@@ -109,10 +107,10 @@ def test_run_with_a_damaged_parent_fails_alone_in_every_stage(name: str) -> None
 
 @pytest.mark.parametrize("name", stages())
 def test_pack_of_which_all_parents_are_damaged_ends_with_a_failure_each(name: str) -> None:
-    def read(_parent: Parent, _file: str) -> bytes:
+    def read(_parent: Run, _file: str) -> bytes:
         return refused(b"")
 
-    found = finished(stages()[name].pack, read=read)  # type: ignore[arg-type]
+    found = finished(stages()[name].pack, read=read)
     assert [each.replica.failure[:11] for each in found.values()] == ["runs/x/file"] * 3
 
 
@@ -120,7 +118,7 @@ def test_pack_of_which_all_parents_are_damaged_ends_with_a_failure_each(name: st
 def test_recipient_of_a_mask_over_another_network_fails_with_the_name_of_a_matrix(name: str) -> None:
     stage = stages()[name]
     narrow = masks.packed_bits({"h.0.attn.c_attn.weight": torch.ones(2, 3, dtype=torch.bool)})
-    found = finished(stage.pack, read=with_damage(stage, lambda _content: narrow))  # type: ignore[arg-type]
+    found = finished(stage.pack, read=with_damage(stage, lambda _content: narrow))
     failure = found[stage.pack[1]].replica.failure
     assert "has the shape" in failure
     assert "run the mask again" in failure
@@ -130,8 +128,8 @@ def test_recipient_of_a_mask_over_another_network_fails_with_the_name_of_a_matri
 def test_store_that_cannot_be_reached_is_no_failure_of_a_run(name: str) -> None:
     """The pack is tried again, for such a store may come back."""
 
-    def read(_parent: Parent, _file: str) -> bytes:
+    def read(_parent: Run, _file: str) -> bytes:
         raise ConnectionError("the store does not answer")
 
     with pytest.raises(ConnectionError):
-        finished(stages()[name].pack, read=read)  # type: ignore[arg-type]
+        finished(stages()[name].pack, read=read)

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from subind.identity.run_ids import run_id
 from subind.networks import gpt2
-from subind.specs.runs import Spec
-from subind.stages.sequences import sequence_loss
-from subind.tasks import arithmetic
+from subind.networks.network import State
+from subind.specs.run import Run
+from subind.stages.parents import network_of
+from subind.tasks.task import PackOrder, packed
 from subind.training import tensors
 from subind.training.loop import Trainer
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
@@ -30,9 +31,14 @@ def test_head_in_bfloat16_is_the_product_of_rounded_operands() -> None:
 
 def loss_and_gradients(precision: str) -> tuple[Tensor, list[Tensor]]:
     donor = tiny_donor()
-    pack = {name: each.requires_grad_() for name, each in tensors.stacked([perturbed(donor)]).items()}
-    rows = arithmetic.training_samples(donor).unsqueeze(0)
-    loss = sequence_loss(pack, rows, donor.model, None, precision=precision)  # type: ignore[arg-type]
+    pack = {name: each.requires_grad_() for name, each in tensors.stacked([perturbed(donor).parameters]).items()}
+    order = PackOrder(
+        runs=[donor], tasks=[donor.task], parts=[donor.rows], num_evaluation_samples=12, device="cpu", images=""
+    )
+    task, network, state = packed(order), network_of(donor), State(parameters=pack, statistics={})
+    inputs, rows = task.batch(torch.arange(task.num_rows).unsqueeze(0))
+    outputs = network.outputs(state, inputs, draws=None, training=True, precision=precision)
+    loss = task.losses(outputs, rows)
     return loss.detach(), list(torch.autograd.grad(loss.sum(), list(pack.values())))
 
 
@@ -46,14 +52,14 @@ def test_loss_and_gradients_in_bfloat16_are_near_those_in_float32() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=IDS)
-def test_bfloat16_run_finishes_with_finite_measurements(spec: Spec) -> None:
+def test_bfloat16_run_finishes_with_finite_measurements(spec: Run) -> None:
     (done,) = finished([replace(spec, precision="bfloat16")]).values()
     assert done.replica.failure == ""
     assert done.measurements
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=IDS)
-def test_parameters_of_a_bfloat16_run_are_float32(spec: Spec) -> None:
+def test_parameters_of_a_bfloat16_run_are_float32(spec: Run) -> None:
     trainer: Trainer = trainer_of([replace(spec, precision="bfloat16")])
     assert {each.dtype for each in trainer.method.trainable.values()} == {torch.float32}
 
@@ -64,10 +70,5 @@ def test_tf32_on_a_cpu_is_refused() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=IDS)
-def test_run_id_differs_by_precision(spec: Spec) -> None:
+def test_run_id_differs_by_precision(spec: Run) -> None:
     assert len({run_id(replace(spec, precision=each)) for each in ("float32", "tf32", "bfloat16")}) == 3
-
-
-def test_softly_masked_weights_in_bfloat16_training_are_float32() -> None:
-    trainer = trainer_of([tiny_mask(precision="bfloat16")])
-    assert {each.dtype for each in trainer.method.effective().values()} == {torch.float32}

@@ -6,11 +6,12 @@ import pytest
 from safetensors.torch import load_file
 
 from subind.masks import hard as masks
-from subind.networks import gpt2
-from subind.specs.runs import Donor, Mask
-from subind.stages.run import MASK_FILE, WEIGHTS_FILE, donor_parameters, run
-from subind.tasks.arithmetic import validation_samples
-from subind.training.draws import generator
+from subind.specs.run import Run
+from subind.stages.parents import MASK_FILE, WEIGHTS_FILE, Parents, loaded, network_of
+from subind.stages.run import run
+from subind.tasks.arithmetic import Arithmetic
+from subind.tasks.task import key
+from subind.training.counters import generator
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.subind.packs import ONE_THREAD, HandMade, finished, ignored, perturbed, same_bits
 from tests.subind.reference import reference
@@ -19,8 +20,9 @@ from tests.subind.reference import reference
 def test_donor_of_no_epochs_is_the_fresh_initialisation() -> None:
     spec = tiny_donor(num_epochs=0)
     done = finished([spec])[spec]
-    fresh = gpt2.initial(spec.model, 13, generator("donor/initial", spec.seed))
-    assert same_bits(donor_parameters(done.files[WEIGHTS_FILE], spec), fresh)
+    fresh = network_of(spec).initial(generator("donor/initial", spec.seed))
+    written = network_of(spec).from_library(loaded(done.files[WEIGHTS_FILE]))
+    assert same_bits(written.parameters, fresh.parameters)
     assert done.measurements.keys() == {"validation_loss", "validation_accuracy", "best_epoch"}
     assert done.replica.curves["epoch"] == [0]
 
@@ -31,7 +33,7 @@ def test_donor_file_is_loaded_by_transformers_with_the_recorded_loss(tmp_path: P
     (tmp_path / WEIGHTS_FILE).write_bytes(done.files[WEIGHTS_FILE])
     theirs = reference(spec.model, seed=0, vocabulary=13)
     theirs.load_state_dict(load_file(tmp_path / WEIGHTS_FILE), strict=True)
-    rows = validation_samples(spec)
+    rows = Arithmetic(spec.task).rows("validation", num_rows=12, key=key(spec, "validation"))["tokens"]
     found = theirs(rows, labels=rows)
     assert found.loss.item() == pytest.approx(done.measurements["validation_loss"], abs=1e-5)
     right = (found.logits[:, 2].argmax(-1) == rows[:, 3]).double().mean().item()
@@ -48,7 +50,7 @@ def test_mask_file_holds_the_bits_whose_density_is_recorded() -> None:
     spec = tiny_mask()
     done = finished([spec])[spec]
     bits = masks.unpacked_bits(done.files[MASK_FILE])
-    assert bits.keys() == set(gpt2.matrices(spec.donor.model))
+    assert bits.keys() == set(network_of(spec).maskable)
     assert masks.density(bits) == done.measurements["density"] > 0
     for name, share in masks.densities(bits).items():
         assert done.measurements[f"density.{name}"] == share
@@ -63,9 +65,9 @@ def test_mask_of_a_higher_penalty_is_sparser() -> None:
 def test_mask_training_leaves_the_donor_alone() -> None:
     spec = tiny_mask()
     donor = perturbed(spec.donor)
-    before = {name: tensor.clone() for name, tensor in donor.items()}
-    finished([spec], read=HandMade(donors={spec.donor: donor}, masks={}))
-    assert same_bits(donor, before)
+    before = {name: tensor.clone() for name, tensor in donor.parameters.items()}
+    finished([spec], read=HandMade(donors={spec.donor: donor}))
+    assert same_bits(donor.parameters, before)
 
 
 def test_transfer_writes_no_file_and_a_test_accuracy() -> None:
@@ -78,16 +80,15 @@ def test_transfer_writes_no_file_and_a_test_accuracy() -> None:
 def test_stages_one_after_the_other_read_what_the_last_wrote() -> None:
     spec = tiny_transfer()
     mask = tiny_mask()
-    files: dict[Donor | Mask, dict[str, bytes]] = {}
+    files: dict[Run, dict[str, bytes]] = {}
 
-    def read(parent: Donor | Mask, file: str) -> bytes:
+    def read(parent: Run, file: str) -> bytes:
         return files[parent][file]
 
     for each in (mask.donor, mask, spec):
         (done,) = run([each], read=read, runtime=ONE_THREAD, save=print, report=ignored)
         assert not done.replica.failure
-        if isinstance(each, Donor | Mask):
-            files[each] = dict(done.files)
+        files[each] = dict(done.files)
     assert done.measurements["kept_fraction"] == masks.density(masks.unpacked_bits(files[mask][MASK_FILE]))
 
 
@@ -103,6 +104,6 @@ def test_pack_of_two_shapes_is_refused() -> None:
         finished([tiny_donor(), tiny_donor(model=tiny_model(num_layers=1))])
 
 
-def test_donor_parameters_of_no_safetensors_file_say_so() -> None:
+def test_network_of_no_safetensors_file_say_so() -> None:
     with pytest.raises(ValueError, match="the weights are no safetensors file"):
-        donor_parameters(b"no weights", tiny_donor())
+        Parents(lambda _run, _file: b"no weights").state(tiny_donor())

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 
-from subind.networks import gpt2
-from subind.specs.runs import AdamW, ClipNorm, Mask, Transfer
+from subind.networks.network import State
+from subind.specs.optimizers import AdamW, ClipNorm
+from subind.specs.runs import Discover, Transfer
+from subind.stages.parents import network_of
 from subind.training import tensors
 from subind.training.loop import Trainer
 from subind.training.tensors import Parameters
@@ -32,7 +34,7 @@ OPTIMIZERS = pytest.mark.parametrize(
 
 def batches(trainer: Trainer) -> list[Tensor]:
     draws = torch.Generator().manual_seed(0)
-    replicas, count = trainer.method.tokens.shape[:2]
+    replicas, count = trainer.method.tasks.constants["rows"].shape[:2]
     return [torch.randint(0, count, (replicas, trainer.batch_size), generator=draws) for _ in range(STEPS)]
 
 
@@ -40,7 +42,7 @@ def advanced(trainer: Trainer) -> Parameters:
     for rows in batches(trainer):
         trainer.advance(rows)
     with torch.no_grad():
-        return trainer.method.effective()
+        return trainer.method.trainable
 
 
 class Alone:
@@ -65,7 +67,8 @@ class Alone:
 
 def loaded(parameters: Parameters) -> GPT2LMHeadModel:
     found = reference(tiny_donor().model, seed=0, vocabulary=13)
-    found.load_state_dict(gpt2.to_transformers(parameters), strict=True)
+    state = State(parameters=parameters, statistics={})
+    found.load_state_dict(network_of(tiny_donor()).to_library(state), strict=True)
     return found
 
 
@@ -87,7 +90,7 @@ def test_steps_of_donors_equal_those_of_transformers_models(optimizer: AdamW) ->
     for index, model in enumerate(models):
         alone = Alone(model.parameters(), optimizer)
         for rows in batches(trainer):
-            batch = trainer.method.tokens[index][rows[index]]
+            batch = trainer.method.tasks.constants["rows"][index][rows[index]]
             alone.step(model(batch, labels=batch).loss)
         assert_equal(found, model, index)
 
@@ -100,7 +103,7 @@ def test_steps_of_frozen_recipients_equal_those_of_transformers_models(optimizer
     trainer = trainer_of(pack)
     models = [loaded(tensors.replica(trainer.method.trainable, index)) for index in range(3)]
     bits = hand_mask(tiny_mask())
-    donor = perturbed(tiny_donor())
+    donor = perturbed(tiny_donor()).parameters
     found = advanced(trainer)
     for index, model in enumerate(models):
         alone = Alone(model.parameters(), optimizer)
@@ -108,7 +111,7 @@ def test_steps_of_frozen_recipients_equal_those_of_transformers_models(optimizer
         for name, weight in weights.items():
             weight.register_hook(lambda gradient, kept=bits[name]: gradient.masked_fill(kept, 0.0))
         for rows in batches(trainer):
-            batch = trainer.method.tokens[index][rows[index]]
+            batch = trainer.method.tasks.constants["rows"][index][rows[index]]
             alone.step(model(batch, labels=batch).loss)
             with torch.no_grad():
                 for name, weight in weights.items():
@@ -118,17 +121,17 @@ def test_steps_of_frozen_recipients_equal_those_of_transformers_models(optimizer
 
 @OPTIMIZERS
 def test_steps_of_masks_equal_those_of_one_masked_transformers_model(optimizer: AdamW) -> None:
-    pack: list[Mask] = [
+    pack: list[Discover] = [
         tiny_mask(seed=seed, penalty=1e-3, optimizer=optimizer, num_samples=48, num_epochs=1) for seed in range(3)
     ]
-    trainer, model = trainer_of(pack), loaded(perturbed(tiny_donor()))
+    trainer, model = trainer_of(pack), loaded(perturbed(tiny_donor()).parameters)
     advanced(trainer)
-    weights = {name: model.transformer.get_parameter(name).detach() for name in gpt2.matrices(tiny_donor().model)}
+    weights = {name: model.transformer.get_parameter(name).detach() for name in network_of(tiny_donor()).maskable}
     for index in range(3):
         logits = {name: torch.full_like(each, -0.1, requires_grad=True) for name, each in weights.items()}
         alone = Alone(logits.values(), optimizer)
         for rows in batches(trainer):
-            batch = trainer.method.tokens[index][rows[index]]
+            batch = trainer.method.tasks.constants["rows"][index][rows[index]]
             soft = {name: 1 / (1 + torch.exp(-each)) for name, each in logits.items()}
             masked = {f"transformer.{name}": weights[name] * each for name, each in soft.items()}
             output = torch.func.functional_call(model, masked, kwargs={"input_ids": batch, "labels": batch})
