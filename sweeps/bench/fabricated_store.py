@@ -13,14 +13,15 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from subind.identity.run_ids import encoded, run_id
-from subind.specs import runs as specs
-from subind.specs.runs import ArithmeticSpec, Donor, Mask, Transfer
+from subind.specs.mask_methods import ContinuousSparsification
+from subind.specs.rows import num_of
+from subind.specs.runs import Discover, Train, Transfer
 from subind.store.provenance import Code, code
 from subind.store.store import Store
 from sweeps import grids
@@ -35,7 +36,7 @@ from sweeps.grids import protocol
 
 
 def grid() -> tuple[Transfer, ...]:
-    """The first {num_cells} transfers, ordered by depth, seed, number of samples and control."""
+    """The first {num_cells} transfers, ordered by depth, seed, number of samples and start."""
     seeds = tuple(range({num_seeds}))
     cells = protocol.cells(
         depths=protocol.DEPTHS, seeds=seeds, disambiguation_counts=protocol.DISAMBIGUATION_COUNTS
@@ -58,9 +59,10 @@ STRENGTHS = {
     "random_as_released": 0.45,
     "complement_as_released": 0.4,
 }
-"""How far a control gets towards accuracy 1 with the most samples."""
+"""How far a start gets towards accuracy 1 with the most samples."""
 
 Curves = dict[str, list[float]]
+TrainingRun = Train | Discover | Transfer
 
 
 def written_grid(path: Path, *, num_cells: int) -> Path:
@@ -87,21 +89,21 @@ def _write_share(grid: str, store_path: str, *, share: slice, made: Code) -> Non
     """Write the records of some of the grid's runs, without the syncs of a commit."""
     store = Store(store_path)
     for spec in list(with_parents(grids.grid(grid)).values())[share]:
-        assert isinstance(spec, ArithmeticSpec)
+        assert isinstance(spec, TrainingRun)
         folder = Path(store.folder(spec))
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(_record_data(spec, made), sort_keys=True), encoding="utf-8")
 
 
-def _record_data(spec: ArithmeticSpec, made: Code) -> dict[str, Any]:
+def _record_data(spec: TrainingRun, made: Code) -> dict[str, Any]:
     run = run_id(spec)
     draws = np.random.default_rng(int(run, 16))
     curves = _curves(spec, draws)
     return {
         "run_id": run,
-        "stage": specs.stage(spec),
+        "stage": spec.stage,
         "spec": encoded(spec),
-        "parents": [run_id(parent) for parent in specs.parents(spec)],
+        "parents": [run_id(parent) for parent in spec.parents()],
         "provenance": _provenance(made, draws),
         "measurements": {**_at_best_epoch(curves), **_measured(spec, draws)},
         "curves": curves,
@@ -122,7 +124,7 @@ def _provenance(made: Code, draws: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _curves(spec: ArithmeticSpec, draws: np.random.Generator) -> Curves:
+def _curves(spec: TrainingRun, draws: np.random.Generator) -> Curves:
     """The curves that the spec's stage records, over all its epochs."""
     num_epochs = spec.num_epochs
     epochs = range(1, num_epochs + 1)
@@ -132,32 +134,35 @@ def _curves(spec: ArithmeticSpec, draws: np.random.Generator) -> Curves:
         "validation_loss": _falling_loss(num_epochs, draws),
     }
     match spec:
-        case Donor():
+        case Train():
             return {**curves, "validation_accuracy": _rising_accuracy(1.0, num_epochs, draws)}
-        case Mask():
+        case Discover(method=method):
+            assert isinstance(method, ContinuousSparsification)
             densities = {f"density.{name}": _densities(num_epochs, draws) for name in _matrices(spec)}
             return {
                 **curves,
                 **densities,
                 "density": _densities(num_epochs, draws),
                 "subtask_accuracy": _rising_accuracy(0.99, num_epochs, draws),
-                "temperature": [spec.temperature.temperature(each, num_epochs=num_epochs) for each in epochs],
+                "temperature": [method.temperature.temperature(each, num_epochs=num_epochs) for each in epochs],
             }
         case Transfer():
-            reached = CHANCE + (1 - CHANCE) * STRENGTHS[specs.control_name(spec.control)] * _known(spec)
+            reached = CHANCE + (1 - CHANCE) * STRENGTHS[spec.start.name] * _known(spec)
             return {
                 **curves,
                 "validation_accuracy": _rising_accuracy(reached, num_epochs, draws),
                 "ambiguous_accuracy": _rising_accuracy(1.0, num_epochs, draws),
-                **{f"rival_agreement.{rival}": _rising_accuracy(0.3, num_epochs, draws) for rival in spec.rivals},
+                **{f"rival_agreement.{rival}": _rising_accuracy(0.3, num_epochs, draws) for rival in _rivals(spec)},
             }
-        case _:
-            assert_never(spec)
+
+
+def _rivals(spec: Transfer) -> list[str]:
+    return list(spec.task.columns().get("rivals", []))
 
 
 def _known(spec: Transfer) -> float:
     """How much of the way to the rule its samples are, from 0 to 1."""
-    return float(np.log1p(spec.num_disambiguation) / np.log1p(protocol.DISAMBIGUATION_COUNTS[-1]))
+    return float(np.log1p(num_of(spec.rows, "disambiguation")) / np.log1p(protocol.DISAMBIGUATION_COUNTS[-1]))
 
 
 def _rising_accuracy(reached: float, num_epochs: int, draws: np.random.Generator) -> list[float]:
@@ -189,22 +194,22 @@ def _at_best_epoch(curves: Mapping[str, list[float]]) -> dict[str, float]:
     return {**values, "best_epoch": curves["epoch"][place]}
 
 
-def _measured(spec: ArithmeticSpec, draws: np.random.Generator) -> dict[str, float]:
+def _measured(spec: TrainingRun, draws: np.random.Generator) -> dict[str, float]:
     """What a recipient's record holds beside its curves."""
     if not isinstance(spec, Transfer):
         return {}
     shares = {
         f"{share}.{name}": value
         for share in ("kept_fraction", "frozen_fraction")
-        for name, value in zip(_matrices(spec), _densities(4 * specs.model(spec).num_layers, draws), strict=True)
+        for name, value in zip(_matrices(spec), _densities(len(_matrices(spec)), draws), strict=True)
     }
-    reached = CHANCE + (1 - CHANCE) * STRENGTHS[specs.control_name(spec.control)] * _known(spec)
+    reached = CHANCE + (1 - CHANCE) * STRENGTHS[spec.start.name] * _known(spec)
     accuracy = float(np.clip(reached + draws.normal(0, 0.02), 0, 1))
     return {**shares, "kept_fraction": DENSITY, "frozen_fraction": DENSITY, "test_accuracy": round(accuracy, 3)}
 
 
-def _matrices(spec: ArithmeticSpec) -> tuple[str, ...]:
-    return _matrices_of_depth(specs.model(spec).num_layers)
+def _matrices(spec: TrainingRun) -> tuple[str, ...]:
+    return _matrices_of_depth(spec.network.columns()["num_layers"])
 
 
 @cache
@@ -213,16 +218,10 @@ def _matrices_of_depth(num_layers: int) -> tuple[str, ...]:
     return tuple(f"h.{layer}.{kind}.weight" for layer in range(num_layers) for kind in kinds)
 
 
-def _artifacts(spec: ArithmeticSpec, run: str) -> dict[str, Any]:
-    match spec:
-        case Donor():
-            name = "weights"
-        case Mask():
-            name = "mask"
-        case Transfer():
-            return {}
-        case _:
-            assert_never(spec)
+def _artifacts(spec: TrainingRun, run: str) -> dict[str, Any]:
+    name = {"donor": "weights", "mask": "mask"}.get(spec.stage)
+    if name is None:
+        return {}
     digest = hashlib.sha256(run.encode()).hexdigest()
     described = {"file": f"{name}-{digest[:8]}.safetensors", "num_bytes": 1_000_000, "sha256": digest}
     return {f"{name}.safetensors": described}

@@ -6,26 +6,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import sweeps
+from subind.specs.arithmetic import READINGS, ArithmeticTask
+from subind.specs.mask_methods import ContinuousSparsification
+from subind.specs.networks import GPT2
+from subind.specs.optimizers import AdamW, NoClip
 from subind.specs.quoting import quoted
-from subind.specs.runs import (
-    GPT2,
-    AdamW,
-    ArithmeticTask,
-    Control,
-    Donor,
-    FullTransfer,
-    Mask,
-    NoClip,
-    RandomInit,
-    RandomSubnetwork,
-    Subnetwork,
-    Transfer,
-)
+from subind.specs.rows import Part
+from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.starts import FullTransfer, RandomInit, RandomSubnetwork, Start, Subnetwork
 from subind.specs.temperature import TemperatureSchedule
+from subind.specs.training import EarlyStop, NoEarlyStop, Normal, highest, lowest
 from sweeps.commands import Request
 from sweeps.preparation import prepared
 from sweeps.workers import available_workers
@@ -40,12 +35,12 @@ _OPTIMIZER = AdamW(learning_rate=1e-3, weight_decay=0.0, schedule="constant", cl
 def cells(*, seeds: tuple[int, ...], num_epochs: int = 40) -> tuple[Transfer, ...]:
     """48 transfers of six lengths over four donors and four masks; about 80 core-seconds. No donor stops early."""
     return tuple(
-        _transfer(control, num_disambiguation=count, seed=seed, num_epochs=num_epochs)
+        _transfer(start, num_disambiguation=count, seed=seed, num_epochs=num_epochs)
         for num_layers in DEPTHS
         for seed in seeds
-        for starts in [_controls(_mask(num_layers, seed=seed, num_epochs=num_epochs // 2))]
+        for starts in [_starts(_mask(num_layers, seed=seed, num_epochs=num_epochs // 2))]
         for count in DISAMBIGUATION_COUNTS
-        for control in starts
+        for start in starts
     )
 
 
@@ -53,57 +48,61 @@ def _task(rule: str) -> ArithmeticTask:
     return ArithmeticTask(rule=rule, modulus=5, num_integers=100)
 
 
-def _mask(num_layers: int, *, seed: int, num_epochs: int) -> Mask:
-    donor = Donor(
+def _mask(num_layers: int, *, seed: int, num_epochs: int) -> Discover:
+    donor = Train(
         task=_task("a + a*b"),
         model=GPT2(num_layers=num_layers, d_model=64, num_heads=4, dropout=0.1),
-        num_samples=2000,
+        rows=(Part(name="unambiguous", num_samples=2000),),
         num_evaluation_samples=200,
         optimizer=_OPTIMIZER,
         batch_size=50,
         num_epochs=num_epochs,
-        kept_epoch="first_best",
-        patience=num_epochs,
+        kept_epoch=lowest("validation_loss"),
+        stopping=EarlyStop(patience=num_epochs),
         seed=seed,
         precision="float32",
     )
-    return Mask(
+    return Discover(
         donor=donor,
-        subtask=_task("a*b"),
-        num_samples=2000,
+        task=_task("a*b"),
+        rows=(Part(name="unambiguous", num_samples=2000),),
         num_evaluation_samples=200,
-        initial_logit=0.1,
-        penalty=1e-7,
-        temperature=TemperatureSchedule(name="exponential", final=100.0),
+        method=ContinuousSparsification(
+            initial_logit=0.1, penalty=1e-7, temperature=TemperatureSchedule(name="exponential", final=100.0)
+        ),
         optimizer=_OPTIMIZER,
         batch_size=250,
         num_epochs=num_epochs,
-        kept_epoch="last_best",
+        kept_epoch=highest("subtask_accuracy", ties="last"),
         seed=seed,
         precision="float32",
     )
 
 
-def _controls(mask: Mask) -> tuple[Control, ...]:
+def _starts(mask: Discover) -> tuple[Start, ...]:
     return (
         Subnetwork(mask=mask),
         FullTransfer(donor=mask.donor),
-        RandomInit(model=mask.donor.model),
+        RandomInit(model=mask.network),
         RandomSubnetwork(mask=mask),
     )
 
 
-def _transfer(control: Control, *, num_disambiguation: int, seed: int, num_epochs: int) -> Transfer:
+def _transfer(start: Start, *, num_disambiguation: int, seed: int, num_epochs: int) -> Transfer:
     return Transfer(
-        control=control,
-        task=_task("a**2 + a*b"),
-        num_ambiguous=100,
-        num_disambiguation=num_disambiguation,
+        start=start,
+        task=replace(_task("a**2 + a*b"), rivals=READINGS),
+        rows=(
+            Part(name="ambiguous", num_samples=100),
+            Part(name="disambiguation", num_samples=num_disambiguation),
+        ),
         num_evaluation_samples=200,
+        fresh_weights=Normal(std=0.02),
         optimizer=_OPTIMIZER,
         batch_size=32,
         num_epochs=num_epochs,
-        kept_epoch="last_best",
+        kept_epoch=highest("validation_accuracy", ties="last"),
+        stopping=NoEarlyStop(),
         seed=seed,
         precision="float32",
     )

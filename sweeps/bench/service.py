@@ -18,17 +18,13 @@ from typing import Any
 import psutil
 
 import sweeps
-from subind.specs.runs import (
-    GPT2,
-    AdamW,
-    ArithmeticTask,
-    Control,
-    Donor,
-    FullTransfer,
-    NoClip,
-    RandomInit,
-    Transfer,
-)
+from subind.specs.arithmetic import ArithmeticTask
+from subind.specs.networks import GPT2
+from subind.specs.optimizers import AdamW, NoClip
+from subind.specs.rows import Part
+from subind.specs.runs import Train, Transfer
+from subind.specs.starts import FullTransfer, RandomInit, Start
+from subind.specs.training import EarlyStop, NoEarlyStop, Normal, highest, lowest
 
 SECONDS_BETWEEN_LOOKS = 0.25
 
@@ -38,7 +34,7 @@ _OPTIMIZER = AdamW(learning_rate=1e-3, weight_decay=0.0, schedule="constant", cl
 
 def cells(number: int) -> tuple[Transfer, ...]:
     """So many transfers of one epoch, half of them from one donor and half from scratch; they differ in their seeds."""
-    starts: tuple[Control, ...] = (FullTransfer(donor=_donor()), RandomInit(model=_MODEL))
+    starts: tuple[Start, ...] = (FullTransfer(donor=_donor()), RandomInit(model=_MODEL))
     return tuple(_transfer(starts[index % 2], seed=index // 2) for index in range(number))
 
 
@@ -46,33 +42,34 @@ def _task(rule: str) -> ArithmeticTask:
     return ArithmeticTask(rule=rule, modulus=7, num_integers=12)
 
 
-def _donor() -> Donor:
-    return Donor(
+def _donor() -> Train:
+    return Train(
         task=_task("a + a*b"),
         model=_MODEL,
-        num_samples=24,
+        rows=(Part(name="unambiguous", num_samples=24),),
         num_evaluation_samples=12,
         optimizer=_OPTIMIZER,
         batch_size=24,
         num_epochs=1,
-        kept_epoch="first_best",
-        patience=1,
+        kept_epoch=lowest("validation_loss"),
+        stopping=EarlyStop(patience=1),
         seed=0,
         precision="float32",
     )
 
 
-def _transfer(control: Control, *, seed: int) -> Transfer:
+def _transfer(start: Start, *, seed: int) -> Transfer:
     return Transfer(
-        control=control,
+        start=start,
         task=_task("a**2 + a*b"),
-        num_ambiguous=6,
-        num_disambiguation=6,
+        rows=(Part(name="ambiguous", num_samples=6), Part(name="disambiguation", num_samples=6)),
         num_evaluation_samples=12,
+        fresh_weights=Normal(std=0.02),
         optimizer=_OPTIMIZER,
         batch_size=12,
         num_epochs=1,
-        kept_epoch="last_best",
+        kept_epoch=highest("validation_accuracy", ties="last"),
+        stopping=NoEarlyStop(),
         seed=seed,
         precision="float32",
     )

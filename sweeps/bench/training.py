@@ -6,6 +6,7 @@ of a large matrix product in the same precision on all cores. All three are time
 disturbance of the machine meets all of them.
 """
 
+import itertools
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,22 +15,24 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from statistics import median
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from subind.masks import hard as masks
-from subind.networks import gpt2
-from subind.specs import runs as specs
-from subind.specs.runs import ArithmeticSpec, Donor, Mask, Parent, Precision, Stage, Subnetwork
-from subind.stages.run import MASK_FILE, WEIGHTS_FILE, method_of
-from subind.stages.sequences import INPUT_LENGTH
-from subind.tasks.arithmetic import vocabulary_size
-from subind.training.draws import generator
+from subind.specs.networks import GPT2
+from subind.specs.optimizers import Precision
+from subind.specs.rows import Part
+from subind.specs.run import Run
+from subind.specs.starts import Subnetwork
+from subind.specs.tasks import Tokens
+from subind.stages.parents import MASK_FILE, WEIGHTS_FILE, network_of
+from subind.stages.run import method_of
+from subind.training.counters import generator
 from subind.training.loop import Runtime, Trainer
-from sweeps.bench.plain_loop import Step, plain_step
+from sweeps.bench.plain_loop import Step, TrainingRun, plain_step
 from sweeps.grids import protocol
 from sweeps.workers import num_cores
 
@@ -40,12 +43,15 @@ DENSITY = 0.08
 """The share of frozen weights in the recipients, as measured at depth 2."""
 PRODUCT_SIZE = 2048
 
+TrainingStage = Literal["donor", "mask", "transfer"]
+TRAINING_STAGES: tuple[TrainingStage, ...] = ("donor", "mask", "transfer")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One row of the benchmark: a pack of `replicas` runs of a stage at a depth."""
 
-    stage: Stage
+    stage: TrainingStage
     num_layers: int
     replicas: int
     precision: Precision = "float32"
@@ -56,7 +62,7 @@ def default_cases(device: str) -> tuple[Case, ...]:
     return tuple(
         Case(stage=stage, num_layers=num_layers, replicas=replicas, precision=precision)
         for precision in _precisions(device)
-        for stage in specs.STAGES
+        for stage in TRAINING_STAGES
         for num_layers in (2, 6, 12)
         for replicas in ((5, 25) if device == "cpu" else (25, 45))
     )
@@ -108,28 +114,31 @@ def machine(device: str) -> dict[str, Any]:
     return {"cpu": _cpu(), "num_cores": num_cores(), "torch": torch.__version__, **names}
 
 
-def operations_per_step(spec: ArithmeticSpec) -> float:
+def operations_per_step(spec: TrainingRun) -> float:
     """Floating-point operations of one replica's step in products of parameters: 2 forward, 2 for each gradient.
 
     The head of a mask's donor is frozen and has no gradient of its own.
     """
-    model, size = specs.model(spec), vocabulary_size(specs.task(spec))
-    body, head = 12 * model.num_layers * model.d_model**2, size * model.d_model
-    return float(spec.batch_size * INPUT_LENGTH * (6 * body + (4 if isinstance(spec, Mask) else 6) * head))
+    model, inputs = spec.network, spec.task.signature().inputs
+    assert isinstance(model, GPT2)
+    assert isinstance(inputs, Tokens)
+    body, head = 12 * model.num_layers * model.d_model**2, inputs.vocabulary_size * model.d_model
+    return float(spec.batch_size * inputs.length * (6 * body + (4 if spec.stage == "mask" else 6) * head))
 
 
-def pack(case: Case) -> list[ArithmeticSpec]:
+def pack(case: Case) -> list[TrainingRun]:
     """The protocol's runs with this benchmark's batch and fewer samples; recipients are frozen on a subnetwork."""
     return [replace(spec, precision=case.precision) for spec in _runs(case)]
 
 
-def _runs(case: Case) -> list[ArithmeticSpec]:
+def _runs(case: Case) -> list[TrainingRun]:
+    rows = (Part(name="unambiguous", num_samples=NUM_SAMPLES),)
     donors = [
-        replace(protocol.donor(case.num_layers, seed=seed), batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES)
+        replace(protocol.donor(case.num_layers, seed=seed), batch_size=BATCH_SIZE, rows=rows)
         for seed in range(case.replicas)
     ]
     mask = protocol.mask(case.num_layers, seed=0)
-    mask = replace(mask, donor=donors[0], batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES)
+    mask = replace(mask, donor=donors[0], batch_size=BATCH_SIZE, rows=rows)
     match case.stage:
         case "donor":
             return list(donors)
@@ -143,21 +152,21 @@ def _runs(case: Case) -> list[ArithmeticSpec]:
             assert_never(case.stage)
 
 
-def untrained(parent: Parent, file: str) -> bytes:
+def untrained(parent: Run, file: str) -> bytes:
     """The file of a parent that nobody trained: fresh weights, random bits; the speed is the same."""
-    match parent, file:
-        case Donor(), _ if file == WEIGHTS_FILE:
-            draws = generator("donor/initial", parent.seed)
-            return save(gpt2.to_transformers(gpt2.initial(parent.model, vocabulary_size(parent.task), draws)))
-        case Mask(donor=donor), _ if file == MASK_FILE:
-            shapes, draws = gpt2.shapes(donor.model, vocabulary_size(donor.task)), generator("mask/order", parent.seed)
-            names = gpt2.matrices(donor.model)
-            return masks.packed_bits({name: torch.rand(shapes[name], generator=draws) < DENSITY for name in names})
+    network = network_of(parent)
+    match file:
+        case _ if file == WEIGHTS_FILE:
+            return save(network.to_library(network.initial(generator("donor/initial", parent.seed))))
+        case _ if file == MASK_FILE:
+            draws = generator("mask/order", parent.seed)
+            bits = {name: torch.rand(network.shapes[name], generator=draws) < DENSITY for name in network.maskable}
+            return masks.packed_bits(bits)
         case _:
             raise AssertionError(f"{file} is no file of {parent}")
 
 
-def packed_step(runs: Sequence[ArithmeticSpec], *, device: str) -> Step:
+def packed_step(runs: Sequence[TrainingRun], *, device: str) -> Step:
     """One training step of the whole pack: order, rows, dropout, loss, gradients, optimiser."""
     runtime = Runtime(device=device, num_threads=1)
     method, failed = method_of(runs, untrained, runtime)
@@ -174,9 +183,10 @@ def packed_step(runs: Sequence[ArithmeticSpec], *, device: str) -> Step:
 
 
 def _shuffled_rows(trainer: Trainer) -> Iterator[Tensor]:
-    count = trainer.method.num_samples
-    while True:
-        order = torch.stack([torch.randperm(count, generator=each) for each in trainer.order])
+    count, runs = trainer.method.num_rows, [replica.spec for replica in trainer.method.replicas]
+    for epoch in itertools.count(1):
+        draws = [generator(f"{run.stage}/order", run.seed, epoch) for run in runs]
+        order = torch.stack([torch.randperm(count, generator=each) for each in draws])
         yield from torch.split(order.to(trainer.runtime.device), trainer.batch_size, dim=1)
 
 

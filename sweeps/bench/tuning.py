@@ -26,14 +26,16 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from subind.identity.run_ids import decode, encoded
-from subind.specs.runs import Donor, Mask, Subnetwork, Transfer
+from subind.specs.run import NetworkRun, Run, lineage
+from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.starts import Subnetwork
 from subind.specs.tuning import TuningValidation
 from subind.stages import run as stages
-from subind.stages.run import WEIGHTS_FILE
+from subind.stages.parents import WEIGHTS_FILE, ReadFile
 from subind.training.loop import Finished, Runtime
 from sweeps.bench import grid as small
 from sweeps.scratch import scratch_folder
-from sweeps.tuning.definition import Epochs, Range, Study
+from sweeps.tuning.definition import Epochs, Range, Study, tuned_on
 from sweeps.tuning.trials import distributions, sampler_arguments
 from sweeps.workers import num_cores
 
@@ -44,12 +46,11 @@ BATCH = 8
 def studies() -> tuple[Study, ...]:
     """One search over masks in an untrained donor: what they cost is not told by what they find."""
     cell = small.cells(seeds=(0,))[0]
-    assert isinstance(cell.control, Subnetwork)
-    given = cell.control.mask
-    assert isinstance(given, Mask)
+    given = next(each for each in lineage(cell) if isinstance(each, Discover))
+    assert isinstance(given.donor, Train)
     donor = replace(given.donor, num_epochs=0)
     validation = TuningValidation(num_samples=200, num_seeds=1, num_transfer_samples=cell.num_evaluation_samples)
-    mask = replace(given, donor=donor, validation=validation, num_epochs=20)
+    mask = tuned_on(replace(given, donor=donor, num_epochs=20), validation)
     return (
         Study(
             base=mask,
@@ -68,7 +69,7 @@ def studies() -> tuple[Study, ...]:
 def grid() -> tuple[Transfer, ...]:
     """A transfer of the study's mask, for the report of the packed arm."""
     cell = small.cells(seeds=(0,))[0]
-    return (replace(cell, control=Subnetwork(mask=studies()[0].published)),)
+    return (replace(cell, start=Subnetwork(mask=studies()[0].published)),)
 
 
 def tuning_benchmark(*, progress: Callable[[str], None], num_rounds: int = 2) -> dict[str, Any]:
@@ -149,17 +150,17 @@ def _space(trial: optuna.Trial) -> dict[str, Any]:
 
 def _train_one(config: Mapping[str, Any], *, weights: bytes) -> None:
     mask = decode(config["mask"])
-    assert isinstance(mask, Mask)
+    assert isinstance(mask, Discover)
     (done,) = _trained(mask, lambda _parent, _file: weights)
     tune.report({"accuracy": done.measurements["tuning_accuracy"], "density": done.measurements["density"]})
 
 
-def _weights(donor: Donor) -> bytes:
+def _weights(donor: NetworkRun) -> bytes:
     (done,) = _trained(donor, lambda _parent, _file: b"")
     return done.files[WEIGHTS_FILE]
 
 
-def _trained(spec: Donor | Mask, read: stages.ReadFile) -> list[Finished]:
+def _trained(spec: Run, read: ReadFile) -> list[Finished]:
     runtime = Runtime(checkpoint_seconds=float("inf"))
     return list(stages.run([spec], read=read, runtime=runtime, save=lambda _: None, report=lambda _: None))
 

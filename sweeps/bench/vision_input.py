@@ -24,8 +24,10 @@ from torchvision import models
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from subind.networks import resnet
-from subind.specs.vision import RESNET_18, ShapesTask
+from subind.networks.network import State, bound
+from subind.specs.images import ShapesTask
+from subind.specs.networks import RESNET_18
+from subind.specs.tasks import Images, Signature
 from subind.tasks import shapes
 from subind.tasks.image_cache import CacheSettings, ImageCache, finish, planned, write_shard
 from subind.tasks.image_crops import MEAN, STD, batches, normalised
@@ -93,6 +95,10 @@ def _write_tree(tree: Path, num_images: int) -> Photographs:
         shape_contrast=0.5,
         texture_contrast=0.5,
         data_seed=0,
+        pooled=False,
+        augmentation="none",
+        class_weights="equal",
+        num_cue_conflict=1,
     )
     draws = np.random.default_rng(0)
     folders = {each.label: each.wordnet_id for each in members()}
@@ -163,14 +169,17 @@ def _plain(tree: Path, *, num_images: int, batch_size: int, device: str) -> Batc
 
 
 def _our_step(device: str) -> Step:
-    fresh = resnet.initial(RESNET_18, torch.Generator().manual_seed(0))
-    parameters = {name: each[None].to(device).requires_grad_() for name, each in fresh.items()}
-    statistics = {name: each[None].to(device) for name, each in resnet.initial_statistics(RESNET_18).items()}
+    images_of = Images(image_size=SIZE, num_channels=3)
+    network = bound(RESNET_18, Signature(inputs=images_of, num_outputs=RESNET_18.num_classes))
+    fresh = network.initial(torch.Generator().manual_seed(0))
+    parameters = {name: each[None].to(device).requires_grad_() for name, each in fresh.parameters.items()}
+    statistics = {name: each[None].to(device) for name, each in fresh.statistics.items()}
+    state = State(parameters=parameters, statistics=statistics)
     optimizer = torch.optim.SGD(parameters.values(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
 
     def step(images: Tensor, labels: Tensor) -> None:
         optimizer.zero_grad()
-        found = resnet.logits(parameters, statistics, images[None], RESNET_18, training=True)
+        found = network.outputs(state, images[None], draws=None, training=True, precision="float32")
         F.cross_entropy(found[0], labels).backward()
         optimizer.step()
 

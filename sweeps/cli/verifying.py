@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Donor, ImageDonor, ImportedWeights, PublishedWeights, Spec
+from subind.specs.run import Run
+from subind.specs.runs import Train
+from subind.specs.training import FreshWeights, ImportedWeights, PublishedWeights
 from subind.store.store import Store
 from sweeps import commands, grids
 from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
@@ -77,25 +79,22 @@ def verify_command(
 
 
 def _places(plan: Plan, store: Store) -> list[Place]:
-    from subind.specs import runs as specs
-
-    runs = [plan.runs[run] for run in plan.runs if run in plan.finished or run in plan.damaged]
-    return [Place(run=run_id(spec), stage=specs.stage(spec), folder=store.folder(spec)) for spec in runs]
+    runs = [spec for run, spec in plan.runs.items() if run in plan.finished or run in plan.damaged]
+    return [Place(run=run_id(run), stage=run.stage, folder=store.folder(run)) for run in runs]
 
 
 def _weights(plan: Plan, store: Store) -> list[str]:
     """The files of imported weights that donors of the plan start from, as far as they are in the store."""
     wanted = set()
-    for spec in plan.runs.values():
-        if isinstance(spec, Donor | ImageDonor):
-            match spec.weights:
-                case ImportedWeights(sha256=sha256):
-                    wanted.add(f"{sha256}.safetensors")
-                case PublishedWeights(file=file):
-                    wanted.add(f"{file}.sha256")
-                    wanted.add(f"{store.named_weights(file)}.safetensors")
-                case _:
-                    continue
+    for weights in (run.weights for run in plan.runs.values() if isinstance(run, Train)):
+        match weights:
+            case ImportedWeights(sha256=sha256):
+                wanted.add(f"{sha256}.safetensors")
+            case PublishedWeights(file=file):
+                wanted.add(f"{file}.sha256")
+                wanted.add(f"{store.named_weights(file)}.safetensors")
+            case FreshWeights():
+                continue
     return [name for name in weights_in(store) if name in wanted]
 
 
@@ -122,7 +121,7 @@ class _Below:
     def __init__(self, found: Verified, plan: Plan | None, store: Store) -> None:
         self._parents = found.parents
         self._damaged = {each.run for each in found.damages if each.run}
-        self._runs: Mapping[str, Spec] = {}
+        self._runs: Mapping[str, Run] = {}
         self._finished = store.listing().finished if found.damages else {}
         if plan is not None:
             self._runs = plan.runs
