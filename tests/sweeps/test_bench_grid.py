@@ -2,7 +2,7 @@
 
 import pytest
 
-from subind.specs import runs as specs
+from subind.specs.runs import steps_per_epoch
 from sweeps.bench.grid import SEEDS_OF_ROUNDS, cells, grid_benchmark
 from sweeps.plan import with_parents
 
@@ -12,8 +12,8 @@ PROMISED = {"forecast_seconds", "measured_seconds", "ratio", "gain_of_packing", 
 def test_cells_are_a_few_dozen_of_several_lengths_at_two_depths() -> None:
     found = cells(seeds=(0, 1))
     assert len(set(found)) == 48
-    assert {specs.model(cell).num_layers for cell in found} == {1, 2}
-    assert len({specs.steps_per_epoch(cell) for cell in found}) == 3
+    assert {cell.network.columns()["num_layers"] for cell in found} == {1, 2}
+    assert len({steps_per_epoch(cell) for cell in found}) == 3
 
 
 def test_rounds_share_no_run() -> None:

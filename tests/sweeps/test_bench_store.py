@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.identity.run_ids import decode
-from subind.specs.runs import STAGES, Donor, Mask, stage
+from subind.specs.rows import num_of
+from subind.specs.runs import Discover, Train
 from subind.store.store import Store
 from sweeps import grids
 from sweeps.bench.fabricated_store import fabricate, written_grid
@@ -33,8 +34,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
 def test_written_grid_has_so_many_cells_of_the_protocol(tmp_path: Path) -> None:
     cells = grids.grid(str(written_grid(tmp_path / "cells.py", num_cells=1000)))
     assert len(set(cells)) == 1000
-    assert {cell.num_disambiguation for cell in cells} == set(protocol.DISAMBIGUATION_COUNTS)
-    assert len({type(cell.control) for cell in cells}) == 9
+    assert {num_of(cell.rows, "disambiguation") for cell in cells} == set(protocol.DISAMBIGUATION_COUNTS)
+    assert len({cell.start.name for cell in cells}) == 9
     assert cells[0] in protocol.cells(depths=(2,), seeds=(0,), disambiguation_counts=(0,))
 
 
@@ -42,7 +43,7 @@ def test_fabricated_store_has_a_finished_run_of_every_spec(made: tuple[Path, Sto
     grid, store = made
     runs = with_parents(grids.grid(str(grid)))
     assert store.finished() == runs.keys()
-    assert {stage(spec) for spec in runs.values()} == set(STAGES)
+    assert {spec.stage for spec in runs.values()} == {"donor", "mask", "transfer"}
 
 
 def test_fabricated_record_is_that_of_its_spec_with_a_value_an_epoch(made: tuple[Path, Store]) -> None:
@@ -51,7 +52,7 @@ def test_fabricated_record_is_that_of_its_spec_with_a_value_an_epoch(made: tuple
         record = store.record(spec)
         assert decode(record.spec) == spec
         assert {len(curve) for curve in record.curves.values()} == {spec.num_epochs}
-        assert bool(record.artifacts) == isinstance(spec, Donor | Mask)
+        assert bool(record.artifacts) == isinstance(spec, Train | Discover)
 
 
 def test_fabricated_store_exports_rows_that_all_have_curves(made: tuple[Path, Store], tmp_path: Path) -> None:
