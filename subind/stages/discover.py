@@ -1,7 +1,7 @@
 """The stage that discovers the subnetwork of a network that computes a task."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ from subind.specs.tuning import TuningValidation
 from subind.stages.pack import TRAIN_LOSS, Pack
 from subind.stages.parents import BESIDE_FILE, MASK_FILE, Parents, network_of
 from subind.training.loop import Runtime
-from subind.training.tensors import Inputs, Parameters, stacked, trainable_on
+from subind.training.tensors import Inputs, Parameters, Tokens, stacked, trainable_on
 
 
 def started(run: Discover, parents: Parents) -> State:
@@ -128,9 +128,11 @@ def _renamed(name: str, accuracy: str) -> str:
     return accuracy if name in ("validation_accuracy", "test_accuracy") else name
 
 
-def _parts(inputs: Inputs, number: int) -> list[Any]:
-    """The inputs of a batch cut into equal parts."""
-    return [inputs] if number == 1 else list(inputs.chunk(number, dim=1))  # type: ignore[union-attr]
+def _parts(inputs: Inputs, number: int) -> list[Inputs]:
+    """The inputs of a batch cut into equal parts; the last may be smaller."""
+    if isinstance(inputs, Tokens):
+        return [replace(inputs, tokens=part) for part in inputs.tokens.chunk(number, dim=1)]
+    return list(inputs.chunk(number, dim=1))
 
 
 def _beside(run: Discover, names: tuple[str, ...], maskable: tuple[str, ...]) -> tuple[str, ...]:

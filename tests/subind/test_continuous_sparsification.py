@@ -1,5 +1,6 @@
 """Continuous sparsification against closed forms, plain autograd and the unmasked network."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +13,10 @@ from subind.masks.continuous_sparsification import SoftMasks, softly_masked
 from subind.masks.method import packed
 from subind.specs.mask_methods import ContinuousSparsification
 from subind.specs.temperature import TemperatureSchedule
+from subind.stages.parents import network_of
 from subind.training.tensors import Parameters
 from tests.specs import tiny_mask
-from tests.subind.packs import discovery
+from tests.subind.packs import discovery, finished
 
 SHAPES = {"odd": (33, 50), "deep": (5, 7, 3), "long": (2, 5000)}
 
@@ -212,3 +214,14 @@ def test_temperature_of_a_pack_differs_by_replica() -> None:
 
 def test_temperature_of_a_run_without_epochs_is_one() -> None:
     assert soft_masks([method()], num_epochs=0).measured() == [{"temperature": 1.0}]
+
+
+# ---- through the stage
+
+
+def test_penalty_on_the_curves_of_one_step_is_that_of_the_initial_logits() -> None:
+    run = tiny_mask(penalty=0.5, initial_logit=0.25, num_samples=24, batch_size=24, num_epochs=1)
+    shapes = network_of(run).shapes
+    num_weights = sum(torch.Size(shapes[name]).numel() for name in network_of(run).maskable)
+    (curve,) = finished([run])[run].replica.curves["penalty"]
+    assert curve == pytest.approx(0.5 * num_weights / (1 + math.exp(-0.25)), rel=1e-5)

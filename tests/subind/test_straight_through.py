@@ -10,8 +10,11 @@ from subind.masks import hard
 from subind.masks.method import packed
 from subind.masks.straight_through import SampledMasks, sampled
 from subind.specs.mask_methods import StraightThrough
+from subind.stages.parents import network_of
 from subind.training.counters import Draws
 from subind.training.tensors import Parameters
+from tests.specs import tiny_mask
+from tests.subind.packs import finished
 
 SHAPES = {"odd": (33, 50), "deep": (5, 7, 3)}
 
@@ -172,3 +175,24 @@ def test_hard_mask_keeps_what_most_samples_keep() -> None:
     often = pack.masked({"row": torch.ones(1000, 4)}, {"row": logits}, noise(list(range(1000))))["row"].mean(0) > 0.5
     assert torch.equal(often, hard.binarise(logits[0]))
     assert torch.equal(pack.soft({"row": logits})["row"][0] > 0.5, hard.binarise(logits[0]))
+
+
+# ---- through the stage
+
+
+def test_discovery_by_samples_has_the_same_bits_alone_and_in_a_pack() -> None:
+    pack = [tiny_mask(seed=seed, method=method(penalty, num_masks=4)) for seed, penalty in ((0, 1e-2), (1, 0.0))]
+    together = finished(pack)
+    for run in pack:
+        alone = finished([run])[run]
+        assert together[run].replica.curves == alone.replica.curves
+        assert together[run].measurements == alone.measurements
+        assert together[run].files == alone.files
+
+
+def test_penalty_on_the_curves_of_one_step_is_that_of_the_initial_logits() -> None:
+    run = tiny_mask(method=method(0.5, initial_logit=2.0), num_samples=24, batch_size=24, num_epochs=1)
+    shapes = network_of(run).shapes
+    num_weights = sum(torch.Size(shapes[name]).numel() for name in network_of(run).maskable)
+    (curve,) = finished([run])[run].replica.curves["penalty"]
+    assert curve == pytest.approx(0.5 / 24 * 2.0 * num_weights, rel=1e-6)
