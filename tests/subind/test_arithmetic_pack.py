@@ -225,7 +225,7 @@ def test_tuned_mask_is_judged_on_tuning_rows_and_reported_on_its_own() -> None:
     (measured,) = pack.evaluate(always(0))
     tuned = [a * b % 5 == 0 for a, b, _, _ in tuning_tokens(mask).tolist()]
     assert measured["validation_accuracy"] == sum(tuned) / 20
-    own = pack_of(replace(mask, validation=tiny_mask().validation)).constants["validation"][0].tolist()
+    own = pack_of(tiny_mask(donor=donor, task=task)).constants["validation"][0].tolist()
     assert pack.final(always(0), 0) == {"subtask_accuracy": sum(a * b % 5 == 0 for a, b, _, _ in own) / 12}
 
 
@@ -292,7 +292,7 @@ def test_pack_measures_what_the_plain_pack_of_its_tasks_measures(task: Any) -> N
 def test_run_of_a_task_has_the_same_bits_alone_and_in_a_pack(task: Any) -> None:
     donors = [replace(tiny_donor(), task=task, rows=unambiguous(24), seed=seed) for seed in range(3)]
     rows = (Part(name="ambiguous", num_samples=8), Part(name="disambiguation", num_samples=8))
-    recipients = [tiny_transfer("random_init", task=task, seed=seed) for seed in range(2)]
+    recipients = [tiny_transfer("random_init", task=task, num_ambiguous=8, seed=seed) for seed in range(2)]
     for pack in (donors, [replace(each, rows=rows) for each in recipients]):
         together = finished(pack)
         for run in pack:
