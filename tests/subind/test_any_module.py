@@ -225,7 +225,8 @@ def adamw_losses(network: Network, states: Sequence[State], *, num_steps: int) -
     optimiser = torch.optim.AdamW(pack.parameters.values(), lr=1e-3, weight_decay=0.1)
     found = []
     for step in range(num_steps):
-        rows = torch.randint(VOCABULARY, (len(states), 16, 4), generator=generator(step % 2))
+        rows = torch.randint(VOCABULARY, (len(states), 16, 4), generator=generator(step % 8))
+        rows[:, :, 2] = VOCABULARY - 1
         inputs = Tokens(tokens=rows[:, :, :3], read="all")
         scores = network.outputs(pack, inputs, draws=draws([0, 1, 2], step=step), training=True, precision="float32")
         each = zip(scores, rows, strict=True)
@@ -243,7 +244,7 @@ def test_transformers_gpt2_trains_as_the_fast_path_does() -> None:
     expected = adamw_losses(fast, states, num_steps=50)
     found = adamw_losses(slow, [slow.from_library(fast.to_library(each)) for each in states], num_steps=50)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert bool((expected[-1] < expected[0] - 0.3).all())
+    assert bool((expected[-1] < expected[0] - 0.5).all())
 
 
 def test_transformers_gpt2_has_the_names_of_the_fast_path() -> None:
