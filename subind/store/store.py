@@ -218,13 +218,16 @@ class Store:
 
     def artifact(self, spec: Run, name: str) -> bytes:
         """The content of a run's artifact. Raises ValueError if it is absent or not what was committed."""
-        artifacts = self.record(spec).artifacts
+        return self.artifact_in(self.folder(spec), run_id(spec), name)
+
+    def artifact_in(self, folder: str, run: str, name: str) -> bytes:
+        """The same of the run whose folder is known."""
+        artifacts = self.record_in(folder, run).artifacts
         if name not in artifacts:
-            raise ValueError(f"run {run_id(spec)} has no artifact {name!r}: it has {sorted(artifacts)}")
-        found = artifacts[name]
-        path = joined(self.folder(spec), found.file)
+            raise ValueError(f"run {run} has no artifact {name!r}: it has {sorted(artifacts)}")
+        path = joined(folder, artifacts[name].file)
         content = self._files.read(path)
-        if hashlib.sha256(content).hexdigest() != found.sha256:
+        if hashlib.sha256(content).hexdigest() != artifacts[name].sha256:
             raise DamagedError(f"{path} is damaged (its checksum differs): {REPAIR}")
         return content
 

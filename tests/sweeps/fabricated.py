@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from subind.identity.run_ids import encoded, run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Mask, Spec, Transfer
+from subind.specs.rows import num_of
+from subind.specs.run import Run
+from subind.specs.runs import Transfer
 from subind.store.results import Provenance, RunRecord
 from subind.store.store import Store
 
@@ -13,7 +14,7 @@ KINDS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 
 
 def fabricated_record(
-    spec: Spec,
+    spec: Run,
     *,
     measurements: Mapping[str, float] | None = None,
     num_epochs: int = 3,
@@ -22,9 +23,9 @@ def fabricated_record(
     """A record of the spec with rising accuracies over the epochs."""
     return RunRecord(
         run_id=run_id(spec),
-        stage=specs.stage(spec),
+        stage=spec.stage,
         spec=encoded(spec),
-        parents=tuple(run_id(parent) for parent in specs.parents(spec)),
+        parents=tuple(run_id(parent) for parent in spec.parents()),
         provenance=Provenance(
             commit="c0ffee",
             dirty=False,
@@ -44,22 +45,24 @@ def fabricated_record(
     )
 
 
-def fabricated_measurements(spec: Spec) -> dict[str, float]:
+def fabricated_measurements(spec: Run) -> dict[str, float]:
     """The measurements of the spec's stage."""
-    match spec:
-        case Transfer():
-            known = min(1.0, 0.2 + spec.num_disambiguation / 1000 + 0.01 * spec.seed)
+    match spec.stage:
+        case "transfer":
+            assert isinstance(spec, Transfer)
+            known = min(1.0, 0.2 + num_of(spec.rows, "disambiguation") / 1000 + 0.01 * spec.seed)
             return {"test_accuracy": known, "best_epoch": 3.0, "rival_agreement.2 * a ** 2": 0.25}
-        case Mask():
-            names = [f"h.{layer}.{kind}.weight" for layer in range(specs.model(spec).num_layers) for kind in KINDS]
+        case "mask":
+            num_layers = spec.network.columns()["num_layers"]
+            names = [f"h.{layer}.{kind}.weight" for layer in range(num_layers) for kind in KINDS]
             densities = {f"density.{name}": 0.02 * index for index, name in enumerate(names, start=1)}
             return {"density": 0.08, "subtask_accuracy": 0.99, **densities}
         case _:
             return {"test_accuracy": 1.0}
 
 
-def commit_fabricated(store: Store, several: Sequence[Spec]) -> None:
+def commit_fabricated(store: Store, several: Sequence[Run]) -> None:
     """Commit a fabricated run of each spec; a mask's with bits, a donor's with weights."""
     for spec in several:
         files = {"transfer": {}, "mask": {"mask.safetensors": MASK_BITS}, "donor": {"weights.safetensors": b"weights"}}
-        store.commit(spec, fabricated_record(spec), files[specs.stage(spec)])
+        store.commit(spec, fabricated_record(spec), files[spec.stage])

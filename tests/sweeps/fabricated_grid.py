@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Donor, Mask, Spec, Transfer
+from subind.specs.run import Run
+from subind.specs.runs import Discover, Train, Transfer
 from subind.store.results import RunRecord
 from subind.store.store import Store
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import fabricated_measurements, fabricated_record
 
-GRID = '''"""Two seeds of two controls at two sample counts."""
+GRID = '''"""Two seeds of two starts at two sample counts."""
 
 from subind.specs.runs import Transfer
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
@@ -36,11 +37,11 @@ def written_grid(folder: Path) -> str:
     return str(path)
 
 
-def donor(seed: int) -> Donor:
+def donor(seed: int) -> Train:
     return tiny_donor(seed=seed)
 
 
-def mask(seed: int) -> Mask:
+def mask(seed: int) -> Discover:
     return tiny_mask(donor=donor(seed), seed=seed)
 
 
@@ -52,12 +53,12 @@ def transfers(seed: int) -> list[Transfer]:
     ]
 
 
-def runs(seed: int) -> list[Spec]:
+def runs(seed: int) -> list[Run]:
     """All runs of the seed, parents first."""
     return [donor(seed), mask(seed), *transfers(seed)]
 
 
-def store_with(folder: Path, *committed: Spec) -> Store:
+def store_with(folder: Path, *committed: Run) -> Store:
     """The store `store` in the folder, with fabricated runs of the specs."""
     store = Store(str(folder / "store"))
     for spec in committed:
@@ -65,15 +66,15 @@ def store_with(folder: Path, *committed: Spec) -> Store:
     return store
 
 
-def exportable_record(spec: Spec, **measurements: float) -> RunRecord:
+def exportable_record(spec: Run, **measurements: float) -> RunRecord:
     """A fabricated record with the agreements of both rivals of `tiny_transfer`."""
     record = fabricated_record(spec, measurements={**fabricated_measurements(spec), **measurements})
-    if not isinstance(spec, Transfer):
+    if spec.stage != "transfer":
         return record
     agreement = "rival_agreement.2 * b ** 2"
     curves = {**record.curves, agreement: [0.0, 0.25, 0.5]}
     return replace(record, measurements={**record.measurements, agreement: 0.5}, curves=curves)
 
 
-def ids(several: list[Spec]) -> set[str]:
+def ids(several: list[Run]) -> set[str]:
     return set(map(run_id, several))
