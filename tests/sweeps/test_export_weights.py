@@ -1,7 +1,4 @@
-"""`subind export-weights`: the file is what the network's library loads, and a run without weights says how to have them.
-
-The oracles are transformers' GPT-2 and torchvision's ResNet.
-"""
+"""`subind export-weights`: its file is what transformers loads, and a run without weights says how to have them."""
 
 from pathlib import Path
 
