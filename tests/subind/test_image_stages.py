@@ -1,7 +1,7 @@
-"""Runs on images against plain loops over torchvision's networks, and what a control keeps, freezes and shares."""
+"""Runs on images against plain loops over torchvision's networks, and what a start keeps, freezes and shares."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,16 +9,26 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor
 
-from subind.networks import vision
-from subind.specs.runs import DataMixture, ImageSpec, ImageTransfer, LongerDonor, RandomInit
-from subind.stages.image_training import ImageMethod
-from subind.stages.run import method_of
-from subind.stages.run_files import BESIDE_FILE, WEIGHTS_FILE
+from subind.masks import hard as masks
+from subind.networks.network import State
+from subind.specs.networks import Network
+from subind.specs.rows import Part
+from subind.specs.runs import Transfer
+from subind.specs.starts import DataMixture, LongerDonor, RandomInit
+from subind.stages.parents import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, network_of
+from subind.stages.train import NetworkTraining
 from subind.tasks import images
-from subind.training.loop import Finished, Runtime, Saved, Trainer
-from tests.subind.image_packs import hand_donor, hand_mask, parents
-from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, resumed_at
-from tests.subind.test_vision_models import _reference_resnet
+from subind.training.loop import Saved, Trainer
+from tests.subind.packs import (
+    EVERY_STEP,
+    PARENTS,
+    finished,
+    hand_mask,
+    perturbed,
+    resumed_at,
+    trainer_of,
+)
+from tests.subind.test_image_networks import _reference_resnet
 from tests.vision_specs import (
     CONTROLS,
     MOMENTUM,
@@ -30,30 +40,25 @@ from tests.vision_specs import (
     shapes_task,
 )
 
-VIT_MASK = image_mask(image_donor(VIT), beside="class_token_and_positions")
+POSITIONS = ("class_token", "encoder.pos_embedding")
+VIT_MASK = image_mask(image_donor(VIT), beside=POSITIONS)
 
 
-def trainer_of(pack: Sequence[ImageSpec]) -> Trainer:
-    method, failed = method_of(pack, parents, ONE_THREAD)
-    assert method is not None
-    assert not failed
-    return Trainer(method, ONE_THREAD)
-
-
-def method_in(trainer: Trainer) -> ImageMethod:
-    assert isinstance(trainer.method, ImageMethod)
+def method_in(trainer: Trainer) -> NetworkTraining:
+    assert isinstance(trainer.method, NetworkTraining)
     return trainer.method
 
 
-def trained(spec: ImageTransfer, num_steps: int = 3) -> ImageMethod:
+def trained(spec: Transfer, num_steps: int = 3) -> NetworkTraining:
     trainer = trainer_of([spec])
     for step in range(num_steps):
         trainer.advance(torch.arange(8).unsqueeze(0) + step)
     return method_in(trainer)
 
 
-def run_of(pack: Sequence[ImageSpec]) -> dict[ImageSpec, Finished]:
-    return finished(pack, read=parents)  # type: ignore[arg-type]
+def tensors_of(state: State) -> dict[str, Tensor]:
+    """Parameters and running statistics."""
+    return {**state.parameters, **state.statistics}
 
 
 # ---- the step
@@ -61,7 +66,7 @@ def run_of(pack: Sequence[ImageSpec]) -> dict[ImageSpec, Finished]:
 
 @pytest.mark.parametrize("held", ["nothing", "norms", "norms_and_head"])
 def test_subnetwork_step_is_that_of_a_plain_loop_over_torchvision(held: str) -> None:
-    pack = [replace(image_transfer(mask=image_mask(seed=seed)), seed=seed, held=held) for seed in range(2)]
+    pack = [image_transfer(mask=image_mask(seed=seed), seed=seed, held=held) for seed in range(2)]
     trainer = trainer_of(pack)
     starts = [{name: each[place].detach().clone() for name, each in _all(trainer).items()} for place in range(2)]
     rows = torch.stack([torch.arange(8), torch.arange(8, 16)])
@@ -75,11 +80,10 @@ def test_subnetwork_step_is_that_of_a_plain_loop_over_torchvision(held: str) -> 
 
 def _all(trainer: Trainer) -> dict[str, Tensor]:
     method = method_in(trainer)
-    running = method.constants_of("fixed_statistics") | method.statistics
-    return method.constants_of("fixed") | method.trainable | running
+    return method.constants_of("fixed") | method.trainable | method.all_statistics()
 
 
-def _plain_loop(spec: ImageTransfer, start: dict[str, Tensor], batches: list[Tensor]) -> dict[str, Tensor]:
+def _plain_loop(spec: Transfer, start: dict[str, Tensor], batches: list[Tensor]) -> dict[str, Tensor]:
     """Frozen weights are put back after each step of torch's SGD; their gradient is zeroed before."""
     network = _reference_resnet(RESNET)
     network.load_state_dict(start, strict=False)
@@ -87,12 +91,12 @@ def _plain_loop(spec: ImageTransfer, start: dict[str, Tensor], batches: list[Ten
     held = {"nothing": (), "norms": ("bn", "downsample.1"), "norms_and_head": ("bn", "downsample.1", "fc")}[spec.held]
     moving = {name: each for name, each in network.named_parameters() if not any(part in name for part in held)}
     sgd = torch.optim.SGD(moving.values(), lr=0.05, momentum=0.9, weight_decay=0.1)
-    given = images.images(spec.task, "train", "original", spec.num_samples)
+    given = images.images(spec.task, "train", "original", spec.num_training_samples)
     counts = torch.tensor([max(1, int((given.labels == label).sum())) for label in range(16)])
-    kept = hand_mask(spec.control.mask)  # type: ignore[union-attr]
+    kept = hand_mask(spec.start.mask)
     for batch in batches:
         pixels = (given.pixels[batch].double() / 255 - 0.5) / 0.25
-        weights = spec.num_samples / (16 * counts)
+        weights = spec.num_training_samples / (16 * counts)
         loss = F.cross_entropy(network(pixels.float()), given.labels[batch], weight=weights.float())
         sgd.zero_grad()
         loss.backward()
@@ -127,12 +131,10 @@ def test_donor_step_is_that_of_a_plain_loop_over_torchvision() -> None:
 # ---- what is frozen, kept and held
 
 
-@pytest.mark.parametrize("mask", [image_mask(), VIT_MASK], ids=["resnet", "vit"])
-def test_training_leaves_the_subnetwork_at_the_donors_bits(mask: object) -> None:
-    spec = image_transfer(mask=mask)  # type: ignore[arg-type]
-    method = trained(spec)
-    donor = hand_donor(spec.control.mask.donor)  # type: ignore[union-attr]
-    for name, bits in hand_mask(spec.control.mask).items():  # type: ignore[union-attr]
+@pytest.mark.parametrize("mask", [image_mask(), image_mask(image_donor(VIT))], ids=["resnet", "vit"])
+def test_training_leaves_the_subnetwork_at_the_donors_bits(mask: Any) -> None:
+    method, donor = trained(image_transfer(mask=mask)), perturbed(mask.donor).parameters
+    for name, bits in hand_mask(mask).items():
         assert torch.equal(method.trainable[name][0][bits], donor[name][bits])
         assert not torch.equal(method.trainable[name][0][~bits], donor[name][~bits])
 
@@ -141,7 +143,7 @@ def test_subnetwork_trained_alone_moves_the_subnetwork_and_nothing_else_under_th
     spec = image_transfer("subnetwork_trained_alone")
     before = {name: each.detach().clone() for name, each in method_in(trainer_of([spec])).trainable.items()}
     after = trained(spec).trainable
-    for name, bits in hand_mask(spec.control.mask).items():  # type: ignore[union-attr]
+    for name, bits in hand_mask(image_mask()).items():
         assert torch.equal(after[name][0][~bits], before[name][0][~bits])
         assert (after[name][0][bits] != before[name][0][bits]).any()
 
@@ -149,19 +151,20 @@ def test_subnetwork_trained_alone_moves_the_subnetwork_and_nothing_else_under_th
 @pytest.mark.parametrize("held", ["norms", "norms_and_head"])
 def test_held_norms_keep_the_donors_values_and_running_statistics(held: str) -> None:
     spec = image_transfer("unmasked_only", held=held)
-    method, donor = trained(spec), hand_donor(image_donor())
+    method, donor = trained(spec), tensors_of(perturbed(image_donor()))
     fixed = method.constants_of("fixed") | method.constants_of("fixed_statistics")
+    network = network_of(spec)
     assert method.statistics == {}
-    assert {*vision.norms(RESNET), *vision.initial_statistics(RESNET)} <= fixed.keys()
+    assert {*network.norms, *perturbed(image_donor()).statistics} <= fixed.keys()
     assert all(torch.equal(tensor[0], donor[name]) for name, tensor in fixed.items())
     assert ("fc.weight" in fixed) == (held == "norms_and_head")
 
 
 @pytest.mark.parametrize("model", [RESNET, VIT], ids=["resnet", "vit"])
-def test_new_head_trains_a_fresh_head_on_the_donors_base(model: object) -> None:
-    spec = image_transfer("new_head", mask=image_mask(image_donor(model)))  # type: ignore[arg-type]
-    heads = vision.head(spec.control.donor.model)  # type: ignore[union-attr]
-    trainer, donor = trainer_of([spec]), hand_donor(image_donor(model))  # type: ignore[arg-type]
+def test_new_head_trains_a_fresh_head_on_the_donors_base(model: Network) -> None:
+    spec = image_transfer("new_head", mask=image_mask(image_donor(model)))
+    heads = network_of(spec).head
+    trainer, donor = trainer_of([spec]), tensors_of(perturbed(image_donor(model)))
     before = {name: tensor.detach().clone() for name, tensor in _all(trainer).items()}
     for step in range(3):
         trainer.advance(torch.arange(8).unsqueeze(0) + step)
@@ -171,26 +174,16 @@ def test_new_head_trains_a_fresh_head_on_the_donors_base(model: object) -> None:
     assert not torch.equal(before[heads[0]][0], donor[heads[0]])
 
 
-def test_fresh_weights_are_uniform_within_one_over_the_root_of_the_fan_in() -> None:
-    method = method_in(trainer_of([image_transfer("unmasked_only")]))
-    for name in vision.matrices(RESNET):
-        weights = method.trainable[name].detach()
-        bound = weights[0, 0].numel() ** -0.5
-        assert weights.abs().max() <= bound
-        assert weights.std() == pytest.approx(bound / 3**0.5, rel=0.2)
-
-
 def test_recipient_starts_from_what_discovery_trained_beside_the_mask() -> None:
-    method = method_in(trainer_of([image_transfer(mask=VIT_MASK)]))
-    donor = hand_donor(VIT_MASK.donor)
-    for name in vision.POSITIONS:
-        assert torch.equal(method.trainable[name][0], 2 * donor[name])
+    method, donor = method_in(trainer_of([image_transfer(mask=VIT_MASK)])), perturbed(VIT_MASK.donor)
+    for name in POSITIONS:
+        assert torch.equal(method.trainable[name][0], 2 * donor.parameters[name])
 
 
 @pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_every_control_trains_to_finite_measurements(name: str) -> None:
     spec = image_transfer(name)
-    found = run_of([spec])[spec]
+    found = finished([spec])[spec]
     assert found.replica.failure == ""
     assert 0 <= found.measurements["accuracy_original"] <= 1
 
@@ -207,20 +200,20 @@ PACKS = pytest.mark.parametrize(
 
 
 @PACKS
-def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[ImageSpec]) -> None:
-    together = run_of(pack)
+def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[Any]) -> None:
+    together = finished(pack)
     for spec in pack:
-        alone = run_of([spec])[spec]
+        alone = finished([spec])[spec]
         assert together[spec].measurements == alone.measurements
         assert together[spec].replica.curves == alone.replica.curves
         assert together[spec].files == alone.files
 
 
 @PACKS
-def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupted(pack: list[ImageSpec]) -> None:
+def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupted(pack: list[Any]) -> None:
     saved: list[Saved] = []
-    expected = finished(pack, read=parents, runtime=EVERY_STEP, checkpoints=saved)  # type: ignore[arg-type]
-    resumed = finished(pack, read=parents, resumed=resumed_at(saved[4], pack))  # type: ignore[arg-type]
+    expected = finished(pack, runtime=EVERY_STEP, checkpoints=saved)
+    resumed = finished(pack, resumed=resumed_at(saved[4], pack))
     for spec in pack:
         assert resumed[spec].measurements == expected[spec].measurements
         assert resumed[spec].files == expected[spec].files
@@ -228,47 +221,20 @@ def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupt
 
 def test_evaluations_within_an_epoch_change_no_result() -> None:
     once, often = image_transfer(), image_transfer(evaluations_per_epoch=4)
-    one, several = run_of([once])[once], run_of([often])[often]
+    one, several = finished([once])[once], finished([often])[often]
     assert several.replica.curves["epoch"] == [1, 1, 1, 1, 2, 2, 2, 2]
     assert several.replica.curves["accuracy_original"][3::4] == one.replica.curves["accuracy_original"]
     assert several.measurements == one.measurements
 
 
-def test_seed_changes_the_augmentation() -> None:
-    first, second = (method_in(trainer_of([replace(TRANSFERS[1], seed=seed)])) for seed in (1, 2))
-    rows = torch.arange(8).unsqueeze(0)
-    assert not torch.equal(first._batch(rows)[0], second._batch(rows)[0])
-    third = method_in(trainer_of([TRANSFERS[1]]))
-    fourth = method_in(trainer_of([TRANSFERS[1]]))
-    assert torch.equal(third._batch(rows)[0], fourth._batch(rows)[0])
-
-
 # ---- data
 
 
-def test_data_mixture_trains_on_originals_and_on_mean_pooled_images_in_turn() -> None:
-    spec = image_transfer("data_mixture")
-    method = method_in(trainer_of([spec]))
-    assert (spec.num_original, spec.num_pooled, method.num_samples) == (30, 20, 50)
-    pixels, labels = method._batch(torch.arange(50).unsqueeze(0))
-    original = images.images(spec.task, "train", "original", 30)
-    pooled = images.images(spec.task, "train", "mean_pooled", 7)
-    assert torch.equal(pixels[0, :30], original.pixels)
-    for place in range(20):
-        assert torch.equal(pixels[0, 30 + place], pooled.pixels[place % 7])
-        assert labels[0, 30 + place] == pooled.labels[place % 7]
-
-
-def test_data_mixture_of_share_one_has_each_mean_pooled_image_once() -> None:
-    mixture = DataMixture(donor=image_donor(), num_mean_pooled=7, mean_pooled_share=1.0)
-    spec = image_transfer(mixture)
-    assert (spec.num_original, spec.num_pooled) == (0, 7)
-
-
-def test_data_mixture_of_share_zero_is_the_full_transfer() -> None:
-    mixture = image_transfer(DataMixture(donor=image_donor(), num_mean_pooled=7, mean_pooled_share=0.0))
+def test_data_mixture_of_no_mean_pooled_images_is_the_full_transfer() -> None:
+    parts = (Part(name="original", num_samples=30), Part(name="mean_pooled", num_samples=0))
+    mixture = replace(image_transfer(DataMixture(donor=image_donor())), rows=parts)
     full = image_transfer("full_transfer")
-    assert run_of([mixture])[mixture].measurements == run_of([full])[full].measurements
+    assert finished([mixture])[mixture].measurements == finished([full])[full].measurements
 
 
 # ---- files
@@ -276,7 +242,7 @@ def test_data_mixture_of_share_zero_is_the_full_transfer() -> None:
 
 def test_donors_file_is_a_state_dict_of_torchvisions_network() -> None:
     spec = image_donor()
-    content = load(run_of([spec])[spec].files[WEIGHTS_FILE])
+    content = load(finished([spec])[spec].files[WEIGHTS_FILE])
     missing, unexpected = _reference_resnet(RESNET).load_state_dict(content, strict=False)
     assert unexpected == []
     assert all(name.endswith("num_batches_tracked") for name in missing)
@@ -284,23 +250,21 @@ def test_donors_file_is_a_state_dict_of_torchvisions_network() -> None:
 
 def test_mask_by_batch_statistics_leaves_running_statistics_that_its_images_made() -> None:
     spec = image_mask(statistics="batch")
-    found = load(run_of([spec])[spec].files[BESIDE_FILE])
-    donor = hand_donor(spec.donor)
-    assert found.keys() == vision.initial_statistics(RESNET).keys()
+    found = load(finished([spec])[spec].files[BESIDE_FILE])
+    donor = perturbed(spec.donor).statistics
+    assert found.keys() == donor.keys()
     assert all(not torch.equal(tensor, donor[name]) for name, tensor in found.items())
 
 
 def test_recipient_whose_complement_has_too_few_weights_fails_and_leaves_the_others() -> None:
     spec, other = image_transfer("complement_subnetwork"), image_transfer("full_transfer")
 
-    def dense(parent: object, file: str) -> bytes:
-        if file == "mask.safetensors":
-            from subind.masks import hard as masks
-
+    def dense(parent: Any, file: str) -> bytes:
+        if file == MASK_FILE:
             return masks.packed_bits({name: torch.ones_like(bits) for name, bits in hand_mask(image_mask()).items()})
-        return parents(parent, file)  # type: ignore[arg-type]
+        return PARENTS(parent, file)
 
-    found = finished([spec, other], read=dense)  # type: ignore[arg-type]
+    found = finished([spec, other], read=dense)
     assert "raise the penalty" in found[spec].replica.failure
     assert found[other].replica.failure == ""
 
@@ -308,16 +272,15 @@ def test_recipient_whose_complement_has_too_few_weights_fails_and_leaves_the_oth
 def test_random_init_has_no_parent_to_read() -> None:
     spec = image_transfer(RandomInit(model=RESNET))
 
-    def nothing(parent: object, file: str) -> bytes:
+    def nothing(parent: Any, file: str) -> bytes:
         raise AssertionError(f"{file} of {parent} was read")
 
-    assert finished([spec], read=nothing, runtime=Runtime())[spec].replica.failure == ""  # type: ignore[arg-type]
+    assert finished([spec], read=nothing)[spec].replica.failure == ""
 
 
 def test_recipient_of_a_longer_donor_starts_as_that_donor_and_trains_whole() -> None:
-    control = LongerDonor(donor=image_donor(), num_more_epochs=3)
-    method = method_in(trainer_of([image_transfer(control)]))
-    # The hand-made donors differ by seed alone, so the longer one has the tensors of its own spec.
-    donor = hand_donor(control.longer())
+    longer = image_donor(num_epochs=5)
+    method = method_in(trainer_of([image_transfer(LongerDonor(donor=longer))]))
+    donor = perturbed(longer).parameters
     assert all(torch.equal(tensor[0], donor[name]) for name, tensor in method.trainable.items())
-    assert method.frozen == ()  # type: ignore[attr-defined]
+    assert method.frozen == ()
