@@ -16,33 +16,20 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from statistics import median
-from typing import Literal, assert_never, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
-from subind.specs import runs as specs
-from subind.specs.runs import (
-    STAGES,
-    ArithmeticSpec,
-    Donor,
-    ImageDonor,
-    ImagePrecision,
-    Precision,
-    Spec,
-    Stage,
-    Transfer,
-)
-from sweeps.image_work import image_work
-from sweeps.work import ROWS_OF_AN_EVALUATION, Work
+from subind.specs.optimizers import Precision
+from subind.specs.run import STAGES, Run, Stage
+from sweeps.work import work
 
 CPU = "cpu"
 """The name of every CPU in the records of runs."""
 
-IMAGES = "images "
-"""What precedes a precision in the kind of runs on images."""
-
-POSITIONS = 3
-"""Positions of a row that the model reads."""
+SEQUENCES, IMAGES, OTHERS = "sequences", "images", ""
+"""Families of networks whose times were measured; any other family is taken for OTHERS until packs of it are finished.
+"""
 
 PRODUCT_SPEED = 70e9
 """Operations a second of one core in small float32 matrix products, on the machine of the CPU's coefficients."""
@@ -53,14 +40,13 @@ SATURATED = 0.01
 Basis = Literal["assumed", "calibrated", "measured"]
 
 
-Kind = tuple[Stage, str]
-"""What the coefficients belong to: the stage, and the precision with the family of networks."""
+Kind = tuple[Stage, str, str]
+"""What the coefficients belong to: the stage, the family of networks, and the precision."""
 
 
-def kind(spec: Spec) -> Kind:
+def kind(run: Run) -> Kind:
     """The kind of a run."""
-    family = "" if isinstance(spec, ArithmeticSpec) else IMAGES
-    return specs.stage(spec), family + spec.precision
+    return run.stage, run.network.family, run.precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,67 +85,74 @@ class Price:
         return self.start + max(self.passes + work, sharing * work)
 
     def saturating(self) -> int:
-        """The replicas from which on a pack's time grows with each further one as if it trained alone."""
-        return max(1, math.ceil(self.passes / (SATURATED * self.each))) if self.each > 0 else 1
+        """The replicas from which on a pack's time grows with each further one as if it trained alone.
+
+        Where replicas train one after another, the start of the worker alone is shared.
+        """
+        shared = self.passes or self.start
+        return max(1, math.ceil(shared / (SATURATED * self.each))) if self.each > 0 else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """The part of the planned epochs that finished donors have trained: the mean, and the longest."""
+    """The part of the planned epochs that finished runs have trained: the mean, and the longest."""
 
     mean: float
     longest: float
 
 
+Patience = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostModel:
-    """The coefficients of a device by stage and precision, and the seconds around the packs.
+    """The coefficients of a device by the kind of runs, and the seconds around the packs.
 
     `basis` says what they rest on: finished packs (measured), a matrix product timed now (calibrated), or a table
-    (assumed); `num_packs` is how many finished packs of a stage and precision were seen. `donor_shares` are by
-    num_epochs and patience. `begin` are the seconds until the first pack trains, `end` those after the last one and
-    `end_of_run` its share for each run, `hand_over` those between two packs of a worker.
+    (assumed); `num_packs` is how many finished packs of a kind were seen. `shares` are by what runs that stop early
+    alike have in common (`patience`). `begin` are the seconds until the first pack trains, `end` those after the last
+    one and `end_of_run` its share for each run, `hand_over` those between two packs of a worker.
     """
 
     basis: Basis
     coefficients: Mapping[Kind, Coefficients]
     num_packs: Mapping[Kind, int] = field(default_factory=dict)
-    donor_shares: Mapping[tuple[int, int], Shares] = field(default_factory=dict)
+    shares: Mapping[Patience, Shares] = field(default_factory=dict)
     begin: float
     end: float
     end_of_run: float
     hand_over: float
 
-    def price(self, spec: Spec) -> Price:
+    def of(self, key: Kind) -> Coefficients:
+        """The coefficients of a kind of runs."""
+        stage, _, precision = key
+        return self.coefficients.get(key) or self.coefficients[stage, OTHERS, precision]
+
+    def price(self, run: Run) -> Price:
         """What packs of the run's shape cost."""
-        found, asked = self.coefficients[kind(spec)], work(spec)
-        shares = self._shares(spec)
-        return Price(
-            start=self.hand_over + found.start,
-            passes=shares.longest * asked.passes * found.overhead,
-            each=shares.mean * (asked.operations * found.operation + asked.elements * found.element),
-        )
+        known, asked, shares = self.of(kind(run)), work(run), self._shares(run)
+        waiting = asked.passes * known.overhead
+        own = asked.operations * known.operation + asked.elements * known.element
+        start = self.hand_over + known.start
+        if asked.is_packed:
+            return Price(start=start, passes=shares.longest * waiting, each=shares.mean * own)
+        return Price(start=start, passes=0.0, each=shares.mean * (waiting + own))
 
-    def may_stop_early(self, spec: Spec) -> bool:
+    def may_stop_early(self, run: Run) -> bool:
         """Whether a run may be done before its last epoch and nothing is known of how early."""
-        return (
-            isinstance(spec, Donor | ImageDonor)
-            and spec.patience < spec.num_epochs
-            and patience(spec) not in self.donor_shares
-        )
+        num_epochs, fewest = patience(run)
+        return fewest < num_epochs and patience(run) not in self.shares
 
-    def at_least(self, spec: Spec) -> Price:
+    def at_least(self, run: Run) -> Price:
         """What packs of the run's shape cost if it stops as early as it can, where nothing is known of how early."""
-        if not self.may_stop_early(spec):
-            return self.price(spec)
-        assert isinstance(spec, Donor | ImageDonor)
-        share = (spec.patience + 1) / spec.num_epochs
-        earliest = {patience(spec): Shares(mean=share, longest=share)}
-        return replace(self, donor_shares={**self.donor_shares, **earliest}).price(spec)
+        if not self.may_stop_early(run):
+            return self.price(run)
+        num_epochs, fewest = patience(run)
+        earliest = {patience(run): Shares(mean=fewest / num_epochs, longest=fewest / num_epochs)}
+        return replace(self, shares={**self.shares, **earliest}).price(run)
 
-    def _shares(self, spec: Spec) -> Shares:
-        known = self.donor_shares.get(patience(spec)) if isinstance(spec, Donor | ImageDonor) else None
-        return known or Shares(mean=1.0, longest=1.0)
+    def _shares(self, run: Run) -> Shares:
+        return self.shares.get(patience(run)) or Shares(mean=1.0, longest=1.0)
 
     def scaled(self, factor: float) -> "CostModel":
         """The model of a machine that takes `factor` times as long for everything."""
@@ -173,37 +166,10 @@ class CostModel:
         )
 
 
-def patience(donor: Donor | ImageDonor) -> tuple[int, int]:
-    """What donors must have in common to stop early alike: num_epochs and patience."""
-    return donor.num_epochs, donor.patience
-
-
-def operations(spec: Spec) -> float:
-    """Floating-point operations of a whole run, if it is not stopped early: products of parameters only."""
-    if not isinstance(spec, ArithmeticSpec):
-        return image_work(spec).operations
-    model, size = specs.model(spec), specs.task(spec).num_integers + 1
-    body, head = 12 * model.num_layers * model.d_model**2, size * model.d_model
-    training = 6 * POSITIONS * (body + head) * spec.num_training_samples
-    evaluation = 2 * POSITIONS * (body + head) * spec.num_evaluation_samples
-    if isinstance(spec, Transfer):
-        evaluation += 2 * (POSITIONS * body + head) * spec.num_ambiguous
-    return float(max(1, spec.num_epochs) * (training + evaluation))
-
-
-def work(spec: Spec) -> Work:
-    """What the run asks of a worker, if it is not stopped early."""
-    if not isinstance(spec, ArithmeticSpec):
-        return image_work(spec)
-    model, epochs = specs.model(spec), max(1, spec.num_epochs)
-    evaluated = spec.num_evaluation_samples + (spec.num_ambiguous if isinstance(spec, Transfer) else 0)
-    steps = specs.steps_per_epoch(spec) + math.ceil(evaluated / ROWS_OF_AN_EVALUATION) / 3
-    rows = spec.num_training_samples + evaluated / 3
-    return Work(
-        passes=epochs * steps * (model.num_layers + 1),
-        operations=operations(spec),
-        elements=epochs * rows * POSITIONS * model.num_layers * model.d_model,
-    )
+def patience(run: Run) -> Patience:
+    """What runs must have in common to stop early alike: their epochs, and the fewest after which they may stop."""
+    length = run.length()
+    return length.num_epochs, length.fewest_epochs
 
 
 # ---- defaults
@@ -219,18 +185,18 @@ def cpu_model() -> CostModel:
     of `subind bench grid`; `begin` has the five seconds that the first pack of a worker takes longer, for PyTorch's
     own imports. Other precisions are taken for as fast as float32 until packs of them have been finished.
     """
-    measured: Mapping[Stage, Coefficients] = {
+    sequences: Mapping[Stage, Coefficients] = {
         "donor": Coefficients(start=0.2, overhead=6.0e-4, operation=1.74e-11, element=5.3e-8),
         "mask": Coefficients(start=0.2, overhead=7.6e-4, operation=2.2e-11, element=5e-9),
         "transfer": Coefficients(start=0.2, overhead=1.16e-3, operation=1.8e-11, element=6.2e-8),
+        "measurement": Coefficients(start=0.2, overhead=6.0e-4, operation=1.74e-11, element=5.3e-8),
     }
     return CostModel(
         basis="assumed",
         coefficients={
-            **{(stage, precision): measured[stage] for stage, precision in product(STAGES, get_args(Precision))},
-            **{
-                (stage, IMAGES + precision): OF_IMAGES for stage, precision in product(STAGES, get_args(ImagePrecision))
-            },
+            (stage, family, precision): sequences[stage] if family == SEQUENCES else several
+            for family, several in ((SEQUENCES, OF_OTHERS), (IMAGES, OF_IMAGES), (OTHERS, OF_OTHERS))
+            for stage, precision in product(STAGES, get_args(Precision))
         },
         begin=35.0,
         end=8.0,
@@ -242,6 +208,10 @@ def cpu_model() -> CostModel:
 OF_IMAGES = Coefficients(start=0.2, overhead=4e-4, operation=2.0e-11, element=1.5e-8)
 """Of networks for images on a core of that machine, in every stage; `overhead` stands for drawing the pictures, which a
 pack does once, for its replicas train one after another."""
+
+OF_OTHERS = Coefficients(start=0.2, overhead=1e-4, operation=5.0e-11, element=5e-8)
+"""Of any other network on such a core; `overhead` is that of a parameter's operations in a step: forward, backward, and
+those of the optimiser."""
 
 GPUS: Mapping[str, tuple[float, float]] = {
     "GH200": (67e12, 4.0e12),
@@ -262,7 +232,13 @@ GPUS: Mapping[str, tuple[float, float]] = {
 SHARE_OF_PEAK = 0.4
 """Assumed of batched products and of memory alike."""
 
-SPEED_OF_PRECISION: Mapping[Precision, float] = {"float32": 1.0, "tf32": 4.0, "bfloat16": 8.0}
+SPEED_OF_PRECISION: Mapping[Precision, float] = {
+    "float32": 1.0,
+    "tf32": 4.0,
+    "bfloat16": 8.0,
+    "float32_channels_last": 1.0,
+    "bfloat16_channels_last": 8.0,
+}
 """Assumed of products on a GPU's tensor cores, whose peaks are higher still, beside float32 without them."""
 
 BYTES_OF_AN_ELEMENT = 600.0
@@ -298,34 +274,18 @@ def unknown_gpu_model() -> CostModel:
 
 
 def _gpu_model(operations_a_second: float, bytes_a_second: float) -> CostModel:
-    found: dict[str, Coefficients] = {
-        precision: Coefficients(
+    def of(family: str, precision: Precision) -> Coefficients:
+        bytes_of_one = BYTES_OF_AN_ELEMENT_OF_IMAGES if family == IMAGES else BYTES_OF_AN_ELEMENT
+        speed = SPEED_OF_PRECISION[precision]
+        return Coefficients(
             start=3.0,
             overhead=SECONDS_OF_A_PASS,
             operation=1 / (SHARE_OF_PEAK * speed * operations_a_second),
-            element=BYTES_OF_AN_ELEMENT / (SHARE_OF_PEAK * bytes_a_second),
+            element=bytes_of_one / (SHARE_OF_PEAK * bytes_a_second),
         )
-        for precision, speed in SPEED_OF_PRECISION.items()
-    }
-    element = BYTES_OF_AN_ELEMENT_OF_IMAGES / (SHARE_OF_PEAK * bytes_a_second)
-    of_images = {
-        IMAGES + precision: replace(found[_plain(precision)], element=element) for precision in get_args(ImagePrecision)
-    }
-    several = {**found, **of_images}
-    return replace(cpu_model(), coefficients={(stage, name): several[name] for stage, name in product(STAGES, several)})
 
-
-def _plain(precision: ImagePrecision) -> Precision:
-    """The precision whatever the layout."""
-    match precision:
-        case "float32" | "float32_channels_last":
-            return "float32"
-        case "bfloat16" | "bfloat16_channels_last":
-            return "bfloat16"
-        case "tf32":
-            return "tf32"
-        case _:
-            assert_never(precision)
+    kinds = product(STAGES, (SEQUENCES, IMAGES, OTHERS), SPEED_OF_PRECISION)
+    return replace(cpu_model(), coefficients={(stage, family, each): of(family, each) for stage, family, each in kinds})
 
 
 @cache

@@ -7,11 +7,10 @@ from statistics import geometric_mean, median
 
 import numpy as np
 
-from subind.specs import runs as specs
-from subind.specs.runs import Donor, ImageDonor, Spec
+from subind.specs.run import Run
 from subind.store.results import RunRecord
-from sweeps.cost import CPU, Coefficients, CostModel, Kind, Shares, kind, patience, work
-from sweeps.work import Work
+from sweeps.cost import CPU, Coefficients, CostModel, Kind, Patience, Shares, kind, patience
+from sweeps.work import Work, work
 
 FIRST_PULL, SECOND_PULL = 0.003, 0.03
 """What a deviation of a coefficient from its default weighs beside one of a pack from its forecast, both relative."""
@@ -35,50 +34,50 @@ class Observation:
     seconds: float
 
 
-def fitted(model: CostModel, records: Iterable[tuple[Spec, RunRecord]], *, device: str) -> CostModel:
+def fitted(model: CostModel, records: Iterable[tuple[Run, RunRecord]], *, device: str) -> CostModel:
     """The model, with coefficients that follow the packs that were finished on the named device, if there are any.
 
     A stage without packs of its own, and on a CPU what is around the packs, takes as many times longer as the work of
-    the stages that have some. The donors' epochs are learnt from any device.
+    the stages that have some. How early runs stop is learnt from any device.
     """
     found = list(records)
-    shared = replace(model, donor_shares=donor_shares(found))
+    shared = replace(model, shares=shares(found))
     seen: dict[Kind, list[Observation]] = defaultdict(list)
     for each in observations(found, device=device):
         seen[each.kind].append(each)
     if not seen:
         return shared
-    fits = {key: fitted_coefficients(model.coefficients[key], several) for key, several in seen.items()}
-    slower = geometric_mean(_work_ratio(fits[key], model.coefficients[key], each) for key, each in seen.items())
+    fits = {key: fitted_coefficients(model.of(key), several) for key, several in seen.items()}
+    slower = geometric_mean(_work_ratio(fits[key], model.of(key), each) for key, each in seen.items())
     return replace(
         shared.scaled(slower) if device == CPU else shared,
         basis="measured",
         num_packs={key: len(each) for key, each in seen.items()},
-        coefficients={key: fits.get(key) or each.scaled(slower) for key, each in model.coefficients.items()},
+        coefficients={**{key: each.scaled(slower) for key, each in model.coefficients.items()}, **fits},
     )
 
 
-def observations(records: Iterable[tuple[Spec, RunRecord]], *, device: str) -> list[Observation]:
+def observations(records: Iterable[tuple[Run, RunRecord]], *, device: str) -> list[Observation]:
     """The packs on the named device to which the records belong.
 
     Runs of a pack share its start, host and size. Those whose record is not given are as those whose is, on average.
     """
-    packs: dict[tuple[object, ...], list[tuple[Spec, RunRecord]]] = defaultdict(list)
+    packs: dict[tuple[object, ...], list[tuple[Run, RunRecord]]] = defaultdict(list)
     for spec, record in records:
         made = record.provenance
         if made.device == device and made.seconds > 0 and record.curves.get("epoch"):
-            packs[made.started, made.host, made.pack_size, specs.pack_shape(spec)].append((spec, record))
+            packs[made.started, made.host, made.pack_size, spec.pack_shape()].append((spec, record))
     return [_observation(members) for members in packs.values()]
 
 
-def _observation(members: Sequence[tuple[Spec, RunRecord]]) -> Observation:
-    first, made = max(members, key=lambda each: each[0].num_epochs)[0], members[0][1].provenance
-    asked, shares = work(first), [_share(record, of=first.num_epochs) for _, record in members]
-    replicas = made.pack_size * sum(shares) / len(shares)
+def _observation(members: Sequence[tuple[Run, RunRecord]]) -> Observation:
+    first, made = max(members, key=lambda each: each[0].length().num_epochs)[0], members[0][1].provenance
+    asked, parts = work(first), [_share(record, of=first.length().num_epochs) for _, record in members]
+    replicas = made.pack_size * sum(parts) / len(parts)
     return Observation(
         kind=kind(first),
         asked=Work(
-            passes=max(shares) * asked.passes,
+            passes=(max(parts) if asked.is_packed else replicas) * asked.passes,
             operations=replicas * asked.operations,
             elements=replicas * asked.elements,
         ),
@@ -91,13 +90,14 @@ def _share(record: RunRecord, *, of: int) -> float:
     return min(1.0, max(1.0, record.curves["epoch"][-1]) / max(1, of))
 
 
-def donor_shares(records: Iterable[tuple[Spec, RunRecord]]) -> dict[tuple[int, int], Shares]:
-    """How much of their epochs the finished donors have trained, by num_epochs and patience."""
-    found: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for spec, record in records:
-        if isinstance(spec, Donor | ImageDonor) and record.curves.get("epoch"):
-            found[patience(spec)].append(_share(record, of=spec.num_epochs))
-    return {key: Shares(mean=sum(each) / len(each), longest=max(each)) for key, each in found.items()}
+def shares(records: Iterable[tuple[Run, RunRecord]]) -> dict[Patience, Shares]:
+    """How much of their epochs the finished runs that may stop early have trained, by what makes these stop alike."""
+    parts: dict[Patience, list[float]] = defaultdict(list)
+    for run, record in records:
+        num_epochs, fewest = patience(run)
+        if fewest < num_epochs and record.curves.get("epoch"):
+            parts[patience(run)].append(_share(record, of=num_epochs))
+    return {key: Shares(mean=sum(each) / len(each), longest=max(each)) for key, each in parts.items()}
 
 
 def fitted_coefficients(default: Coefficients, packs: Sequence[Observation]) -> Coefficients:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from sweeps.cost import Basis, CostModel, kind
 from sweeps.plan import Pack, Plan
 
@@ -16,7 +16,7 @@ StageBasis = Basis | Literal["scaled"]
 class StageForecast:
     """The packs of a stage: runs, packs, the fewest and the most replicas of one, and seconds of all workers in all.
 
-    `least_worker_seconds` is what they take if donors of which nothing is known stop as early as they can; elsewhere it
+    `least_worker_seconds` is what they take if runs of which nothing is known stop as early as they can; elsewhere it
     is the same. `num_measured` finished packs of the stage were seen.
     """
 
@@ -34,7 +34,7 @@ class StageForecast:
 class Forecast:
     """The seconds of a sweep from the command to its report.
 
-    `at_most` says that some donors may stop early and nothing is known of how early; `basis` what the forecast rests
+    `at_most` says that some runs may stop early and nothing is known of how early; `basis` what the forecast rests
     on. `num_workers` packs train at once, `sharing` of them on one device. `gain_of_packing` is the makespan of the
     naive rule (as few packs as memory allows, but one for each worker) over that of the packs.
     """

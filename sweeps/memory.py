@@ -2,24 +2,20 @@
 
 from collections.abc import Iterable
 
-from subind.specs import runs as specs
+from subind.specs.network_sizes import FLOAT
 from subind.specs.quoting import quoted
-from subind.specs.runs import ArithmeticSpec, Donor, Mask, Spec, Transfer
-from sweeps.image_work import image_bytes_by_field, num_image_parameters
+from subind.specs.run import Run, Stage
+from sweeps.work import ROWS_OF_AN_EVALUATION
 
-FLOAT, INDEX = 4, 8
-"""Bytes of a float32 and of a token."""
+INDEX = 8
+"""Bytes of a row's number in the order of an epoch."""
 
-POSITIONS, SEQUENCE_LENGTH = 3, 4
+COPIES: dict[Stage, tuple[int, int]] = {"donor": (6, 0), "mask": (1, 8), "transfer": (5, 3), "measurement": (2, 0)}
+"""Floats for each parameter, and for each that a mask covers: parameters, gradients, both moments and the best epoch;
+donors that are read; masked weights and their products."""
 
-ELEMENTS_OF_A_LAYER = 32
-"""Floats kept per token and unit of d_model for the gradient of a layer: inputs of its eight products and norms,
-the MLP's at four times the width before and after gelu, dropout factors, gradients under way."""
-
-ELEMENTS_OF_THE_HEAD = 4
-"""Floats per token and word: scores, their log-softmax, and the gradients of both."""
-
-ROWS_OF_AN_EVALUATION = 250
+NETWORKS_READ = 2
+"""Parents that these copies stand for; each further one is another network."""
 
 WORKER_BYTES = 1_000_000_000
 """What a worker's process takes before any replica: PyTorch, Ray, the allocator's reserve."""
@@ -34,96 +30,47 @@ SHARE_OF_FREE = 0.8
 """The part of free memory that packs may take."""
 
 
-def bytes_per_replica(spec: Spec) -> int:
-    """The memory of one replica of the run's shape at its peak: state, activations of a step, and samples.
-
-    Measured on a CPU in every stage, at depths 1, 2 and 6 and batches from 32 to 500: 0.7 to 1.15 times this.
-    """
-    return sum(_parts(spec).values())
+def bytes_per_replica(run: Run) -> int:
+    """The memory of one replica of the run's shape at its peak: state, activations of a step, and rows."""
+    return sum(_parts(run).values())
 
 
-def _parts(spec: Spec) -> dict[str, int]:
+def _parts(run: Run) -> dict[str, int]:
     """The bytes of one replica by the field that they grow with most."""
-    if not isinstance(spec, ArithmeticSpec):
-        return image_bytes_by_field(spec)
-    step = {"batch_size": _training(spec), "task.num_integers": _evaluation(spec)}
-    field = max(step, key=lambda name: step[name])
-    samples = "num_samples" if not isinstance(spec, Transfer) else "num_disambiguation"
-    rows = samples if spec.num_training_samples >= spec.num_evaluation_samples else "num_evaluation_samples"
-    return {"model": FLOAT * _state(spec), field: FLOAT * step[field], rows: _samples(spec)}
+    size = run.network.size(run.task.signature(), run.precision)
+    whole, maskable = COPIES[run.stage]
+    whole += max(0, len(run.parents()) - NETWORKS_READ)
+    state = FLOAT * (whole * size.num_parameters + maskable * size.num_maskable)
+    trained, evaluated = run.num_training_samples, max(run.evaluated_rows())
+    step = size.step_bytes * min(getattr(run, "batch_size", 0), trained)
+    evaluation = size.evaluation_bytes * min(ROWS_OF_AN_EVALUATION, evaluated)
+    field = "batch_size" if step >= evaluation else "task"
+    rows = "rows" if trained >= evaluated else "num_evaluation_samples"
+    return {"network": state, field: max(step, evaluation), rows: run.bytes_of_rows() + 2 * INDEX * trained}
 
 
-def check_fits(several: Iterable[Spec], *, device_bytes: float, device: str) -> None:
+def check_fits(several: Iterable[Run], *, device_bytes: float, device: str) -> None:
     """Refuse runs of which not one replica has a place in so many bytes, whatever the estimate's error.
 
     Raises ValueError naming the field that takes most, with its value. `device` says in words whose memory it is.
     """
-    for spec in {specs.pack_shape(each): each for each in several}.values():
-        parts = _parts(spec)
+    for run in {each.pack_shape(): each for each in several}.values():
+        parts = _parts(run)
         needed = sum(parts.values())
         if CERTAIN * needed <= device_bytes:
             continue
         field = max(parts, key=lambda name: parts[name])
-        value = specs.architecture(spec) if field == "model" else _value(spec, field)
         raise ValueError(
-            f"{type(spec).__name__}.{field} is {quoted(value)}: one replica needs about {needed / 1e9:,.0f} GB, "
-            f"{parts[field] / needed:.0%} of it for this, and {device} {device_bytes / 1e9:,.0f} GB: give less"
+            f"{type(run).__name__}.{field} is {quoted(getattr(run, field, run))}: "
+            f"one replica needs about {needed / 1e9:,.0f} GB, {parts[field] / needed:.0%} of it for this, and {device} {device_bytes / 1e9:,.0f} GB: give less"
         )
 
 
-def _value(spec: Spec, field: str) -> object:
-    """The value of a field; of a donor, a mask and a transfer `task` is what they train on."""
-    if field == "task.num_integers":
-        assert isinstance(spec, ArithmeticSpec)
-        return specs.task(spec).num_integers
-    return getattr(spec, field)
-
-
-def most_replicas(spec: Spec, *, free_bytes: float) -> int:
+def most_replicas(run: Run, *, free_bytes: float) -> int:
     """How many replicas of the run's shape a worker with so much free memory holds; at least one is tried."""
-    return max(1, int(min((SHARE_OF_FREE * free_bytes - WORKER_BYTES) / bytes_per_replica(spec), 10**6)))
+    return max(1, int(min((SHARE_OF_FREE * free_bytes - WORKER_BYTES) / bytes_per_replica(run), 10**6)))
 
 
-def num_parameters(spec: Spec) -> int:
+def num_parameters(run: Run) -> int:
     """The parameters of the run's network."""
-    if not isinstance(spec, ArithmeticSpec):
-        return num_image_parameters(specs.architecture_of_images(spec))
-    model = specs.model(spec)
-    return 12 * model.num_layers * model.d_model**2 + 2 * specs.task(spec).num_integers * model.d_model
-
-
-def _state(spec: ArithmeticSpec) -> int:
-    """Floats of parameters, gradients, both moments and the best epoch; of donors that are read; of their products."""
-    model = specs.model(spec)
-    matrices = 12 * model.num_layers * model.d_model**2
-    whole = matrices + (_vocabulary(spec) + SEQUENCE_LENGTH) * model.d_model
-    match spec:
-        case Donor():
-            return 6 * whole
-        case Mask():
-            return whole + 5 * matrices + 3 * matrices
-        case Transfer():
-            return 5 * whole + 3 * matrices
-
-
-def _training(spec: ArithmeticSpec) -> int:
-    model, tokens = specs.model(spec), min(spec.batch_size, spec.num_training_samples) * POSITIONS
-    layers = ELEMENTS_OF_A_LAYER * model.num_layers * model.d_model
-    return tokens * (layers + ELEMENTS_OF_THE_HEAD * _vocabulary(spec))
-
-
-def _evaluation(spec: ArithmeticSpec) -> int:
-    """One layer at a time, and the scores of all positions."""
-    model = specs.model(spec)
-    tokens = min(ROWS_OF_AN_EVALUATION, spec.num_evaluation_samples) * POSITIONS
-    return tokens * (12 * model.d_model + 3 * _vocabulary(spec))
-
-
-def _samples(spec: ArithmeticSpec) -> int:
-    """Training rows, their order twice, and validation rows."""
-    rows = spec.num_training_samples + spec.num_evaluation_samples
-    return INDEX * (SEQUENCE_LENGTH * rows + 2 * spec.num_training_samples)
-
-
-def _vocabulary(spec: ArithmeticSpec) -> int:
-    return specs.task(spec).num_integers + 1
+    return run.network.size(run.task.signature(), run.precision).num_parameters

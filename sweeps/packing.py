@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
 
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from sweeps.cost import Price
 
 EFFORT = 100_000
@@ -36,14 +36,14 @@ NEAR_ENOUGH = 1.002
 class Group:
     """Runs of one shape, in the order in which they are cut into packs of at most `most`.
 
-    `parents` are, run by run, the missing run that it waits for, or None.
+    `parents` are, run by run, the missing runs that it waits for.
     """
 
     stage: Stage
     price: Price
     most: int
     runs: tuple[str, ...]
-    parents: tuple[str | None, ...]
+    parents: tuple[tuple[str, ...], ...]
 
     @property
     def fewest(self) -> int:
@@ -92,7 +92,7 @@ def cut(group: Group, number: int, *, sharing: int = 1) -> tuple[Piece, ...]:
         Piece(
             stage=group.stage,
             runs=group.runs[start:end],
-            parents=frozenset(each for each in set(group.parents[start:end]) if each is not None),
+            parents=frozenset(parent for each in set(group.parents[start:end]) for parent in each),
             seconds=group.price.seconds(end - start, sharing=sharing),
         )
         for start, end in pairwise(bounds)
@@ -102,7 +102,7 @@ def cut(group: Group, number: int, *, sharing: int = 1) -> tuple[Piece, ...]:
 def schedule(pieces: Sequence[Piece], num_workers: int) -> Schedule:
     """The list schedule: parents before children, longest chain first."""
     children, num_parents = _graph(pieces)
-    chains = _chains(pieces, children)
+    chains = _chains(pieces, children, num_parents)
     starts, ends = [0.0] * len(pieces), [0.0] * len(pieces)
     ready = [(-chains[index], index) for index, number in enumerate(num_parents) if number == 0]
     heapq.heapify(ready)
@@ -136,12 +136,25 @@ def _graph(pieces: Sequence[Piece]) -> tuple[list[list[int]], list[int]]:
     return children, num_parents
 
 
-def _chains(pieces: Sequence[Piece], children: Sequence[Sequence[int]]) -> list[float]:
+def _chains(pieces: Sequence[Piece], children: Sequence[Sequence[int]], num_parents: Sequence[int]) -> list[float]:
     chains = [piece.seconds for piece in pieces]
-    for index in sorted(range(len(pieces)), key=lambda each: -STAGES.index(pieces[each].stage)):
+    for index in reversed(_parents_first(children, num_parents)):
         if children[index]:
             chains[index] += max(chains[child] for child in children[index])
     return chains
+
+
+def _parents_first(children: Sequence[Sequence[int]], num_parents: Sequence[int]) -> list[int]:
+    """The pieces, each after all that it waits for."""
+    left = list(num_parents)
+    order = [index for index, number in enumerate(left) if number == 0]
+    for index in order:  # grows while it is walked
+        for child in children[index]:
+            left[child] -= 1
+            if left[child] == 0:
+                order.append(child)
+    assert len(order) == len(left), "no pack waits for itself"
+    return order
 
 
 def naive_numbers(groups: Sequence[Group], num_workers: int) -> tuple[int, ...]:

@@ -8,8 +8,7 @@ from math import inf
 from types import MappingProxyType
 
 from subind.identity.run_ids import STAGE_VERSIONS, current_versions, run_id, run_id_at
-from subind.specs import runs as specs
-from subind.specs.runs import STAGES, Spec, Stage
+from subind.specs.run import STAGES, Run, Stage, lineage
 from subind.store.store import Checkpoint
 from sweeps.cost import CostModel, cpu_model
 from sweeps.memory import most_replicas
@@ -22,7 +21,7 @@ class Pack:
 
     name: str
     stage: Stage
-    specs: tuple[Spec, ...]
+    specs: tuple[Run, ...]
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -50,11 +49,12 @@ class Plan:
 
     A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `stale` says of
     missing runs that the store holds under an earlier version of their stage why they run again. `damaged` says of
-    those failed runs that have a damaged record or artifact what is wrong.
+    those failed runs that have a damaged record or artifact what is wrong. `kept` are the recipients that leave their
+    weights; those of them that are finished without are missing, and `unkept` are these.
     """
 
     grid: str
-    runs: Mapping[str, Spec]
+    runs: Mapping[str, Run]
     finished: frozenset[str]
     failed: frozenset[str]
     blocked: frozenset[str]
@@ -63,6 +63,8 @@ class Plan:
     schedule: Schedule
     naive_makespan: float = 0.0
     damaged: Mapping[str, str] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
+    unkept: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -72,7 +74,7 @@ class Plan:
 
     def num_runs(self, stage: Stage) -> int:
         """How many runs of the stage are planned."""
-        return sum(specs.stage(spec) == stage for spec in self.runs.values())
+        return sum(spec.stage == stage for spec in self.runs.values())
 
 
 def packed(found: Plan, *, checkpoints: Sequence[Checkpoint], crew: Crew) -> Plan:
@@ -84,7 +86,7 @@ def packed(found: Plan, *, checkpoints: Sequence[Checkpoint], crew: Crew) -> Pla
 
 def accounts(
     grid: str,
-    cells: Iterable[Spec],
+    cells: Iterable[Run],
     *,
     finished: Collection[str],
     failed: Collection[str],
@@ -118,36 +120,52 @@ def standing(plan: Plan, *, finished: Collection[str], failed: Collection[str], 
     return replace(plan, finished=done, failed=quarantined, blocked=blocked, damaged=broken)
 
 
-def with_parents(cells: Iterable[Spec]) -> dict[str, Spec]:
-    """All runs that the cells need, by id, every parent before its children."""
-    by_stage: dict[Stage, dict[str, Spec]] = {stage: {} for stage in STAGES}
+def with_parents(cells: Iterable[Run]) -> dict[str, Run]:
+    """All runs that the cells need, by id, every parent before its children, and by stage as far as that goes."""
+    found: dict[str, tuple[int, Run]] = {}
     for cell in cells:
-        _add(cell, by_stage)
-    return {key: spec for found in by_stage.values() for key, spec in found.items()}
+        _add(cell, found)
+    return {key: run for key, (_, run) in sorted(found.items(), key=lambda each: each[1][0])}
 
 
-def _add(spec: Spec, by_stage: Mapping[Stage, dict[str, Spec]]) -> None:
-    """Add the spec and what it descends from, less what is there."""
-    found, key = by_stage[specs.stage(spec)], run_id(spec)
+def _add(run: Run, found: dict[str, tuple[int, Run]]) -> int:
+    """Add the run and what it descends from, each with its rank, unless they are there; the run's rank."""
+    key = run_id(run)
     if key not in found:
-        for parent in specs.parents(spec):
-            _add(parent, by_stage)
-        found[key] = spec
+        above = [_add(parent, found) for parent in run.parents()]
+        found[key] = max([STAGES.index(run.stage), *(each + 1 for each in above)]), run
+    return found[key][0]
 
 
-def descendants(runs: Mapping[str, Spec], roots: Collection[str]) -> frozenset[str]:
+def ranks(runs: Mapping[str, Run]) -> dict[str, int]:
+    """Of runs and all that they descend from: a number above those of a run's parents, and its stage's at least.
+
+    Runs of one rank never descend from one another, so that they can train as one pack.
+    """
+    found: dict[str, tuple[int, Run]] = {}
+    for run in runs.values():
+        _add(run, found)
+    return {key: rank for key, (rank, _) in found.items()}
+
+
+def descendants(runs: Mapping[str, Run], roots: Collection[str]) -> frozenset[str]:
     """The runs that descend from one of the roots, which are not among them."""
     if not roots:
         return frozenset()
-    return frozenset(
-        key
-        for key, spec in runs.items()
-        if key not in roots and any(run_id(each) in roots for each in specs.lineage(spec))
-    )
+    below: dict[str, bool] = {}
+    return frozenset(key for key, run in runs.items() if key not in roots and _is_below(run, roots, below))
+
+
+def _is_below(run: Run, roots: Collection[str], known: dict[str, bool]) -> bool:
+    """Whether the run is a root or descends from one."""
+    key = run_id(run)
+    if key not in known:
+        known[key] = key in roots or any([_is_below(parent, roots, known) for parent in run.parents()])
+    return known[key]
 
 
 def packs(
-    missing: Mapping[str, Spec], *, checkpoints: Sequence[Checkpoint], crew: Crew
+    missing: Mapping[str, Run], *, checkpoints: Sequence[Checkpoint], crew: Crew
 ) -> tuple[tuple[Pack, ...], Packing]:
     """The missing runs in packs, those of the longest chains in front, and when each is to train.
 
@@ -167,60 +185,60 @@ def packs(
     return tuple(_pack(piece, missing, names) for piece in found.pieces), found
 
 
-def named_pack(several: tuple[Spec, ...]) -> Pack:
+def named_pack(several: tuple[Run, ...]) -> Pack:
     """These runs as a pack that is named by them."""
     digest = hashlib.sha256(" ".join(run_id(spec) for spec in several).encode()).hexdigest()
-    stage = specs.stage(several[0])
+    stage = several[0].stage
     return Pack(name=f"{stage}-{digest[:12]}", stage=stage, specs=several)
 
 
-def _pack(piece: Piece, missing: Mapping[str, Spec], names: Mapping[tuple[str, ...], str]) -> Pack:
+def _pack(piece: Piece, missing: Mapping[str, Run], names: Mapping[tuple[str, ...], str]) -> Pack:
     pack = named_pack(tuple(missing[run] for run in piece.runs))
     return replace(pack, name=names.get(piece.runs, pack.name))
 
 
-def _standing(runs: tuple[str, ...], missing: Mapping[str, Spec], crew: Crew) -> Piece:
-    parents = (_parent(missing[run], missing) for run in runs)
+def _standing(runs: tuple[str, ...], missing: Mapping[str, Run], crew: Crew) -> Piece:
     return Piece(
-        stage=specs.stage(missing[runs[0]]),
+        stage=missing[runs[0]].stage,
         runs=runs,
-        parents=frozenset(parent for parent in parents if parent is not None),
+        parents=frozenset(parent for run in runs for parent in _parents(missing[run], missing)),
         seconds=crew.model.price(missing[runs[0]]).seconds(len(runs), sharing=crew.sharing),
     )
 
 
-def _variants(left: Mapping[str, Spec], missing: Mapping[str, Spec], crew: Crew) -> list[list[Group]]:
-    """The runs to be packed in groups of one shape; and where that is another grouping, also of one parent's stage.
+def _variants(left: Mapping[str, Run], missing: Mapping[str, Run], crew: Crew) -> list[list[Group]]:
+    """The runs to be packed in groups of one shape; and where that is another grouping, also of one parents' rank.
 
     The second lets what needs no parent, or only a donor, train while masks are not yet there.
     """
-    parents = {run: _parent(spec, missing) for run, spec in left.items()}
+    parents, rank = {run: _parents(spec, missing) for run, spec in left.items()}, ranks(missing)
     shapes: dict[tuple[object, ...], list[str]] = {}
     for run, spec in left.items():
         # runs of one price, which a group has: they may train together with others, and take another time
-        shapes.setdefault((specs.pack_shape(spec), spec.num_epochs), []).append(run)
+        shapes.setdefault((spec.pack_shape(), spec.length(), rank[run]), []).append(run)
     plain = list(shapes.values())
-    finer = [members for several in plain for members in _by_parents_stage(several, parents, missing)]
+    finer = [members for several in plain for members in _by_parents_rank(several, parents, rank)]
     groupings = [plain] if len(finer) == len(plain) else [plain, finer]
     return [[_group(members, parents, missing, crew) for members in grouping] for grouping in groupings]
 
 
-def _by_parents_stage(
-    members: Sequence[str], parents: Mapping[str, str | None], missing: Mapping[str, Spec]
+def _by_parents_rank(
+    members: Sequence[str], parents: Mapping[str, tuple[str, ...]], rank: Mapping[str, int]
 ) -> list[list[str]]:
-    found: dict[Stage | None, list[str]] = {}
+    found: dict[int, list[str]] = {}
     for run in members:
-        parent = parents[run]
-        found.setdefault(None if parent is None else specs.stage(missing[parent]), []).append(run)
+        found.setdefault(max([rank[parent] for parent in parents[run]], default=-1), []).append(run)
     return list(found.values())
 
 
-def _group(members: Sequence[str], parents: Mapping[str, str | None], missing: Mapping[str, Spec], crew: Crew) -> Group:
+def _group(
+    members: Sequence[str], parents: Mapping[str, tuple[str, ...]], missing: Mapping[str, Run], crew: Crew
+) -> Group:
     first = missing[members[0]]
     price = crew.model.price(first)
     fitting = most_replicas(first, free_bytes=crew.free_bytes)
     return Group(
-        stage=specs.stage(first),
+        stage=first.stage,
         price=price,
         most=min(crew.pack_size, price.saturating(), fitting),
         runs=tuple(members),
@@ -228,12 +246,12 @@ def _group(members: Sequence[str], parents: Mapping[str, str | None], missing: M
     )
 
 
-def _parent(spec: Spec, missing: Mapping[str, Spec]) -> str | None:
-    """The run that it waits for, if that is missing."""
-    return next((parent for each in specs.parents(spec) if (parent := run_id(each)) in missing), None)
+def _parents(spec: Run, missing: Mapping[str, Run]) -> tuple[str, ...]:
+    """The runs that it waits for: those of its parents that are missing."""
+    return tuple(parent for each in spec.parents() if (parent := run_id(each)) in missing)
 
 
-def _stale(missing: Mapping[str, Spec], finished: Collection[str]) -> dict[str, str]:
+def _stale(missing: Mapping[str, Run], finished: Collection[str]) -> dict[str, str]:
     earlier = earlier_versions()
     if not finished or not earlier:
         return {}
@@ -246,15 +264,15 @@ def _stale(missing: Mapping[str, Spec], finished: Collection[str]) -> dict[str, 
 
 
 def earlier_versions() -> list[tuple[int, ...]]:
-    """All versions of donor, mask and transfer together that there have been before the current ones."""
+    """All versions of the stages together that there have been before the current ones."""
     now = current_versions()
     return [versions for versions in product(*(range(1, last + 1) for last in now)) if versions != now]
 
 
-def changes_since(spec: Spec, versions: tuple[int, ...]) -> str:
+def changes_since(spec: Run, versions: tuple[int, ...]) -> str:
     """Why a run computed at these versions is stale: the changes since, of its own stage and its ancestors'."""
     reasons = []
-    for ancestor in specs.lineage(spec):
-        stage = specs.stage(ancestor)
+    for ancestor in lineage(spec):
+        stage = ancestor.stage
         reasons += [f"{stage}: {why}" for why in STAGE_VERSIONS[stage][versions[STAGES.index(stage)] :]]
     return "; ".join(reasons)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from subind.identity.json_files import MOST_CURVE_VALUES
 from subind.identity.run_ids import decode
-from subind.specs import runs as specs
-from subind.specs.runs import ImageTransfer, Spec
+from subind.specs.run import Run
 from subind.store.results import RunRecord
 from subind.store.store import Checkpoint, Store
 from sweeps import cost
@@ -29,10 +28,7 @@ GAIN_OF_SHARING = 0.9
 
 
 CURVES = 12
-"""Curves of a run at most, without those of a mask's matrices."""
-
-MATRICES = {"GPT2": 4, "ResNet": 2, "ViT": 6}
-"""Masked matrices of a layer at most: a mask has a curve of the density of each."""
+"""Curves of a run at most, without those of a mask's tensors, which has a curve of the density of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +43,8 @@ class Prepared:
 def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     """The plan for a request, packed for the workers, with its forecast.
 
-    Raises ValueError for an unknown grid, a bad condition, a bad spec, imported weights that the store has not, or a
-    precision that the device has not.
+    Raises ValueError for an unknown grid, a bad condition, a bad spec, imported weights that the store lacks, or a
+    precision that the device lacks.
     """
     found = accounted(request, store)
     _check_precisions(found, workers.device)
@@ -80,17 +76,16 @@ def check_room(made: Prepared) -> None:
     check_fits(several, device_bytes=made.workers.free_bytes, device=of_device)
 
 
-def check_curves(several: Iterable[Spec]) -> None:
+def check_curves(several: Iterable[Run]) -> None:
     """Refuse runs whose record has no room for a value of each curve and epoch. Raises ValueError."""
-    for spec in several:
-        model = specs.architecture(spec)
-        of_matrices = model.num_layers * MATRICES[type(model).__name__] if specs.stage(spec) == "mask" else 0
-        times = spec.evaluations_per_epoch if isinstance(spec, ImageTransfer) else 1
-        most = MOST_CURVE_VALUES // (times * (CURVES + of_matrices))
-        if spec.num_epochs > most:
-            name = type(spec).__name__
+    for run in several:
+        size = run.network.size(run.task.signature(), run.precision)
+        num_curves, length = CURVES + (size.num_masks if run.stage == "mask" else 0), run.length()
+        most = MOST_CURVE_VALUES // (max(1, length.evaluations_per_epoch) * num_curves)
+        if length.num_epochs > most:
+            name = type(run).__name__
             raise ValueError(
-                f"{name}.num_epochs is {spec.num_epochs:,}: give at most {most:,}, for its curves to fit a record"
+                f"{name}.num_epochs is {length.num_epochs:,}: give at most {most:,}, for its curves to fit a record"
             )
 
 
@@ -106,7 +101,7 @@ def cost_model(store: Store, workers: Workers) -> CostModel | None:
     return None if default is None and found.basis != "measured" else found
 
 
-def measured_runs(store: Store) -> Iterator[tuple[Spec, RunRecord]]:
+def measured_runs(store: Store) -> Iterator[tuple[Run, RunRecord]]:
     """Some finished runs of the store, of whatever grid; those of a spec that is no more are left out."""
     for record in store.sampled_records(MOST_RECORDS):
         try:

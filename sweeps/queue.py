@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
 from sweeps.plan import Pack
 
 Place = tuple[int, int]
@@ -95,7 +94,7 @@ class PackQueue:
             self._holder.pop(run, None)
 
     def _wait_for_parents(self, pack: Pack) -> None:
-        wanted = {run_id(parent) for spec in pack.specs for parent in specs.parents(spec)} - self._finished
+        wanted = {run_id(parent) for spec in pack.specs for parent in spec.parents()} - self._finished
         self._parents[pack.name] = wanted
         for run in wanted:
             self._children[run].add(pack.name)

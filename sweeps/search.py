@@ -14,8 +14,7 @@ from typing import Any, assert_never
 from ray.tune.search import Searcher
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.errors import DamagedError
 from subind.store.results import Failure
 from subind.store.store import Store
@@ -95,7 +94,7 @@ class PackSearcher(Searcher):
         self._too_many_bytes = math.inf
         self._next_look = float("-inf")
         self._listing_failed: frozenset[str] = frozenset()
-        self._unwritten: list[tuple[Spec, Failure]] = []
+        self._unwritten: list[tuple[Run, Failure]] = []
         self._next_writing = float("-inf")
         self._is_waiting = False
         self._children: defaultdict[str, list[str]] = defaultdict(list)
@@ -263,7 +262,7 @@ class PackSearcher(Searcher):
 
     # ---- what came of it
 
-    def _judge(self, pack: Pack, left: tuple[Spec, ...], fall: Fall, *, got_on: bool) -> None:
+    def _judge(self, pack: Pack, left: tuple[Run, ...], fall: Fall, *, got_on: bool) -> None:
         alive = set(self._nodes())
         account = self._accounts[pack.name]
         verdict = account.verdict(fall, got_on=got_on, num_runs=len(left), is_alive=alive.__contains__)
@@ -297,7 +296,7 @@ class PackSearcher(Searcher):
         ask = self._store.is_finished
         return {run_id(spec) for spec in pack.specs if patiently(partial(ask, spec), tell=self.tell)}
 
-    def _has_failure(self, spec: Spec) -> bool:
+    def _has_failure(self, spec: Run) -> bool:
         """Whether a worker has written why this run alone has failed; something that cannot be read counts."""
         try:
             patiently(partial(self._store.failure, spec), tell=self.tell)
@@ -330,7 +329,7 @@ class PackSearcher(Searcher):
             self.tell("why runs failed is written")
         self._is_waiting = False
 
-    def _halves(self, pack: Pack, several: tuple[Spec, ...]) -> tuple[Pack, Pack]:
+    def _halves(self, pack: Pack, several: tuple[Run, ...]) -> tuple[Pack, Pack]:
         middle = (len(several) + 1) // 2
         first, second = named_pack(several[:middle]), named_pack(several[middle:])
         for half in (first, second):
@@ -370,7 +369,7 @@ class PackSearcher(Searcher):
         """What descends from the runs, by an index that is made at the first failure."""
         if not self._children:
             for run, spec in self.plan.runs.items():
-                for parent in specs.parents(spec):
+                for parent in spec.parents():
                     self._children[run_id(parent)].append(run)
         found, to_do = set[str](), list(runs)
         while to_do:
@@ -380,5 +379,5 @@ class PackSearcher(Searcher):
         return found
 
 
-def _bytes(several: Sequence[Spec]) -> int:
+def _bytes(several: Sequence[Run]) -> int:
     return len(several) * bytes_per_replica(several[0])

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from subind.specs.base import Identified
 from subind.specs.networks import Network
 from subind.specs.rows import AnyPart
+from subind.specs.optimizers import Precision
 from subind.specs.tasks import Task
 
 Stage = Literal["donor", "mask", "transfer", "measurement"]
@@ -23,6 +24,7 @@ class Run(Identified):
     stage: ClassVar[Stage]
     seed: int
     task: Task
+    precision: Precision
 
     def parents(self) -> tuple["Run", ...]:
         """The runs whose files this one reads, each once."""
@@ -62,6 +64,18 @@ class Run(Identified):
     def length(self) -> "Length":
         """How long it trains."""
         return Length(num_epochs=0, fewest_epochs=0, evaluations_per_epoch=0)
+
+    def evaluated_rows(self) -> tuple[int, int]:
+        """Rows that it is evaluated on: each time that its epochs are judged, and in the end."""
+        return self.task.evaluated_rows(self)
+
+    def bytes_of_rows(self) -> int:
+        """Memory that its rows take on the device, about."""
+        return self.task.bytes_of_rows(self)
+
+    def files_needed(self) -> tuple[tuple[str, int], ...]:
+        """What it takes from the folder of images: sets of images by name, with the number of images of each."""
+        return self.task.files_needed(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

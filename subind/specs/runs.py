@@ -312,6 +312,15 @@ class Measure(Run):
         """Each is a pack of its own: nothing is trained."""
         return (self,)
 
+    def evaluated_rows(self) -> tuple[int, int]:
+        return 0, self.of.evaluated_rows()[1]
+
+    def bytes_of_rows(self) -> int:
+        return self.of.bytes_of_rows()
+
+    def files_needed(self) -> tuple[tuple[str, int], ...]:
+        return self.of.files_needed()
+
 
 TrainingRun = Train | Discover | Transfer
 
