@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from subind.specs import runs as specs
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from subind.store.store import Store
 from sweeps.forecast import Forecast, StageBasis
 from sweeps.plan import Plan
@@ -24,7 +23,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """What packs take: the least, if nothing is known of how early donors stop, and the most. Equal if all is known."""
+    """What packs take: the least, if nothing is known of how early runs stop, and the most. Equal if all is known."""
 
     least: float
     most: float
@@ -61,7 +60,7 @@ class Quote:
 class Bill:
     """What a plan costs on so many devices of a name; `reserved_hours` are a bound where `used_hours` is a range.
 
-    `idle_hours` are those reserved and, even if all donors train to the end, not used.
+    `idle_hours` are those reserved and, even if all runs train to the end, not used.
     """
 
     device: str
@@ -167,7 +166,7 @@ def spent(found: Plan, store: Store, *, within_seconds: float) -> Spent:
             made = store.record(spec).provenance
         except (ValueError, FileNotFoundError):
             continue
-        alike[made.device, made.pack_size, made.host, made.started, specs.pack_shape(spec)].append(made.seconds)
+        alike[made.device, made.pack_size, made.host, made.started, spec.pack_shape()].append(made.seconds)
         num_read += 1
     hours, num_packs = defaultdict[str, float](float), 0
     for (device, pack_size, *_), seconds in alike.items():

@@ -10,19 +10,20 @@ from typing import Any
 
 from safetensors import SafetensorError, deserialize
 
-from subind.specs import runs as specs
+from subind.specs.network_sizes import FLOAT
 from subind.specs.quoting import quoted, quoted_path
-from subind.specs.runs import STAGES, Donor, ImageDonor, ImportedWeights, Spec
+from subind.specs.run import STAGES, Run
+from subind.specs.training import ImportedWeights
 from subind.store.errors import StoreError
 from subind.store.listing import Listing
 from subind.store.results import STATUSES, Failure
 from subind.store.store import Heartbeat, Store
 from sweeps import grids, published
-from sweeps.cells import Cell, chosen, condition
+from sweeps.cells import chosen, condition
 from sweeps.damaged_runs import failure_of, with_damaged_parents
 from sweeps.forecast import Forecast
 from sweeps.image_identity import identified
-from sweeps.memory import FLOAT, num_parameters
+from sweeps.memory import num_parameters
 from sweeps.plan import Plan, accounts
 from sweeps.status import total
 from sweeps.watch import Snapshot, Watch
@@ -41,7 +42,7 @@ class Request:
     grid: str
     where: tuple[str, ...]
     store: str
-    added: tuple[Cell, ...] = ()
+    added: tuple[Run, ...] = ()
     images: str = ""
 
     @property
@@ -89,14 +90,12 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
 
 def _check_imports(found: Plan, store: Store) -> None:
     for run in found.missing:
-        match found.runs[run]:
-            case Donor(weights=ImportedWeights(sha256=sha256)) | ImageDonor(weights=ImportedWeights(sha256=sha256)) if (
-                not store.has_weights(sha256)
-            ):
-                raise ValueError(
-                    f"Donor.weights.sha256 is {quoted(sha256)}: the store {store.url} has no such file; "
-                    "put it there with `subind import FILE`"
-                )
+        weights = found.runs[run].imported()
+        if isinstance(weights, ImportedWeights) and not store.has_weights(weights.sha256):
+            raise ValueError(
+                f"Train.weights.sha256 is {quoted(weights.sha256)}: the store {store.url} has no such file; "
+                "put it there with `subind import FILE`"
+            )
 
 
 def import_weights(store: Store, path: Path) -> str:
@@ -187,10 +186,10 @@ def _pack_data(beat: Heartbeat) -> dict[str, Any]:
     }
 
 
-def _failure_data(spec: Spec, store: Store, failure: Failure) -> dict[str, str]:
+def _failure_data(spec: Run, store: Store, failure: Failure) -> dict[str, str]:
     return {
         "run_id": failure.run_id,
-        "stage": specs.stage(spec),
+        "stage": spec.stage,
         "error": failure.error,
         "message": failure.message,
         "traceback": store.failure_path(spec) if failure.traceback else "",

@@ -7,8 +7,7 @@ file, or `subind verify --repair` has.
 from collections.abc import Iterable, Mapping, Sequence
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Parent, Spec
+from subind.specs.run import Run, lineage
 from subind.store.damage import REPAIR
 from subind.store.results import Failure, RunRecord
 from subind.store.store import Store
@@ -34,14 +33,11 @@ def with_damaged_parents(plan: Plan, store: Store) -> Plan:
     return with_damaged(plan, damaged_runs(several, store)) if several else plan
 
 
-def _ancestors(spec: Spec) -> list[Parent]:
-    return [each for each in specs.lineage(spec) if each is not spec and not isinstance(each, Transfers)]
+def _ancestors(run: Run) -> list[Run]:
+    return [each for each in lineage(run) if each is not run]
 
 
-Transfers = specs.Transfer | specs.ImageTransfer
-
-
-def damaged_runs(several: Sequence[Spec], store: Store) -> dict[str, str]:
+def damaged_runs(several: Sequence[Run], store: Store) -> dict[str, str]:
     """What is wrong with those of the finished runs whose record or files are damaged, as far as sizes tell."""
     records, found = _records(several, store)
     sizes = _sizes(several, store)
@@ -51,12 +47,12 @@ def damaged_runs(several: Sequence[Spec], store: Store) -> dict[str, str]:
     return found
 
 
-def damaged_records(several: Sequence[Spec], store: Store) -> dict[str, str]:
+def damaged_records(several: Sequence[Run], store: Store) -> dict[str, str]:
     """What is wrong with the records of those of the finished runs whose record is damaged."""
     return _records(several, store)[1]
 
 
-def _records(several: Sequence[Spec], store: Store) -> tuple[dict[str, RunRecord], dict[str, str]]:
+def _records(several: Sequence[Run], store: Store) -> tuple[dict[str, RunRecord], dict[str, str]]:
     """The records by run, and why others cannot be used; those that are gone since they were listed are in neither."""
     records, damaged = {}, {}
     places = [(store.folder(spec), run_id(spec)) for spec in several]
@@ -85,13 +81,13 @@ def wrong_sizes(folder: str, record: RunRecord, sizes: Mapping[str, int]) -> lis
     return found
 
 
-def _sizes(several: Sequence[Spec], store: Store) -> dict[str, int]:
+def _sizes(several: Sequence[Run], store: Store) -> dict[str, int]:
     """The bytes of the files of the runs by path: of a local store by folder, else by one listing of each stage."""
     parts: Iterable[tuple[str, ...]]
     if store.is_local:
-        parts = [("runs", specs.stage(spec), store.folder(spec).rpartition("/")[2]) for spec in several]
+        parts = [("runs", spec.stage, store.folder(spec).rpartition("/")[2]) for spec in several]
     else:
-        parts = {("runs", specs.stage(spec)) for spec in several}
+        parts = {("runs", spec.stage) for spec in several}
     return {entry.path: entry.num_bytes for each in parts for entry in store.tree(*each)}
 
 

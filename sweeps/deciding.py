@@ -7,14 +7,15 @@ of seeds together (analysis.claims). Only the cells of undecided claims get more
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import count, islice
+from operator import is_
+from typing import Any
 
 import pyarrow as pa
 
-from subind.specs import runs as specs
-from subind.specs.runs import Donor, FullTransfer, Mask, RandomInit, Transfer, UnmaskedOnly
+from subind.specs.run import Run, Stage, lineage
 from sweeps.cells import planned_columns
 
 
@@ -46,18 +47,15 @@ class Need:
     depth: int | None
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def includes(self, cell: Transfer) -> bool:
+    def includes(self, cell: Run) -> bool:
         """Whether the cell is one of those."""
+        columns = planned_columns(cell)
         return (
-            specs.control_name(cell.control) in self.controls
-            and cell.num_disambiguation == self.num_disambiguation
-            and self.depth in {None, specs.model(cell).num_layers}
-            and self._has_settings(cell)
+            columns.get("control") in self.controls
+            and columns.get("num_disambiguation") == self.num_disambiguation
+            and self.depth in {None, columns.get("num_layers")}
+            and all(_is_written(columns[name], text) for name, text in self.settings.items() if name in columns)
         )
-
-    def _has_settings(self, cell: Transfer) -> bool:
-        columns = planned_columns(cell) if self.settings else {}
-        return all(_is_written(columns[name], text) for name, text in self.settings.items() if name in columns)
 
 
 def _is_written(value: object, text: str) -> bool:
@@ -73,12 +71,12 @@ def next_look(num_seeds: int, *, fewest: int, most_seeds: int) -> int:
     return min(most_seeds, max(2 * num_seeds, fewest))
 
 
-def fewest_seeds(cells: Sequence[Transfer]) -> int:
+def fewest_seeds(cells: Sequence[Run]) -> int:
     """The fewest seeds that a cell of the grid has, cells being alike but for their seeds."""
     return min(map(len, _seeds_of_kinds(cells, _moving(cells)).values()), default=0)
 
 
-def added_cells(cells: Sequence[Transfer], needs: Sequence[Need], *, num_seeds: int) -> tuple[Transfer, ...]:
+def added_cells(cells: Sequence[Run], needs: Sequence[Need], *, num_seeds: int) -> tuple[Run, ...]:
     """What the needed cells lack, so that each need has `num_seeds` seeds with all its cells; none of the cells.
 
     Seeds that most of its cells have come first, then the grid's others, then new ones. A donor or a mask whose seed is
@@ -98,45 +96,40 @@ def added_cells(cells: Sequence[Transfer], needs: Sequence[Need], *, num_seeds: 
     return tuple(dict.fromkeys(added))
 
 
-def _seeds_of_kinds(cells: Iterable[Transfer], moving: frozenset[type]) -> dict[Transfer, set[int]]:
+def _seeds_of_kinds(cells: Iterable[Run], moving: frozenset[Stage]) -> dict[Run, set[int]]:
     """The seeds of cells that are alike but for them, by one of these cells under seed 0."""
-    kinds: dict[Transfer, set[int]] = defaultdict(set)
+    kinds: dict[Run, set[int]] = defaultdict(set)
     for cell in cells:
         kinds[_reseeded(cell, 0, moving)].add(cell.seed)
     return kinds
 
 
-def _moving(cells: Sequence[Transfer]) -> frozenset[type]:
-    """Which of Mask and Donor have the seed of their cell in every cell that has one.
+def _moving(cells: Sequence[Run]) -> frozenset[Stage]:
+    """Of which stages the runs have the seed of their cell, whatever descends from them.
 
     Where masks have not, they were chosen for their donors: no donor moves then, for no mask was chosen in a new one.
     """
-    kin = [(cell.seed, ancestor) for cell in cells for ancestor in specs.lineage(cell) if ancestor is not cell]
-    found = frozenset(
-        stage
-        for stage in (Mask, Donor)
-        if all(ancestor.seed == seed for seed, ancestor in kin if isinstance(ancestor, stage))
-    )
-    return found if Mask in found else frozenset()
+    kin = {(cell.seed, ancestor.seed, ancestor.stage) for cell in cells for ancestor in lineage(cell)}
+    standing = {stage for seed, own, stage in kin if own != seed}
+    moving = {stage for *_, stage in kin} - standing
+    return frozenset() if "mask" in standing else frozenset(moving)
 
 
-def _reseeded(cell: Transfer, seed: int, moving: frozenset[type]) -> Transfer:
-    match cell.control:
-        case RandomInit():
-            control: specs.Control = cell.control
-        case FullTransfer(donor=Donor() as donor) | UnmaskedOnly(donor=Donor() as donor):
-            control = replace(cell.control, donor=_reseeded_donor(donor, seed, moving))
-        case _:
-            assert isinstance(cell.control, specs.MaskedControl)
-            assert isinstance(cell.control.mask, Mask)
-            control = replace(cell.control, mask=_reseeded_mask(cell.control.mask, seed, moving))
-    return replace(cell, control=control, seed=seed)
+def _reseeded(cell: Run, seed: int, moving: frozenset[Stage]) -> Run:
+    """The cell of another seed, with what moves with it of what it descends from."""
+    made = _rebuilt(cell, lambda run: seed if run is cell or run.stage in moving else run.seed)
+    assert isinstance(made, Run)
+    return made
 
 
-def _reseeded_mask(mask: Mask, seed: int, moving: frozenset[type]) -> Mask:
-    donor = _reseeded_donor(mask.donor, seed, moving)
-    return replace(mask, donor=donor, seed=seed if Mask in moving else mask.seed)
-
-
-def _reseeded_donor(donor: Donor, seed: int, moving: frozenset[type]) -> Donor:
-    return replace(donor, seed=seed) if Donor in moving else donor
+def _rebuilt(value: Any, seed_of: Callable[[Run], int]) -> Any:
+    if isinstance(value, tuple):
+        several = tuple([_rebuilt(each, seed_of) for each in value])
+        return value if all(map(is_, several, value)) else several
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    inner = {each.name: getattr(value, each.name) for each in fields(value)}
+    changes = {name: new for name, old in inner.items() if (new := _rebuilt(old, seed_of)) is not old}
+    if isinstance(value, Run) and seed_of(value) != value.seed:
+        changes["seed"] = seed_of(value)
+    return replace(value, **changes) if changes else value

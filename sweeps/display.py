@@ -11,8 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from subind.specs import runs as specs
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from sweeps.cost import operations
 from sweeps.plan import Pack, Plan
 
@@ -55,7 +54,7 @@ class Board:
 
     def num_done(self, stage: Stage) -> int:
         """How many runs of the stage are finished."""
-        return sum(specs.stage(self.plan.runs[run]) == stage for run in self.finished)
+        return sum(self.plan.runs[run].stage == stage for run in self.finished)
 
     def seconds_left(self) -> float | None:
         """At the speed so far, as if nothing stopped early; None before it is known.
@@ -185,4 +184,4 @@ def _pack_table(board: Board) -> Table:
 
 
 def _num_of(board: Board, stage: Stage, runs: set[str]) -> int:
-    return sum(specs.stage(board.plan.runs[run]) == stage for run in runs)
+    return sum(board.plan.runs[run].stage == stage for run in runs)

@@ -20,7 +20,7 @@ from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
 from subind.identity.run_ids import canonical_json
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store import provenance
 from subind.store.store import Store
 from subind.training.loop import Runtime
@@ -266,8 +266,8 @@ class MirrorThread:
         self.note = ""
         self.seconds_at_end = 0.0
         self._mirror = mirror
-        self._told = SimpleQueue[Spec]()
-        self._pending: list[Spec] = []
+        self._told = SimpleQueue[Run]()
+        self._pending: list[Run] = []
         self.tell(plan.runs[run] for run in plan.finished)
         self._wake = threading.Event()
         self._over = threading.Event()
@@ -284,7 +284,7 @@ class MirrorThread:
         if self.seconds_at_end and not self._thread.is_alive():
             self._catch_up(within_seconds=self.seconds_at_end)
 
-    def tell(self, finished: Iterable[Spec]) -> None:
+    def tell(self, finished: Iterable[Run]) -> None:
         """Say that runs are finished."""
         for spec in finished:
             self._told.put(spec)

@@ -9,8 +9,7 @@ import orjson
 
 from subind.identity.json_files import parsed
 from subind.identity.run_ids import encoded, run_id, run_id_at
-from subind.specs import runs as specs
-from subind.specs.runs import Spec, Stage
+from subind.specs.run import Run, Stage, lineage
 from subind.store.damage import REPAIR
 from subind.store.results import MEASURED_COLUMNS, Failure, RunRecord, Status
 from subind.store.store import Heartbeat, Store, opened_files
@@ -128,7 +127,7 @@ class Explainer:
     What is missing of them decides whether damaged weights or masks matter.
     """
 
-    def __init__(self, store: Store, planned: Iterable[Spec] = ()) -> None:
+    def __init__(self, store: Store, planned: Iterable[Run] = ()) -> None:
         self._store = store
         self._planned = tuple(planned)
         self._stored = stored_runs(store)
@@ -145,26 +144,26 @@ class Explainer:
         made = self._lineage(found.spec, self._plan(found.spec))
         return replace(made, grids=found.grids)
 
-    def _plan(self, spec: Spec) -> Plan:
+    def _plan(self, spec: Run) -> Plan:
         """The run and all planned runs of its kin, as `status` counts them."""
-        kin = {run_id(each) for each in specs.lineage(spec)}
-        others = [each for each in self._planned if not kin.isdisjoint(map(run_id, specs.lineage(each)))]
+        kin = {run_id(each) for each in lineage(spec)}
+        others = [each for each in self._planned if not kin.isdisjoint(map(run_id, lineage(each)))]
         found = self._listing
         plan = accounts("", [spec, *others], finished=found.finished.keys(), failed=found.failed, damaged=found.damaged)
         plan = with_damaged_parents(plan, self._store)
-        finished = [each for each in specs.lineage(spec) if run_id(each) in plan.finished]
+        finished = [each for each in lineage(spec) if run_id(each) in plan.finished]
         return with_damaged(plan, damaged_records(finished, self._store))
 
-    def _lineage(self, spec: Spec, plan: Plan) -> Explanation:
+    def _lineage(self, spec: Run, plan: Plan) -> Explanation:
         """The run and, within it, what it descends from."""
-        run, parents = run_id(spec), tuple(self._lineage(parent, plan) for parent in specs.parents(spec))
+        run, parents = run_id(spec), tuple(self._lineage(parent, plan) for parent in spec.parents())
         beat = next((beat for beat in self._beats if run in beat.runs), None)
         state = status(plan, run, () if beat is None else beat.runs)
         record = self._store.record(spec) if state == "finished" else None
         failure = failure_of(run, plan, self._store) if run in plan.failed else None
         return Explanation(
             run=run,
-            stage=specs.stage(spec),
+            stage=spec.stage,
             folder=folder_name(spec),
             path=self._store.folder(spec),
             state=state,
@@ -184,20 +183,20 @@ class Explainer:
 
     # ---- what stands elsewhere
 
-    def _stale(self, spec: Spec) -> Stale | None:
+    def _stale(self, spec: Run) -> Stale | None:
         for versions in reversed(earlier_versions()):
             before = run_id_at(spec, versions)
             if before in self._listing.finished:
                 return Stale(run=before, reason=changes_since(spec, versions))
         return None
 
-    def _similar(self, spec: Spec) -> Similar | None:
+    def _similar(self, spec: Run) -> Similar | None:
         """The finished run with the same folder name but for the id that differs in the fewest fields."""
         run, begin = run_id(spec), folder_name(spec).removesuffix(run_id(spec))
         names = [
             each
             for each in self._stored.values()
-            if each.folder == begin + each.run and each.run != run and each.stage == specs.stage(spec)
+            if each.folder == begin + each.run and each.run != run and each.stage == spec.stage
         ]
         here, found = _flat(encoded(spec)), []
         for each in names[:MOST_SIMILAR]:
@@ -220,7 +219,7 @@ class Explainer:
 
     # ---- runs that no grid plans
 
-    def _outdated(self, found: Known, spec: Spec) -> Explanation:
+    def _outdated(self, found: Known, spec: Run) -> Explanation:
         """A finished run of an earlier version."""
         path = f"{runs_path(self._store)}/{found.stage}/{found.folder}"
         reasons = [changes_since(spec, each) for each in earlier_versions() if run_id_at(spec, each) == found.run]
@@ -319,7 +318,7 @@ def _differences(here: Mapping[str, str], there: Mapping[str, str]) -> tuple[Dif
     )
 
 
-def num_descendants(runs: Mapping[str, Spec], run: str) -> int:
+def num_descendants(runs: Mapping[str, Run], run: str) -> int:
     """How many of the runs descend from the run."""
     return len(descendants(runs, {run}))
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Literal, assert_never
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.errors import is_full
 from subind.store.results import Failure
 from sweeps.error_lines import one_line, without_secrets
@@ -201,7 +201,7 @@ def _message(kind: Kind, lines: Sequence[str]) -> str:
             return lines[-1]
 
 
-def failure(spec: Spec, pack: Sequence[Spec], fall: Fall, *, num_attempts: int) -> Failure:
+def failure(spec: Run, pack: Sequence[Run], fall: Fall, *, num_attempts: int) -> Failure:
     """What failure.json says of a run whose pack is given up."""
     return Failure(
         run_id=run_id(spec),

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from subind.identity.run_ids import ID_LENGTH, decode, run_id
-from subind.specs import runs as specs
 from subind.specs.quoting import quoted
-from subind.specs.runs import STAGES, Spec, Stage
+from subind.specs.run import STAGES, Run, Stage
 from subind.store.files import joined
 from subind.store.store import Store, opened_files, slug
 from sweeps import grids
@@ -34,30 +33,30 @@ class Known:
     stage: Stage
     folder: str
     grids: tuple[str, ...] = ()
-    spec: Spec | None = None
+    spec: Run | None = None
 
     def __str__(self) -> str:
         return f"{self.run} ({self.stage} {self.folder.rpartition('-')[0]})"
 
 
-def folder_name(spec: Spec) -> str:
+def folder_name(spec: Run) -> str:
     """The name of the run's folder in any store."""
     return f"{slug(spec)}-{run_id(spec)}"
 
 
-def planned_runs(names: Iterable[str], cells: Callable[[str], Iterable[Spec]] = grids.grid) -> dict[str, Known]:
+def planned_runs(names: Iterable[str], cells: Callable[[str], Iterable[Run]] = grids.grid) -> dict[str, Known]:
     """All runs of the grids, by id; `cells` gives those of a grid. Raises ValueError for an unknown grid."""
     found: dict[str, Known] = {}
     for name in names:
         for run, spec in with_parents(cells(name)).items():
             before = found.get(run)
             of = (*before.grids, name) if before else (name,)
-            found[run] = Known(run=run, stage=specs.stage(spec), folder=folder_name(spec), grids=of, spec=spec)
+            found[run] = Known(run=run, stage=spec.stage, folder=folder_name(spec), grids=of, spec=spec)
     return found
 
 
 def stored_runs(store: Store) -> dict[str, Known]:
-    """All runs of which the store has a folder, by id, by three listings."""
+    """All runs of which the store has a folder, by id, by one listing of each stage."""
     files, found = opened_files(store.url), dict[str, Known]()
     for stage in STAGES:
         for path in files.paths(joined(files.root, "runs", stage)):

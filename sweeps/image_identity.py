@@ -8,13 +8,14 @@ photographs have the same ids.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from operator import is_
 from typing import Any
 
-from subind.specs.runs import ImageDonor, ImageMask, ImageNet16Task, ImageTransfer, Spec, image_task
-from subind.specs.vision import PARTS
+from subind.specs.images import FINGERPRINTS as PARTS
+from subind.specs.run import Run
+from subind.specs.tasks import Task
 from subind.store.files import joined
 from subind.store.store import Store, opened_files
-from sweeps.cells import Cell
 from sweeps.plan import Plan
 
 FILE = "images.json"
@@ -26,7 +27,7 @@ UNIDENTIFIED = (
 )
 
 
-def identified(cells: tuple[Cell, ...], *, images: str, store: Store) -> tuple[Cell, ...]:
+def identified(cells: tuple[Run, ...], *, images: str, store: Store) -> tuple[Run, ...]:
     """The cells with the photographs of the folder `images`, or where none is given, of the store's last sweep.
 
     Without either they are as they were. Raises ValueError if parts of the folder are absent.
@@ -40,7 +41,7 @@ def identified(cells: tuple[Cell, ...], *, images: str, store: Store) -> tuple[C
     return tuple(_filled(cell, parts, known) for cell in cells)
 
 
-def is_unidentified(several: Iterable[Spec]) -> bool:
+def is_unidentified(several: Iterable[Run]) -> bool:
     """Whether a task of one of the runs, or of what it descends from, is on photographs that nobody has named."""
     known: dict[int, bool] = {}
     return any(_lacks_parts(each, known) for each in several)
@@ -76,7 +77,7 @@ _REMEDY = "remove it, and run the grid with --images"
 
 def remember(found: Plan, store: Store, images: str) -> str:
     """Keep which images a sweep on photographs is on; a line if those of the store's last sweep were others."""
-    if not images or not any(_is_on_photographs(spec) for spec in found.runs.values()):
+    if not images or not any(spec.task.needs_images() for spec in found.runs.values()):
         return ""
     parts, before = folder_parts(images), remembered(store)
     if before == parts:
@@ -87,18 +88,12 @@ def remember(found: Plan, store: Store, images: str) -> str:
     return f"{images} has other images than the store's last sweep ({other}): these are other runs" if before else ""
 
 
-def _is_on_photographs(spec: Spec) -> bool:
-    match spec:
-        case ImageDonor() | ImageMask() | ImageTransfer():
-            return isinstance(image_task(spec), ImageNet16Task)
-        case _:
-            return False
-
-
 def _lacks_parts(value: Any, known: dict[int, bool]) -> bool:
-    if isinstance(value, ImageNet16Task):
-        return not value.photographs
-    if not is_dataclass(value):
+    if isinstance(value, Task) and value.lacks_fingerprints():
+        return True
+    if isinstance(value, tuple):
+        return any([_lacks_parts(each, known) for each in value])
+    if not is_dataclass(value) or isinstance(value, type):
         return False
     if id(value) not in known:
         known[id(value)] = any(_lacks_parts(getattr(value, each.name), known) for each in fields(value))
@@ -107,9 +102,11 @@ def _lacks_parts(value: Any, known: dict[int, bool]) -> bool:
 
 def _filled(value: Any, parts: Mapping[str, str], known: dict[int, Any]) -> Any:
     """The value with the parts in every task that lacks them; what cells share is filled once."""
-    if isinstance(value, ImageNet16Task):
-        own: dict[str, Any] = dict(parts)
-        return value if value.photographs else replace(value, **own)
+    if isinstance(value, Task) and value.lacks_fingerprints():
+        return value.with_fingerprints(parts)
+    if isinstance(value, tuple):
+        several = tuple([_filled(each, parts, known) for each in value])
+        return value if all(map(is_, several, value)) else several
     if not is_dataclass(value) or isinstance(value, type):
         return value
     if id(value) not in known:

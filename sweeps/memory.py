@@ -62,7 +62,8 @@ def check_fits(several: Iterable[Run], *, device_bytes: float, device: str) -> N
         field = max(parts, key=lambda name: parts[name])
         raise ValueError(
             f"{type(run).__name__}.{field} is {quoted(getattr(run, field, run))}: "
-            f"one replica needs about {needed / 1e9:,.0f} GB, {parts[field] / needed:.0%} of it for this, and {device} {device_bytes / 1e9:,.0f} GB: give less"
+            f"one replica needs about {needed / 1e9:,.0f} GB, {parts[field] / needed:.0%} of it for this, "
+            f"and {device} {device_bytes / 1e9:,.0f} GB: give less"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.damage import REPAIR
 from subind.store.errors import DamagedError
 from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
@@ -66,7 +66,7 @@ class Origins:
         self.unreadable: dict[str, str] = {}
         self._store = store
 
-    def learn(self, finished: Mapping[str, Spec], *, within_seconds: float) -> int:
+    def learn(self, finished: Mapping[str, Run], *, within_seconds: float) -> int:
         """Read records that are not yet read, until the time is over; how many of the finished runs remain unread."""
         unread = [run for run in finished if run not in self.known]
         self.unreadable = {}
@@ -80,7 +80,7 @@ class Origins:
                 self.unreadable[run] = f"{error}; {REPAIR}"
         return 0
 
-    def _origin(self, spec: Spec) -> Origin:
+    def _origin(self, spec: Run) -> Origin:
         try:
             record = self._store.record(spec)
             check_measured(record)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from subind.specs.quoting import quoted
-from subind.specs.runs import FreshWeights, ImportedWeights, PublishedWeights
+from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
 
 if TYPE_CHECKING:
@@ -35,18 +35,22 @@ def import_published(store: Store, path: Path, *, server: str = "") -> str:
     return name
 
 
-def imported_weights(store: Store, weights: FreshWeights | ImportedWeights | PublishedWeights) -> bytes:
-    """The safetensors file that a donor starts from. Raises ValueError or OSError if the store has it not."""
+def imported_weights(store: Store, weights: ImportedWeights | PublishedWeights) -> bytes:
+    """The safetensors file that a donor starts from. Raises ValueError or OSError if the store lacks it."""
+    digest = imported_digest(store, weights)
+    if digest is None:
+        assert isinstance(weights, PublishedWeights)
+        raise ValueError(told_absent(weights.file, store))
+    return store.weights(digest)
+
+
+def imported_digest(store: Store, weights: ImportedWeights | PublishedWeights) -> str | None:
+    """The SHA-256 of the file that a donor starts from; None for a published one that was not imported."""
     match weights:
         case ImportedWeights(sha256=sha256):
-            return store.weights(sha256)
+            return sha256
         case PublishedWeights(file=file):
-            named = store.named_weights(file)
-            if named is None:
-                raise ValueError(told_absent(file, store))
-            return store.weights(named)
-        case FreshWeights():
-            raise AssertionError("fresh weights are in no file")
+            return store.named_weights(file)
         case _:
             assert_never(weights)
 
@@ -54,7 +58,7 @@ def imported_weights(store: Store, weights: FreshWeights | ImportedWeights | Pub
 def told_absent(file: str, store: Store) -> str:
     """What to say where the store has not the published weights of that name."""
     return (
-        f"ImageDonor.weights.file is {quoted(file)}, which the store {store.url} has not: put it there with "
+        f"Train.weights.file is {quoted(file)}, which the store {store.url} lacks: put it there with "
         f"`subind import {file}{ENDING} --store {store.url}`, which downloads it unless it is a file"
     )
 

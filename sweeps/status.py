@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from subind.specs import runs as specs
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from subind.store.results import Failure, Status
 from sweeps.plan import Plan
 
@@ -63,7 +62,7 @@ def stage_counts(plan: Plan, of_runs: Mapping[str, Status]) -> StageCounts:
     """How many runs of each stage are in each state."""
     counts: StageCounts = {stage: Counter() for stage in STAGES}
     for run, state in of_runs.items():
-        counts[specs.stage(plan.runs[run])][state] += 1
+        counts[plan.runs[run].stage][state] += 1
     return counts
 
 

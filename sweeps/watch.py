@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from subind.specs.runs import STAGES
+from subind.specs.run import STAGES
 from subind.store.listing import Listing
 from subind.store.results import STATUSES, Failure
 from subind.store.store import Heartbeat, Store

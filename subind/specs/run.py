@@ -10,6 +10,7 @@ from subind.specs.networks import Network
 from subind.specs.rows import AnyPart
 from subind.specs.optimizers import Precision
 from subind.specs.tasks import Task
+from subind.specs.training import ImportedWeights, PublishedWeights
 
 Stage = Literal["donor", "mask", "transfer", "measurement"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer", "measurement")
@@ -60,6 +61,14 @@ class Run(Identified):
     def kept_name(self) -> str:
         """By what name a grid asks for the run's weights; empty for a run that leaves what it makes in any case."""
         return ""
+
+    def imported(self) -> ImportedWeights | PublishedWeights | None:
+        """The weights from outside that it starts from; None if there are none."""
+        return None
+
+    def imports_head(self) -> bool:
+        """Whether the head is among the weights from outside; a fresh one is not."""
+        return True
 
     def length(self) -> "Length":
         """How long it trains."""

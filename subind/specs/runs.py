@@ -26,7 +26,9 @@ from subind.specs.training import (
     Frozen,
     FrozenAlways,
     Held,
+    ImportedWeights,
     KeptEpoch,
+    PublishedWeights,
     Stopping,
     Weights,
 )
@@ -138,6 +140,12 @@ class Train(NetworkRun):
 
     def pack_shape(self) -> tuple[object, ...]:
         return (*_training_shape(self), isinstance(self.weights, FreshWeights))
+
+    def imported(self) -> ImportedWeights | PublishedWeights | None:
+        return None if isinstance(self.weights, FreshWeights) else self.weights
+
+    def imports_head(self) -> bool:
+        return self.held != "all_but_head"
 
     def length(self) -> Length:
         return _length(self)

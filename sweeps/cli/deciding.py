@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from subind.specs.quoting import quoted
-from subind.specs.runs import Transfer
+from subind.specs.run import Run
 from subind.store.store import Store
 from sweeps import commands, deciding, grids
 from sweeps.cli.app import out
@@ -47,7 +47,7 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
     return Outcome(request=request, plan=found)
 
 
-def _added(cells: tuple[Transfer, ...], undecided: list[Judgement], *, max_seeds: int) -> tuple[Transfer, ...]:
+def _added(cells: tuple[Run, ...], undecided: list[Judgement], *, max_seeds: int) -> tuple[Run, ...]:
     """The cells that undecided claims need for the next look at them."""
     from analysis.claims import fewest_seeds
 
@@ -69,9 +69,9 @@ def _need(claim: Claim) -> Need:
     )
 
 
-def _cells(request: Request, store: Store) -> tuple[Transfer, ...]:
+def _cells(request: Request, store: Store) -> tuple[Run, ...]:
     runs = commands.accounted(request, store).runs.values()
-    return tuple(spec for spec in runs if isinstance(spec, Transfer))
+    return tuple(spec for spec in runs if spec.stage == "transfer")
 
 
 def _undecided(request: Request, found: Plan, store: Store) -> list[Judgement]:

@@ -14,9 +14,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from subind.specs import runs as specs
 from subind.specs.quoting import quoted_path
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from subind.store.errors import is_full
 from subind.store.store import Store
 from sweeps import commands, stop_signals
@@ -116,7 +115,7 @@ def _packs_told(made: Prepared, stage: Stage) -> tuple[str, str, str]:
 
 
 def _by_stage(found: Plan, runs: Iterable[str]) -> Counter[Stage]:
-    return Counter(specs.stage(found.runs[run]) for run in runs)
+    return Counter(found.runs[run].stage for run in runs)
 
 
 @app.command("run")
