@@ -23,6 +23,7 @@ from sweeps.cells import chosen, condition
 from sweeps.damaged_runs import failure_of, with_damaged_parents
 from sweeps.forecast import Forecast
 from sweeps.image_identity import identified
+from sweeps.keeping import Keep, kept_bytes, with_kept
 from sweeps.memory import num_parameters
 from sweeps.plan import Plan, accounts
 from sweeps.status import total
@@ -36,7 +37,8 @@ _SIGNS = {"<=": "_at_most_", ">=": "_at_least_", "!=": "_not_", "<": "_below_", 
 class Request:
     """A part of a grid and the store that holds its runs; `added` are cells of further seeds.
 
-    `images` is the folder of photographs that the runs are on, empty for those that the store remembers.
+    `images` is the folder of photographs that the runs are on, empty for those that the store remembers; `keep` are
+    starts whose recipients leave their weights, besides those of the grid's KEEP.
     """
 
     grid: str
@@ -44,6 +46,7 @@ class Request:
     store: str
     added: tuple[Run, ...] = ()
     images: str = ""
+    keep: Keep = ()
 
     @property
     def name(self) -> str:
@@ -82,7 +85,7 @@ def accounted(request: Request, store: Store, listing: Listing | None = None) ->
         failed=listing.failed,
         damaged=listing.damaged,
     )
-    found = with_damaged_parents(found, store)
+    found = with_damaged_parents(with_kept(found, store, (*grids.keep(request.grid), *request.keep)), store)
     _check_imports(found, store)
     check_architectures(found, store)
     return found
@@ -150,6 +153,9 @@ def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
         "damaged": dict(found.damaged),
         "packs": len(found.packs),
         "stages": {stage: found.num_runs(stage) for stage in STAGES},
+        "kept": len(found.kept),
+        "kept_bytes": kept_bytes(found),
+        "unkept": len(found.unkept),
         "forecast_seconds": None if times is None else times.seconds,
         "forecast": None if times is None else times.data(),
     }
@@ -284,4 +290,4 @@ CHECKPOINT_BYTES = 500_000_000
 def _artifact_bytes(found: Plan, run: str) -> int:
     spec = found.runs[run]
     weights = FLOAT * num_parameters(spec)
-    return 50_000 + (weights if specs.stage(spec) == "donor" else weights // 32)
+    return 50_000 + (weights if spec.stage == "donor" or run in found.kept else weights // 32)

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from subind.specs.run import STAGES, Stage
-from sweeps.cost import operations
 from sweeps.plan import Pack, Plan
+from sweeps.work import operations
 
 SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_PICTURES = 0.5

@@ -29,6 +29,7 @@ from sweeps.cluster import training_nodes
 from sweeps.display import Board, Display, PackState
 from sweeps.failures import Fall, fall_of, with_words
 from sweeps.feed import Feed
+from sweeps.own_code import NO_OWN_CODE, OwnCode
 from sweeps.plan import Plan
 from sweeps.scratch import scratch_folder
 from sweeps.search import PackSearcher, Place
@@ -60,11 +61,13 @@ def drive(
     feed: Feed | None = None,
     label: Label = as_it_is,
     images: str = "",
+    own: OwnCode = NO_OWN_CODE,
 ) -> None:
     """Run the packs of a plan and of the feed to the end, or until Ctrl-C. What came of it stands in the store.
 
     They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
-    mirror is about to log of a run. `images` is the folder of photographs.
+    mirror is about to log of a run. `images` is the folder of photographs, `own` the user's code that
+    workers need.
     """
     code = provenance.code()
     job = Job(
@@ -73,6 +76,8 @@ def drive(
         code=code,
         sources=sources_digest() if ray.is_initialized() else "",
         runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds, images=images),
+        own=own,
+        kept=plan.kept,
     )
     stop = StopSignal()
     searcher = PackSearcher(

@@ -1,10 +1,9 @@
-"""A user's own grid: a Python file with `grid()`, and maybe `studies()` and CLAIMS. Whatever it raises is one line.
+"""A user's own grid: a Python file with `grid()`, and maybe `studies()`, CLAIMS and KEEP. What it raises is one line.
 
 The file is executed as a module that is known while it runs, as dataclasses and annotations need, and what it prints
 goes to standard error, for standard output is the command's.
 """
 
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -16,6 +15,8 @@ from typing import Any, TypeVar
 
 from subind.specs.quoting import quoted, quoted_path, shortened
 from subind.specs.run import Run
+from sweeps.keeping import EVERY, Keep
+from sweeps.own_code import forget_grid, load_grid, own_files
 from sweeps.tuning.definition import Study
 
 MOST_CELLS = 200_000
@@ -53,6 +54,17 @@ def claims_of_file(path: Path) -> tuple[str, ...]:
     if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
         raise ValueError(f"CLAIMS of {quoted_path(path)} is {quoted(found)}: give a tuple of sentences")
     return found
+
+
+def keep_of_file(path: Path) -> Keep:
+    """The file's KEEP, nothing if it has none. Raises ValueError as `cells_of_file`."""
+    found = _guarded(path, lambda module: getattr(module, "KEEP", False))
+    if isinstance(found, bool) or (isinstance(found, tuple) and all(isinstance(each, str) for each in found)):
+        return found if isinstance(found, tuple) else ((EVERY,) if found else ())
+    raise ValueError(
+        f"KEEP of {quoted_path(path)} is {quoted(found)}: give True, or a tuple of names of starts, such as "
+        '("subnetwork",)'
+    )
 
 
 class _RefusedError(Exception):
@@ -99,26 +111,34 @@ def _guarded(path: Path, work: Callable[[ModuleType], Made]) -> Made:
         raise ValueError(f"grid {quoted_path(path)} cannot be made: {_told(error, path)}") from None
 
 
+_GRIDS: dict[Path, tuple[ModuleType, dict[str, bytes]]] = {}
+"""The grid file that was loaded last, with the contents of what it consists of."""
+
+
 def _loaded(path: Path) -> ModuleType:
-    name = f"subind_grid_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return module
+    """The module of the file, which is executed once as long as it and what it imported beside it stay as they are."""
+    place = path.absolute()
+    module, files = _GRIDS.get(place, (None, {}))
+    if module is not None and sys.modules.get(module.__name__) is module and own_files(place) == files:
+        return module
+    for earlier in list(_GRIDS):
+        forget_grid(earlier)
+        del _GRIDS[earlier]
+    made = load_grid(path)
+    _GRIDS[place] = made, own_files(place)
+    return made
 
 
 def _told(error: BaseException, path: Path) -> str:
-    """The error in one line, with the last line of the file that it came through."""
+    """The error in one line, with the last line of the user's files that it came through."""
+    folder = path.absolute().parent
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
-    place = f" (line {lines[-1]})" if lines else ""
+    lines = [(Path(frame.filename), frame.lineno) for frame in frames if folder in Path(frame.filename).parents]
+    own = [(file, line) for file, line in lines if "site-packages" not in file.parts]
+    place = ""
+    if own:
+        file, line = own[-1]
+        place = f" (line {line})" if file == path.absolute() else f" (line {line} of {file.relative_to(folder)})"
     message = _message(error)
     return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
 

@@ -92,7 +92,7 @@ def _lacks_parts(value: Any, known: dict[int, bool]) -> bool:
     if isinstance(value, Task) and value.lacks_fingerprints():
         return True
     if isinstance(value, tuple):
-        return any([_lacks_parts(each, known) for each in value])
+        return any(_lacks_parts(each, known) for each in value)
     if not is_dataclass(value) or isinstance(value, type):
         return False
     if id(value) not in known:

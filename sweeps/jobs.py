@@ -1,14 +1,13 @@
 """Sweeps on a cluster, driven there: Ray Jobs starts `subind run` beside the head, where it outlives this machine.
 
-What travels is the grid's file and a command line. Secrets do not: the nodes have theirs from their environment, and
-the token of the cluster stays in the headers of the requests.
+What travels is the grid's file with what it imports from its folder, and a command line. Secrets do not: the nodes have
+theirs from their environment, and the token of the cluster stays in the headers of the requests.
 """
 
 import asyncio
 import contextlib
 import os
 import shlex
-import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from sweeps import grids
 from sweeps.cells import chosen, condition
+from sweeps.own_code import own_files
 from sweeps.tracking_uri import redacted
 
 if TYPE_CHECKING:
@@ -127,7 +127,9 @@ class Cluster:
         environment: dict[str, Any] = {"env_vars": variables}
         with tempfile.TemporaryDirectory(prefix="subind-submit-") as folder:
             if order.grid.endswith(".py"):
-                shutil.copy(order.grid, folder)
+                for name, content in own_files(Path(order.grid)).items():
+                    (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                    (Path(folder) / name).write_bytes(content)
                 environment["working_dir"] = folder
             return self._client.submit_job(
                 entrypoint=command_line(order), submission_id=job, runtime_env=environment, metadata={"subind": "run"}

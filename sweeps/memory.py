@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from subind.specs.network_sizes import FLOAT
 from subind.specs.quoting import quoted
 from subind.specs.run import Run, Stage
-from sweeps.work import ROWS_OF_AN_EVALUATION
+from sweeps.work import ROWS_OF_AN_EVALUATION, size_of
 
 INDEX = 8
 """Bytes of a row's number in the order of an epoch."""
@@ -37,7 +37,7 @@ def bytes_per_replica(run: Run) -> int:
 
 def _parts(run: Run) -> dict[str, int]:
     """The bytes of one replica by the field that they grow with most."""
-    size = run.network.size(run.task.signature(), run.precision)
+    size = size_of(run)
     whole, maskable = COPIES[run.stage]
     whole += max(0, len(run.parents()) - NETWORKS_READ)
     state = FLOAT * (whole * size.num_parameters + maskable * size.num_maskable)
@@ -74,4 +74,4 @@ def most_replicas(run: Run, *, free_bytes: float) -> int:
 
 def num_parameters(run: Run) -> int:
     """The parameters of the run's network."""
-    return run.network.size(run.task.signature(), run.precision).num_parameters
+    return size_of(run).num_parameters

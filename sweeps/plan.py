@@ -160,7 +160,7 @@ def _is_below(run: Run, roots: Collection[str], known: dict[str, bool]) -> bool:
     """Whether the run is a root or descends from one."""
     key = run_id(run)
     if key not in known:
-        known[key] = key in roots or any([_is_below(parent, roots, known) for parent in run.parents()])
+        known[key] = key in roots or any(_is_below(parent, roots, known) for parent in run.parents())
     return known[key]
 
 

@@ -15,6 +15,7 @@ from sweeps.cost_fit import fitted
 from sweeps.forecast import Forecast, forecast
 from sweeps.memory import LARGEST_DEVICE, check_fits
 from sweeps.plan import Crew, Plan, packed
+from sweeps.work import size_of
 from sweeps.workers import Workers
 
 MOST_RECORDS = 200
@@ -79,8 +80,7 @@ def check_room(made: Prepared) -> None:
 def check_curves(several: Iterable[Run]) -> None:
     """Refuse runs whose record has no room for a value of each curve and epoch. Raises ValueError."""
     for run in several:
-        size = run.network.size(run.task.signature(), run.precision)
-        num_curves, length = CURVES + (size.num_masks if run.stage == "mask" else 0), run.length()
+        num_curves, length = CURVES + (size_of(run).num_masks if run.stage == "mask" else 0), run.length()
         most = MOST_CURVE_VALUES // (max(1, length.evaluations_per_epoch) * num_curves)
         if length.num_epochs > most:
             name = type(run).__name__

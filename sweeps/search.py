@@ -20,6 +20,7 @@ from subind.store.results import Failure
 from subind.store.store import Store
 from sweeps.failures import Account, Again, Fall, GivenUp, Halved, failure
 from sweeps.feed import Feed, NoFeed
+from sweeps.keeping import is_done
 from sweeps.memory import bytes_per_replica
 from sweeps.patience import patiently
 from sweeps.plan import Pack, Plan, named_pack
@@ -200,7 +201,12 @@ class PackSearcher(Searcher):
             return
         own = {run for pack in (*self.running.values(), *self._fallen.values()) for run in pack.runs}
         listing = patiently(self._store.listing, tell=self.tell)
-        self._finish((listing.finished.keys() & self.plan.runs.keys()) - self.plan.damaged.keys() - self.finished)
+        self._finish(
+            (listing.finished.keys() & self.plan.runs.keys())
+            - self.plan.damaged.keys()
+            - self.plan.unkept
+            - self.finished
+        )
         self._listing_failed = (listing.failed & own) - self.finished
         self._fail((listing.failed & self.plan.runs.keys()) - own - self.finished)
         now = time.monotonic()
@@ -293,7 +299,10 @@ class PackSearcher(Searcher):
 
     def _done(self, pack: Pack) -> set[str]:
         """The pack's runs that are committed."""
-        ask = self._store.is_finished
+
+        def ask(spec: Run) -> bool:
+            return is_done(spec, self._store, is_kept=run_id(spec) in self.plan.unkept)
+
         return {run_id(spec) for spec in pack.specs if patiently(partial(ask, spec), tell=self.tell)}
 
     def _has_failure(self, spec: Run) -> bool:

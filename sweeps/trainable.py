@@ -19,10 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from subind.identity.parts import source_digests
 from subind.identity.run_ids import decode, encoded, run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Donor, ImageDonor, Parent, Spec
+from subind.specs.run import Run
 from subind.stages import run as stages
+from subind.stages.parents import IMPORTED_FILE
 from subind.store.errors import DamagedError
 from subind.store.provenance import Code
 from subind.store.remote_files import PATIENCE_SECONDS
@@ -30,6 +31,8 @@ from subind.store.results import Failure, Provenance, RunRecord
 from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training.loop import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.checkpoint_state import STATE
+from sweeps.keeping import is_done
+from sweeps.own_code import NO_OWN_CODE, OwnCode, install
 from sweeps.patience import when_there_is_room
 from sweeps.published import imported_weights
 from sweeps.sources import check_sources
@@ -48,6 +51,7 @@ class Job:
     Every worker reads it for every pack: text is read a hundred times faster than the data that it stands for.
 
     `sources` is the digest of the driver's sources, which a worker's must equal; empty where both read the same files.
+    `own` is the user's code that the specs need, and `kept` are the recipients that leave their weights.
     """
 
     specs: Mapping[str, str]
@@ -55,20 +59,23 @@ class Job:
     code: Code
     sources: str
     runtime: Runtime
+    own: OwnCode = NO_OWN_CODE
+    kept: frozenset[str] = frozenset()
 
 
 def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
     """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done.
 
     `config` has the pack's name and runs; of a pack that was made while the sweep ran also their `specs` and `rungs`.
-    Raises ValueError if this node has other code than the driver.
+    Raises ValueError if this node has other code than the driver, or lacks a module of the grid's.
     """
     if job.sources:
         check_sources(job.sources)
     store = Store(job.store, patience_seconds=PATIENCE_SECONDS)
+    install(job.own)
     known = {**job.specs, **config["specs"]} if "specs" in config else job.specs
     planned = [decode(json.loads(known[each])) for each in config["runs"]]
-    pack = [spec for spec in planned if not store.is_finished(spec)]
+    pack = [spec for spec in planned if not is_done(spec, store, is_kept=run_id(spec) in job.kept)]
     if not pack:
         return
     rungs = tuple(Rung(share=each["share"], limits=each["limits"]) for each in config.get("rungs", ()))
@@ -95,7 +102,7 @@ class Worker:
         self,
         *,
         name: str,
-        pack: Sequence[Spec],
+        pack: Sequence[Run],
         store: Store,
         job: Job,
         num_halvings: int,
@@ -123,6 +130,7 @@ class Worker:
             runtime=self._job.runtime,
             save=self._save,
             report=self._report,
+            kept={spec for spec in self._pack if run_id(spec) in self._job.kept},
             resumed=self._resumed(),
             refuse=self._start_over,
         )
@@ -142,11 +150,12 @@ class Worker:
                 if finished.issuperset(each.runs):
                     self._store.remove_checkpoint(each.pack)
 
-    def _read(self, spec: Parent, file: str) -> bytes:
-        if file != stages.IMPORTED_FILE:
-            return self._store.artifact(spec, file)
-        assert isinstance(spec, Donor | ImageDonor), "only donors start from imported weights"
-        return imported_weights(self._store, spec.weights)
+    def _read(self, run: Run, file: str) -> bytes:
+        if file != IMPORTED_FILE:
+            return self._store.artifact(run, file)
+        weights = run.imported()
+        assert weights is not None, "only runs that start from imported weights ask for them"
+        return imported_weights(self._store, weights)
 
     def progress_data(self) -> dict[str, Any]:
         """How far the pack is, as a Tune result."""
@@ -246,12 +255,13 @@ class Worker:
         )
         return RunRecord(
             run_id=run_id(spec),
-            stage=specs.stage(spec),
+            stage=spec.stage,
             spec=encoded(spec),
-            parents=tuple(run_id(parent) for parent in specs.parents(spec)),
+            parents=tuple(run_id(parent) for parent in spec.parents()),
             provenance=provenance,
             measurements=finished.measurements,
             curves=finished.replica.curves,
+            sources=source_digests(spec),
         )
 
     def _seconds(self) -> float:
@@ -320,7 +330,7 @@ def spent_before(checkpoint: Checkpoint, num_runs: int, *, fresh: Spent) -> Spen
     return replace(fresh, seconds=checkpoint.seconds * num_runs / len(checkpoint.runs))
 
 
-def failure_of(replica: Replica, pack: Sequence[Spec]) -> Failure:
+def failure_of(replica: Replica, pack: Sequence[Run]) -> Failure:
     """The failure of one run that did not take its pack down."""
     return Failure(
         run_id=run_id(replica.spec),

@@ -13,12 +13,12 @@ from subind.specs.run import STAGES
 from subind.store.listing import Listing
 from subind.store.results import STATUSES, Failure
 from subind.store.store import Heartbeat, Store
-from sweeps.cost import operations
 from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.display import duration
 from sweeps.nodes import Node, Origins, Pace, nodes
 from sweeps.plan import Plan, standing
 from sweeps.status import FailureClass, StageCounts, failure_classes, stage_counts, states, total
+from sweeps.work import operations
 
 SHARE_OF_TIME = 0.1
 """The part of the time that listing the runs may take."""

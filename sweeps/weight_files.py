@@ -16,6 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 MOST_HEADER_BYTES = 100_000_000
 """What the safetensors format allows."""
 
+
 def check_architectures(found: Plan, store: Store) -> None:
     """Refuse donors whose weights are of another architecture than theirs. Those that are not there are left out.
 

@@ -16,6 +16,9 @@ Stage = Literal["donor", "mask", "transfer", "measurement"]
 STAGES: tuple[Stage, ...] = ("donor", "mask", "transfer", "measurement")
 """The stages by what they leave: a donor, a mask, a recipient, a measurement."""
 
+WEIGHTS_FILE = "weights.safetensors"
+"""What a run leaves of a network: parameters, named and laid out as its library has them (such as transformers)."""
+
 
 class Run(Identified):
     """A base of runs. A run contains its parents' specs: those of the runs whose files it reads."""

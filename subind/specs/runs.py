@@ -249,7 +249,8 @@ class Transfer(NetworkRun):
         return self.start.network
 
     def parents(self) -> tuple[Run, ...]:
-        return tuple(dict.fromkeys((*self.start.parents(), *_teachers(self.teacher))))
+        parents, teachers = self.start.parents(), _teachers(self.teacher)
+        return tuple(dict.fromkeys((*parents, *teachers))) if teachers else parents
 
     @property
     def num_training_samples(self) -> int:

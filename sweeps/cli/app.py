@@ -98,6 +98,11 @@ Images = Annotated[
     ),
 ]
 
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", help="Keep the weights of these recipients: all, or a start's name. May be repeated."),
+]
+
 # Lines are never broken and brackets are no markup: paths and JSON are copied from them.
 out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

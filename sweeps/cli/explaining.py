@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from subind.specs.run import Run
 from subind.store.store import Store
 from sweeps import grids
-from sweeps.cells import Cell
 from sweeps.cli.app import AsJson, Device, StorePath, app, out
 from sweeps.commands import Request
 from sweeps.display import duration
@@ -72,7 +72,7 @@ def why_command(
         out.print(_laid_out(name, text))
 
 
-def _cells(name: str, *, store: Store) -> tuple[Cell, ...]:
+def _cells(name: str, *, store: Store) -> tuple[Run, ...]:
     """The cells of a grid, with the photographs that the store remembers if it can be read which these are."""
     cells = grids.grid(name)
     try:

@@ -19,7 +19,7 @@ from subind.specs.run import STAGES, Stage
 from subind.store.errors import is_full
 from subind.store.store import Store
 from sweeps import commands, stop_signals
-from sweeps.cli.app import AsJson, Device, GridName, Images, StorePath, Tracking, Where, app, err, home_for, out
+from sweeps.cli.app import AsJson, Device, GridName, Images, Keep, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
 from sweeps.cli.reading import (
@@ -35,6 +35,8 @@ from sweeps.commands import Request
 from sweeps.display import SECONDS_BETWEEN_LINES, duration
 from sweeps.image_identity import remember
 from sweeps.inputs import check_inputs
+from sweeps.keeping import kept_bytes
+from sweeps.own_code import own_code
 from sweeps.plan import Plan
 from sweeps.preparation import Prepared, check_room, prepared
 from sweeps.workers import Workers, available_workers
@@ -59,10 +61,13 @@ def plan_command(
     ] = None,
     num_devices: Annotated[int | None, typer.Option(help="How many devices of --device-name.", min=1)] = None,
     images: Images = "",
+    keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
-    request = Request(grid=grid, where=tuple(where or ()), store=store, images=_absolute(images))
+    request = Request(
+        grid=grid, where=tuple(where or ()), store=store, images=_absolute(images), keep=tuple(keep or ())
+    )
     opened = request.opened()
     made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
     bill = cost_of(made, opened, prices) if cost else None
@@ -93,12 +98,16 @@ def _print_plan(made: Prepared) -> None:
     columns = [
         _by_stage(found, runs) for runs in (found.runs, found.finished, found.failed, found.blocked, found.missing)
     ]
-    for stage in STAGES:
+    for stage in (each for each in STAGES if each != "measurement" or found.num_runs(each)):
         table.add_row(stage, *(str(column[stage]) for column in columns), *_packs_told(made, stage))
     out.print(table)
     unknown = "unknown: no run of this store was computed on such a device"
     told = unknown if times is None else ("at most " if times.at_most else "") + duration(times.seconds)
     out.print(f"{found.grid}: {len(found.missing)} runs in {len(found.packs)} packs; forecast {told}")
+    if found.kept:
+        out.print(f"{len(found.kept)} recipients are kept, {kept_bytes(found) / 1e9:.2f} GB of weights")
+    if found.unkept:
+        out.print(f"{len(found.unkept)} of them are finished without weights, and are computed again")
     for reason in sorted(set(found.stale.values())):
         number = sum(each == reason for each in found.stale.values())
         out.print(f"{number} runs are stale and run again, because {reason}")
@@ -144,9 +153,12 @@ def run_command(
     ] = False,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell gets so.", min=1)] = 20,
     images: Images = "",
+    keep: Keep = None,
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
-    request = Request(grid=grid, where=tuple(where or ()), store=store, images=_absolute(images))
+    request = Request(
+        grid=grid, where=tuple(where or ()), store=store, images=_absolute(images), keep=tuple(keep or ())
+    )
     opened = request.opened()
     if retry_failed:
         commands.retry_failed(commands.accounted(request, opened), opened)
@@ -247,6 +259,7 @@ def _swept(
         checkpoint_seconds=checkpoint_seconds,
         console=out,
         images=request.images,
+        own=own_code(request.grid, made.plan.runs.values()),
     )
     return commands.accounted(request, store)
 

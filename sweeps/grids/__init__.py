@@ -1,14 +1,14 @@
 """The experiments, one module each with `grid()`, a tuple of runs; by the names the command line gives them.
 
-A user's own grid is a Python file with the same function, given by its path. Beside `grid()` may stand `studies()`,
-what `subind tune` searches for the masks of the grid.
+A user's own grid is a Python file with the same function, given by its path. Along with `grid()` may stand
+`studies()`, what `subind tune` searches for the masks of the grid; CLAIMS; and KEEP, which recipients leave weights.
 """
 
 from pathlib import Path
 
 from subind.specs.quoting import quoted
 from subind.specs.runs import Run
-from sweeps.grid_files import cells_of_file, claims_of_file, studies_of_file
+from sweeps.grid_files import cells_of_file, claims_of_file, keep_of_file, studies_of_file
 from sweeps.grids import (
     figure_3_depth_2,
     paper_arithmetic,
@@ -19,6 +19,7 @@ from sweeps.grids import (
     vision_quickstart,
     vision_shapes,
 )
+from sweeps.keeping import Keep
 from sweeps.tuning.definition import Study, default_studies
 
 NAMES = (
@@ -87,6 +88,14 @@ def claims(name: str) -> tuple[str, ...]:
             return claims_of_file(Path(name))
         case _:
             return ()
+
+
+def keep(name: str) -> Keep:
+    """Which recipients of a grid leave their weights: the names of their starts, as its KEEP has them.
+
+    Raises ValueError as `grid` does.
+    """
+    return keep_of_file(Path(name)) if name.endswith(".py") else ()
 
 
 def label(name: str) -> str:
