@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -203,6 +203,8 @@ class Store:
     def commit(self, spec: Run, record: RunRecord, files: Mapping[str, bytes]) -> bool:
         """Write the artifacts, then the record; the run is finished from then on. False if another writer was first.
 
+        A record of the same run that lacks one of the artifacts is replaced: a recipient that is kept after all.
+
         Artifacts are named by their content, so that two writers never mix. Raises ValueError, before anything is
         written, if the record is too large, holds NaN or a value of another type than declared; OSError if it cannot be
         written.
@@ -213,8 +215,18 @@ class Store:
         data = {**record.data(), "artifacts": {name: asdict(artifact) for name, artifact in artifacts.items()}}
         content = json.dumps(data, sort_keys=True, allow_nan=False).encode()
         first = self._files.create(joined(folder, "record.json"), content)
+        if not first and artifacts and self._lacks(folder, record.run_id, artifacts):
+            self._files.replace(joined(folder, "record.json"), content)
+            first = True
         self._files.remove(joined(folder, "failure.json"))
         return first
+
+    def _lacks(self, folder: str, run: str, artifacts: Collection[str]) -> bool:
+        """Whether the run's record is whole and has not all of the artifacts."""
+        try:
+            return not self.record_in(folder, run).artifacts.keys() >= set(artifacts)
+        except (FileNotFoundError, ValueError):
+            return False
 
     def artifact(self, spec: Run, name: str) -> bytes:
         """The content of a run's artifact. Raises ValueError if it is absent or not what was committed."""
