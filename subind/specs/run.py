@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from subind.specs.base import Identified
 from subind.specs.networks import Network
-from subind.specs.rows import AnyPart
 from subind.specs.optimizers import Precision
+from subind.specs.rows import AnyPart
 from subind.specs.tasks import Task
 from subind.specs.training import ImportedWeights, PublishedWeights
 
