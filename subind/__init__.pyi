@@ -30,11 +30,11 @@ from .specs.mask_methods import (
     StraightThrough as StraightThrough,
 )
 from .specs.measurements import Measurement as Measurement
+from .specs.network import Network as Network
 from .specs.networks import (
     AnyModule as AnyModule,
     GPT2 as GPT2,
     MLP as MLP,
-    Network as Network,
     ResNet as ResNet,
     ViT as ViT,
 )

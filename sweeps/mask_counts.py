@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from subind.identity.run_ids import run_id
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.run import MaskRun, Run
 from subind.specs.runs import Transfer
 from subind.store.results import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table

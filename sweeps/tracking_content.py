@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.rows import AnyPart
 from subind.specs.run import Run, lineage
 from subind.store.results import RunRecord

@@ -9,7 +9,8 @@ from typing import Any
 
 from subind.specs.images import ImageTask, ShapesTask
 from subind.specs.mask_methods import ContinuousSparsification
-from subind.specs.networks import Network, ResNet, ViT
+from subind.specs.network import Network
+from subind.specs.networks import ResNet, ViT
 from subind.specs.optimizers import SGD, AdamW, NoClip
 from subind.specs.rows import Part, RepeatedPart
 from subind.specs.runs import Discover, Train, Transfer

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from subind.specs.base import behaviour
-from subind.specs.networks import Network as Spec
+from subind.specs.network import Network as Spec
 from subind.specs.quoting import shortened
 from subind.specs.tasks import Signature
 from subind.specs.training import FreshLaw, Normal, UniformFanIn

@@ -1,4 +1,4 @@
-"""What a network is, as far as planning goes. What computes with it stands in `subind.networks.network`."""
+"""The networks, as far as planning goes. What computes with them stands in `subind.networks`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from itertools import pairwise
 from math import ceil
 from typing import Any, ClassVar, Literal
 
-from subind.specs.base import Open, at_most, behaviour, positive, require
-from subind.specs.network_sizes import BYTES_OF_AN_ACTIVATION, FLOAT, NetworkSize, size_of_parameters
+from subind.specs.base import at_most, behaviour, positive, require
+from subind.specs.network import MatrixPart, Network, check_inputs
+from subind.specs.network_sizes import BYTES_OF_AN_ACTIVATION, FLOAT, NetworkSize
 from subind.specs.tasks import Features, Images, Signature, Tokens
 
 MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
@@ -16,66 +17,6 @@ MOST_LAYERS, MOST_STAGES, WIDEST = 1000, 16, 65_536
 MOST_CLASSES = 100_000
 LONGEST_SIDE = 8192
 """Pixels of an image."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatrixPart:
-    """Rows (axis 0) or columns (axis 1) of a maskable matrix, from `first` to before `end`, that belong together.
-
-    `part` says what they are for, such as "query"; `head` which head they belong to, None if to none.
-    """
-
-    matrix: str
-    layer: int
-    part: str
-    head: int | None
-    axis: int
-    first: int
-    end: int
-
-
-class Network(Open):
-    """A base of networks. A subclass is a frozen dataclass that says which tasks it fits (`check`) and its columns.
-
-    It computes as `subind.networks.network.Network` describes.
-    """
-
-    __slots__ = ()
-
-    def check(self, signature: Signature) -> None:
-        """Raise ValueError unless the network takes such inputs and gives so many outputs."""
-
-    def check_built(self, signature: Signature) -> None:
-        """Raise ValueError for what shows only when the network is built.
-
-        It may run a user's code, so planning calls it, and making or reading a spec does not.
-        """
-
-    @property
-    def name(self) -> str:
-        """What tables, folders and legends call it."""
-        return type(self).__name__
-
-    def label(self, signature: Signature) -> str:
-        """Its name on a task, which says so if it gives other outputs than the task wants."""
-        return self.name
-
-    def columns(self) -> Mapping[str, Any]:
-        """Columns of a result row from the fields of the network, besides its label."""
-        return {}
-
-    def precisions(self) -> tuple[str, ...]:
-        """The precisions that it can compute in."""
-        return ("float32", "tf32", "bfloat16")
-
-    @property
-    def family(self) -> str:
-        """Networks of one family take equal times for equal work: what is learnt of one is expected of the others."""
-        return self.name
-
-    def size(self, signature: Signature, precision: str) -> NetworkSize:
-        """How large it is on a task's inputs, for forecasts and memory; by default from its parameters alone."""
-        return size_of_parameters(self, signature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +41,7 @@ class GPT2(Network):
         require(0 <= self.dropout < 1, self, "dropout", "give a probability from 0 to below 1")
 
     def check(self, signature: Signature) -> None:
-        _check_inputs(self, signature, Tokens)
+        check_inputs(self, signature, Tokens)
 
     @property
     def name(self) -> str:
@@ -194,7 +135,7 @@ class ResNet(Network):
         require(right and max(self.num_blocks) <= MOST_LAYERS, self, "num_blocks", f"{remedy}, at most {MOST_LAYERS}")
 
     def check(self, signature: Signature) -> None:
-        _check_inputs(self, signature, Images)
+        check_inputs(self, signature, Images)
         _check_outputs(self, signature)
 
     def label(self, signature: Signature) -> str:
@@ -290,7 +231,7 @@ class ViT(Network):
         return (self.image_size // self.patch_size) ** 2 + 1
 
     def check(self, signature: Signature) -> None:
-        _check_inputs(self, signature, Images)
+        check_inputs(self, signature, Images)
         assert isinstance(signature.inputs, Images)
         remedy = f"give that of the task's images, {signature.inputs.image_size}"
         require(self.image_size == signature.inputs.image_size, self, "image_size", remedy)
@@ -301,6 +242,9 @@ class ViT(Network):
 
     def columns(self) -> Mapping[str, Any]:
         return {"num_layers": self.num_layers, "d_model": self.d_model}
+
+    def first_layer(self) -> str:
+        return "conv_proj.weight"
 
     @property
     def family(self) -> str:
@@ -344,7 +288,7 @@ class MLP(Network):
         require(right, self, "widths", f"give the widths of the hidden layers, each from 1 to {WIDEST:,}")
 
     def check(self, signature: Signature) -> None:
-        _check_inputs(self, signature, Features)
+        check_inputs(self, signature, Features)
         if not signature.num_outputs:
             raise ValueError("the task does not say its number of outputs, which an MLP needs: give another network")
 
@@ -354,9 +298,6 @@ class MLP(Network):
 
     def columns(self) -> Mapping[str, Any]:
         return {"num_layers": len(self.widths) + 1, "d_model": self.widths[-1]}
-
-    def first_layer(self) -> str:
-        return "conv_proj.weight"
 
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32")
@@ -440,14 +381,6 @@ def _part(layer: int, kind: str, part: str, *, head: int | None, axis: int, plac
 RESNET_18 = ResNet(widths=(64, 128, 256, 512), num_blocks=(2, 2, 2, 2), stem="imagenet", num_classes=1000)
 VIT_B_16 = ViT(image_size=224, patch_size=16, num_layers=12, num_heads=12, d_model=768, d_mlp=3072, num_classes=1000)
 """The paper's models, with the heads that they are pretrained with."""
-
-
-def _check_inputs(network: Network, signature: Signature, wanted: type) -> None:
-    if not isinstance(signature.inputs, wanted):
-        kind = type(signature.inputs).__name__
-        raise ValueError(
-            f"a {type(network).__name__} reads {wanted.__name__}, and the task gives {kind}: give another network"
-        )
 
 
 def _label_of_classes(network: "ResNet | ViT", signature: Signature) -> str:

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any, ClassVar, Literal
 
 from subind.specs.base import Identified
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.optimizers import Precision
 from subind.specs.rows import AnyPart
 from subind.specs.tasks import Task

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from subind.specs.base import LARGEST_COUNT, Checked, at_most, not_negative, positive, require
 from subind.specs.mask_methods import MaskMethod
 from subind.specs.measurements import Measurement
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.optimizers import SGD, Optimizer, Precision
 from subind.specs.rows import AnyPart, num_rows
 from subind.specs.run import STAGES, Length, MaskRun, NetworkRun, Run, Stage, lineage, steps_per_epoch

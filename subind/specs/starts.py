@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from subind.specs.base import Open
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.run import MaskRun, NetworkRun, Run
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from subind.specs.base import require
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.run import MaskRun, NetworkRun, Run
 from subind.specs.starts import Start
 

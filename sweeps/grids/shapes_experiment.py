@@ -11,7 +11,7 @@ from typing import Literal
 
 from subind.specs.images import ShapesTask
 from subind.specs.mask_methods import ContinuousSparsification
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.optimizers import SGD, AdamW, NoClip, Precision
 from subind.specs.rows import Part, RepeatedPart, num_rows
 from subind.specs.runs import Discover, Train, Transfer, steps_per_epoch
