@@ -167,7 +167,10 @@ class Operation(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeveralOperations(IntegerTask):
-    """Several rules told apart by the token in the place of "=", each with its share of every part of the data."""
+    """Several rules told apart by the token in the place of "=", each with its share of every part of the data.
+
+    How often a network answers as their rivals is not measured.
+    """
 
     behaviour: ClassVar[str] = "subind.tasks.arithmetic:SeveralOperations"
 

@@ -157,7 +157,7 @@ class ImageNet16Task(ImageTask):
 
     A photograph's shorter side is brought to `shorter_side` pixels; of that a square of `image_size` is cut, at random
     in training and from the middle in evaluation. `segmenter` is how photographs are cut into segments, with the
-    settings that `subind data mean-pool` has of itself; "sam" has the paper's.
+    settings that `subind data mean-pool` has by default; "sam" has the paper's.
 
     `photographs`, `mean_pooled` and `cue_conflict` say which images these are: the fingerprints of the three parts of
     the folder that `--images` names, of 16 hexadecimal digits each. `subind run` fills them in. They are empty in a

@@ -119,8 +119,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The percentile interval of the pooled shape bias over resampled conflict images.
 
-    It tells how much hangs on the choice of images, for one and the same network. Resamples without any decision for
-    shape or texture count for neither end. Raises ValueError if all are such.
+    It says how much the bias of one network depends on the choice of images. Resamples without any decision for shape
+    or texture are left out. Raises ValueError if all are left out.
     """
     conflict = shapes != textures
     for_shape = (decisions == shapes)[conflict]
@@ -174,7 +174,7 @@ def cues(file_name: str) -> tuple[int, int]:
     parts = file_name.rpartition(".")[0].rpartition("_")[2].split("-")
     names = [part.rstrip("0123456789") for part in parts]
     if len(names) != 2 or not set(names) <= set(IMAGENET16):
-        raise ValueError(f"{quoted(file_name)} is no cue-conflict image: its name is to be SHAPE1-TEXTURE1.png")
+        raise ValueError(f"{quoted(file_name)} is not the name of a cue-conflict image: name it SHAPE1-TEXTURE1.png")
     return IMAGENET16.index(names[0]), IMAGENET16.index(names[1])
 
 
@@ -204,7 +204,7 @@ def sixteen_way(probabilities: npt.NDArray[np.floating[npt.NBitBase]], members: 
     """Decisions [image] of a classifier with more classes: the largest mean probability over the members of a class.
 
     `probabilities` is [image class] after the softmax; `members` are the classes of the classifier that make up each
-    class. Raises ValueError if one has no members, or one that the classifier has not.
+    class. Raises ValueError if one has no members, or one that the classifier lacks.
     """
     for number, each in enumerate(members):
         if not each or not all(0 <= member < probabilities.shape[1] for member in each):

@@ -1,4 +1,4 @@
-"""Batches of photographs for a pack: cut from caches in threads beside the step, and put where the step finds them.
+"""Batches of photographs for a pack: cut from caches in threads during the step, and put where the step reads them.
 
 The crop of an image depends only on the replica's seed, the epoch and the row. So batches may be made ahead, in any
 order, and a checkpoint needs no state of it.
@@ -85,7 +85,7 @@ class Feed:
             self._make_next()
         else:
             found = self._made(rows.cpu())
-        assert found.rows.shape == rows.shape, "steps come in the order that was told"
+        assert found.rows.shape == rows.shape, "steps come in the order that was expected"
         self._place(found)
 
     def batch(

@@ -1,4 +1,4 @@
-"""Numbers that hang on their indices alone: the images of an index are the same whatever is drawn beside it."""
+"""Numbers that depend on their indices alone: the images of an index are the same whatever else is drawn."""
 
 import numpy as np
 import numpy.typing as npt

@@ -2,7 +2,7 @@
 
 A cache is a folder of shards, `shard-00000.bin` with the pixels of its images one after the other, each [row column
 channel], and `shard-00000.json` with what is in it; `index.parquet` with a line an image; and `cache.json`, written
-last, with the settings and the fingerprint. A shard is written whole or not at all, and is made anew where it does not
+last, with the settings and the fingerprint. A shard is written whole or not at all, and is made again where it does not
 hold the images that it is to hold.
 """
 
@@ -34,9 +34,9 @@ REMEDY = "make it with `subind data imagenet16 SRC DST`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """What the pixels of a cache hang on: the shorter side in pixels, and how the images were mean-pooled, if so.
+    """What the pixels of a cache depend on: the shorter side in pixels, and how the images were mean-pooled, if so.
 
-    `pooling` is what `pooling.json` beside mean-pooled images says; photographs as they are have none.
+    `pooling` is what `pooling.json` next to mean-pooled images says; photographs as they are have none.
     """
 
     shorter_side: int
@@ -251,7 +251,7 @@ class ImageCache:
         )
 
     def places(self, names: Sequence[str]) -> Indices:
-        """Where the named images are. Raises ValueError, naming some, for images that the cache has not."""
+        """Where the named images are. Raises ValueError, naming some, for images that the cache lacks."""
         known = {name: place for place, name in enumerate(self.names)}
         if absent := [name for name in names if name not in known]:
             raise ValueError(f"{self.folder} lacks {len(absent):,} images, first {absent[:3]}: {REMEDY} from all")
@@ -294,5 +294,5 @@ def _mapped(folder: Path, arrays: dict[str, Any]) -> tuple[npt.NDArray[np.uint8]
     for path, size in zip(paths, sizes, strict=True):
         found = path.stat().st_size if path.is_file() else 0
         if found != size:
-            raise ValueError(f"{path} has {found:,} bytes and not {size:,}: {REMEDY} once more, which makes it anew")
+            raise ValueError(f"{path} has {found:,} bytes and not {size:,}: {REMEDY} once more, which makes it again")
     return tuple(np.memmap(path, np.uint8, mode="r") for path in paths)

@@ -38,7 +38,7 @@ Draws = npt.NDArray[np.float64]
 
 
 def random_draws(num_images: int, generator: torch.Generator) -> Draws:
-    """The numbers that random squares of so many images are made of."""
+    """The numbers that random squares of that many images are made of."""
     found: Draws = torch.rand(3, num_images, generator=generator, dtype=torch.float64).numpy()
     return found
 
@@ -105,9 +105,9 @@ def _of_a_row(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
 def batches(
     cache: ImageCache, order: Sequence[Indices], *, size: int, generator: torch.Generator, ahead: int = 2
 ) -> Iterator[UInt8[Tensor, "image 3 size size"]]:
-    """Randomly cut batches of the given places, so many of them made ahead in a thread while a step runs.
+    """Randomly cut batches of the given places, `ahead` of them made in a thread while a step runs.
 
-    What is drawn hangs on the generator and the order alone. Raises what `cut` raises.
+    What is drawn depends on the generator and the order alone. Raises what `cut` raises.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="images") as thread:
         waiting: list[Future[Tensor]] = []

@@ -5,7 +5,7 @@ of the 1,000 classes of ImageNet-1k. The table `imagenet16.csv` has a line for e
 id, which names its folder, its logit in classifiers of 1,000 classes (the rank of its id), and its name. Source of the
 facts: github.com/rgeirhos/texture-vs-shape, whose list of WordNet ids and list of logits agree.
 
-Who is in which part hangs on the data's seed and the photograph's own name alone, never on the order of a listing.
+Which part a photograph is in depends only on the data's seed and its own name, never on the order of a listing.
 """
 
 import csv
@@ -126,7 +126,7 @@ def _folders(tree: Path) -> Iterator[tuple[str, list[str]]]:
     """The folders of the 207 classes that are there, and the paths of their images below the tree."""
     if not tree.is_dir():
         raise ValueError(
-            f"SRC is {quoted_path(tree)}, which is no folder: give the one that holds train/nXXXXXXXX/*.JPEG"
+            f"SRC is {quoted_path(tree)}, which is not a folder: give the one that holds train/nXXXXXXXX/*.JPEG"
         )
     inner = "train/" if (tree / "train").is_dir() else ""
     for each in members():
@@ -169,7 +169,7 @@ def split(task: ImageNet16Task, *, names: Sequence[str], labels: Classes, digest
 
 
 def balanced(names: Sequence[str], labels: Classes, *, num_per_class: int, seed: int) -> tuple[Indices, ...]:
-    """The places of at most so many photographs of each of the 16 classes, in the order of a draw by name and seed."""
+    """The places of at most `num_per_class` photographs of each class, in an order drawn by name and seed."""
     ranks = _ranks(names, seed)
     of_class = (np.flatnonzero(labels == label) for label in range(len(IMAGENET16)))
     return tuple(part[np.argsort(ranks[part], kind="stable")][:num_per_class] for part in of_class)

@@ -35,7 +35,7 @@ _PARTS: dict[Literal["validation", "test"], slice] = {"validation": slice(0, Non
 
 
 def training_images(task: ImageNet16Task, kind: Kind, num_images: int, *, folder: str) -> StoredImages:
-    """So many training images, drawn by name and seed. Raises ValueError if there are fewer, or no caches for them."""
+    """Training images, drawn by name and seed. Raises ValueError if there are fewer, or no caches for them."""
     cache, places = training_places(task, kind, num_images, folder=folder)
     return stored(cache, places, size=task.image_size)
 
@@ -53,7 +53,7 @@ def training_places(task: ImageNet16Task, kind: Kind, num_images: int, *, folder
 def evaluation_images(
     task: ImageNet16Task, use: Literal["validation", "test"], kind: Kind, num_images: int, *, folder: str
 ) -> tuple[UInt8[Tensor, "image 3 row column"], Int[Tensor, " image"]]:
-    """The middles of so many evaluation images, and their classes; every second one is for validation.
+    """The middles of that many evaluation images, and their classes; every second one is for validation.
 
     Those of both kinds are the same photographs. Raises ValueError if there are fewer, or no caches for them.
     """

@@ -81,7 +81,7 @@ class Sam(Checked):
             raise ValueError(f"segmenter is sam and {missing[0]} is not installed: run with `uv run --extra sam`")
         if not Path(self.weights).is_file():
             raise ValueError(
-                f"weights of SAM are {quoted_path(self.weights)}, which is no file: download Meta's checkpoint for "
+                f"weights of SAM are {quoted_path(self.weights)}, which is not a file: download Meta's checkpoint for "
                 f"{self.backbone} (ViT-H: sam_vit_h_4b8939.pth) and give its path"
             )
 

@@ -1,7 +1,7 @@
 """Sixteen textures as brightness in 0 … 1 over a plane: of points (x, y) in periods of the texture.
 
-Points are arrays [image row column]; `key` is one integer an image, from which the irregular textures are drawn. Around
-the origin turn the two that have a centre.
+Points are arrays [image row column]; `key` is one integer an image, from which the irregular textures are drawn. Rings
+and rays have their centre at the origin.
 """
 
 from collections.abc import Callable
