@@ -205,7 +205,7 @@ class Discover(MaskRun):
         return Length(num_epochs=self.num_epochs, fewest_epochs=self.num_epochs, evaluations_per_epoch=1)
 
     def pack_shape(self) -> tuple[object, ...]:
-        return (*_common_shape(self), self.method.shape(), self.beside, self.statistics, type(self.validation))
+        return (*_common_shape(self), self.method.shape(), self.beside, self.statistics, self.validation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

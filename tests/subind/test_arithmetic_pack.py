@@ -308,3 +308,13 @@ def test_network_learns_three_operands_told_apart_by_the_answer_alone() -> None:
     run = replace(tiny_donor(num_epochs=60, num_samples=60, patience=60), task=task, num_evaluation_samples=50)
     run = replace(run, optimizer=replace(run.optimizer, learning_rate=1e-2))
     assert finished([run])[run].measurements["validation_accuracy"] > 0.9
+
+
+def test_masks_tuned_on_other_numbers_of_rows_are_not_of_one_pack() -> None:
+    donor = tiny_donor(num_evaluation_samples=12)
+    masks = [
+        tiny_mask(donor=donor, validation=TuningValidation(num_samples=number, num_seeds=1, num_transfer_samples=12))
+        for number in (20, 30)
+    ]
+    assert masks[0].pack_shape() != masks[1].pack_shape()
+    assert masks[0].pack_shape() == replace(masks[0], seed=0).pack_shape()

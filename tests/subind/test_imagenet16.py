@@ -175,7 +175,7 @@ def test_tree_with_an_empty_folder_is_refused_with_its_name(tmp_path: Path) -> N
 
 
 def test_tree_that_is_absent_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no folder: give the one that holds train"):
+    with pytest.raises(ValueError, match="not a folder: give the one that holds train"):
         photographs(tmp_path / "nowhere")
 
 
