@@ -79,14 +79,17 @@ class PackedModule:
     and the parameters without gradients.
     """
 
+    can_be_captured = False
+
     def __init__(self, spec: AnyModule) -> None:
         self._spec = spec
         self.label = f"AnyModule.make is {quoted(qualified_name(spec.make))}, which"
         self._module = self._made(seed=0)
         self._device = torch.device("cpu")
-        self.can_be_captured = spec.packing == "vmap"
+        self._modes = [(module, _has_running_statistics(module)) for module in self._module.modules()]
         trained, self._fresh_statistics = self._tensors_of(self._module)
         self.shapes = {name: tuple(each.shape) for name, each in trained.items()}
+        self._constants = self._buffers_besides_statistics()
         self._aliases = _aliases(self._module, (*trained, *self._fresh_statistics))
         self.maskable = self._matching("maskable", spec.maskable)
         self.head = self._matching("head", spec.head)
@@ -131,6 +134,10 @@ class PackedModule:
             )
         return trained, held | buffers
 
+    def _buffers_besides_statistics(self) -> Parameters:
+        """Buffers that are no part of a state dict, and are the same for all replicas."""
+        return {name: each for name, each in self._module.named_buffers() if name not in self._fresh_statistics}
+
     def _matching(self, field: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             if not any(patterns_match(name, (pattern,)) for name in self.shapes):
@@ -172,10 +179,9 @@ class PackedModule:
     def from_library(self, tensors: Mapping[str, Tensor], *, without: Collection[str] = ()) -> State:
         """One module from its state dict. A tied weight has any of its names, or several with the same values."""
         named: Parameters = {}
-        constants = {name for name, _ in self._module.named_buffers()} - self._fresh_statistics.keys()
         for alias, tensor in tensors.items():
             name = self._aliases.get(alias, alias)
-            if name in constants or name in without:
+            if name in self._constants or name in without:
                 continue
             known = named.setdefault(name, tensor)
             if known is not tensor and known.device.type != "meta" and not torch.equal(known, tensor):
@@ -193,17 +199,17 @@ class PackedModule:
         given = inputs.tokens if isinstance(inputs, Tokens) else inputs
         self._prepare(given.device, training=training, drawing=draws is not None)
         if self._spec.packing == "vmap":
-            found = self._together(state, given)
+            outputs = self._together(state, given)
         else:
-            found = self._one_by_one(state, given, draws.seeds() if draws is not None else None, keeps=training)
-        return found[:, :, -1:] if isinstance(inputs, Tokens) and inputs.read == "last" else found
+            outputs = self._one_by_one(state, given, draws.seeds() if draws is not None else None, keeps=training)
+        return outputs[:, :, -1:] if isinstance(inputs, Tokens) and inputs.read == "last" else outputs
 
     def _prepare(self, device: torch.device, *, training: bool, drawing: bool) -> None:
         if device != self._device:
             self._module.to(device)
-            self._device = device
-        for module in self._module.modules():
-            module.training = training if _has_running_statistics(module) else drawing
+            self._device, self._constants = device, self._buffers_besides_statistics()
+        for module, has_statistics in self._modes:
+            module.training = training if has_statistics else drawing
 
     def _together(self, state: State, inputs: Tensor) -> Tensor:
         # the fused attention of CPUs has no batching rule, so that vmap goes through the replicas and warns
@@ -214,28 +220,27 @@ class PackedModule:
 
     def _one_by_one(self, state: State, inputs: Tensor, seeds: Sequence[int] | None, *, keeps: bool) -> Tensor:
         cut = {name: tensor.unbind() for name, tensor in state.parameters.items()}
-        found = []
+        outputs = []
         for index, own in enumerate(inputs):
             parameters = {name: _Copied.apply(tensors[index]) for name, tensors in cut.items()}
             running = {name: tensor[index].clone() for name, tensor in state.statistics.items()}
             with _seeded(None if seeds is None else seeds[index], inputs.device):
-                found.append(_Copied.apply(self._output(parameters, running, own.clone())))
+                outputs.append(_Copied.apply(self._output(parameters, running, own.clone())))
             if keeps:
                 for name, tensor in running.items():
                     state.statistics[name][index] = tensor.detach()
-        return torch.stack(found)
+        return torch.stack(outputs)
 
     def _output(self, parameters: Parameters, statistics: Parameters, inputs: Tensor) -> Tensor:
         """The output of one module. Statistics that the module changes or replaces are changed in the dictionary."""
-        constants = {name: each for name, each in self._module.named_buffers() if name not in statistics}
-        before = {name: each._version for name, each in constants.items()}
-        given = parameters | statistics | constants
-        found = functional_call(self._module, given, (inputs,))
-        for name, tensor in constants.items():
+        before = {name: each._version for name, each in self._constants.items()}
+        given = parameters | statistics | self._constants
+        output = functional_call(self._module, given, (inputs,))
+        for name, tensor in self._constants.items():
             if given[name] is not tensor or tensor._version != before[name]:
                 raise _ModuleError(f"{self.label} changes the buffer {quoted(name)}: register it with persistent=True")
         statistics.update({name: given[name] for name in statistics})
-        scores = getattr(found, "logits", found)
+        scores = getattr(output, "logits", output)
         if not isinstance(scores, Tensor):
             kind = type(scores).__name__
             raise _ModuleError(
@@ -250,8 +255,10 @@ class PackedModule:
         inputs = _example(signature)
         if inputs is None:
             return
-        pack = State(parameters=stacked([fresh.parameters] * 2), statistics=stacked([fresh.statistics] * 2))
         for training, drawing in ((True, True), (True, False), (False, False)):
+            pack = State(parameters=stacked([fresh.parameters] * 2), statistics=stacked([fresh.statistics] * 2))
+            for tensor in pack.parameters.values():
+                tensor.requires_grad_()
             before = torch.get_rng_state()
             outputs = self._tried(pack, inputs, signature, training=training, drawing=drawing)
             if not torch.equal(torch.get_rng_state(), before):
@@ -261,9 +268,13 @@ class PackedModule:
             self._check_outputs(outputs, inputs, signature)
 
     def _tried(self, pack: State, inputs: Tensor, signature: Signature, *, training: bool, drawing: bool) -> Tensor:
+        """Outputs of two replicas one by one, whose gradients and whose outputs by vmap are what they should be."""
         self._prepare(torch.device("cpu"), training=training, drawing=drawing)
+        before = {name: tensor.clone() for name, tensor in pack.statistics.items()}
         try:
-            alone = self._one_by_one(pack, inputs, [0, 1] if drawing else None, keeps=False)
+            alone = self._one_by_one(pack, inputs, [0, 1] if drawing else None, keeps=True)
+            parameters = list(pack.parameters.values())
+            gradients: Sequence[Tensor | None] = torch.autograd.grad(alone.sum(), parameters, allow_unused=True)
         except _ModuleError:
             raise
         except Exception as error:
@@ -271,7 +282,11 @@ class PackedModule:
                 f"{self.label} gave a {type(self._module).__name__} that raised {_in_one_line(error)} on "
                 f"{tuple(inputs.shape[1:])} {inputs.dtype}: give a module for {signature.inputs}"
             ) from error
+        if unused := [name for name, each in zip(pack.parameters, gradients, strict=True) if each is None]:
+            raise _ModuleError(f"{self.label} does not use {quoted(unused[0])}: give it requires_grad=False")
         if self._spec.packing == "vmap":
+            if changed := [name for name, each in before.items() if not torch.equal(each, pack.statistics[name])]:
+                raise _ModuleError(self.unpackable(f"it changes {quoted(changed[0])}"))
             self._check_packed(pack, inputs, alone)
         return alone
 
@@ -336,21 +351,20 @@ def _aliases(module: nn.Module, names: Collection[str]) -> dict[str, str]:
     """The parameter or buffer behind every name of the module's state dict, and behind its own."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     name_of = {id(tensor): name for name, tensor in tensors.items() if name in names}
-    found = {
-        alias: name_of[id(each)] for alias, each in module.state_dict(keep_vars=True).items() if id(each) in name_of
-    }
-    return found | {name: name for name in names}
+    saved = module.state_dict(keep_vars=True)
+    aliases = {alias: name_of[id(each)] for alias, each in saved.items() if id(each) in name_of}
+    return aliases | {name: name for name in names}
 
 
 def _owned(module: nn.Module, fits: Any, names: Collection[str]) -> tuple[str, ...]:
     """The parameters that stand directly in modules of a kind."""
-    found = {
+    owned = {
         f"{path}.{name}" if path else name
         for path, each in module.named_modules()
         if fits(each)
         for name, _ in each.named_parameters(recurse=False)
     }
-    return tuple(name for name in names if name in found)
+    return tuple(name for name in names if name in owned)
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -88,15 +88,6 @@ def bound(spec: Spec, signature: Signature) -> Network:
     return made
 
 
-def replica(state: State, index: int) -> State:
-    """One network of a pack as a pack of one, without copies."""
-    place = slice(index, index + 1)
-    return State(
-        parameters={name: tensor[place] for name, tensor in state.parameters.items()},
-        statistics={name: tensor[place] for name, tensor in state.statistics.items()},
-    )
-
-
 def apart(state: State) -> Iterator[State]:
     """The networks of a pack one by one, each a pack of one.
 

@@ -149,6 +149,29 @@ class Averaging(_Wrapped):
         return self.layer(x - self.running_mean)
 
 
+class Summing(_Wrapped):
+    """Keeps a sum of its inputs in a buffer, in training and evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("sum", torch.zeros(64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sum += x.sum(0)
+        return self.layer(x)
+
+
+class Unused(_Wrapped):
+    """Has a layer that it leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pooler = nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
 class Pair(_Wrapped):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.layer(x), x
@@ -176,6 +199,20 @@ def replacing() -> nn.Module:
 
 def averaging() -> nn.Module:
     return Averaging()
+
+
+def summing() -> nn.Module:
+    return Summing()
+
+
+def unused() -> nn.Module:
+    return Unused()
+
+
+def unused_without_gradient() -> nn.Module:
+    made = Unused()
+    made.pooler.requires_grad_(False)
+    return made
 
 
 def pair() -> nn.Module:

@@ -154,6 +154,15 @@ def test_evaluation_has_no_dropout_and_leaves_the_statistics() -> None:
     assert all(torch.equal(each, pack_of(states).statistics[name]) for name, each in pack.statistics.items())
 
 
+def test_evaluation_of_a_module_that_always_changes_its_buffers_leaves_the_statistics() -> None:
+    network, given = packed(of(modules.summing), FEATURES), inputs_for(FEATURES, 2)
+    pack = pack_of([network.initial(generator(seed)) for seed in range(2)])
+    network.outputs(pack, given, draws=None, training=False, precision="float32")
+    assert pack.statistics["sum"].count_nonzero() == 0
+    network.outputs(pack, given, draws=draws(range(2)), training=True, precision="float32")
+    assert torch.equal(pack.statistics["sum"], given.sum(1))
+
+
 def test_training_with_held_statistics_has_dropout_and_leaves_them() -> None:
     network, given = packed(CONVOLUTIONS, IMAGES), inputs_for(IMAGES, 2)
     pack, held = (pack_of([network.initial(generator(seed)) for seed in range(2)]) for _ in range(2))
@@ -286,6 +295,7 @@ UNPACKABLE = {
     "its BatchNorm1d differs": of(modules.with_batch_norm, packing="vmap"),
     "and Branching cannot": of(modules.branching, packing="vmap"),
     "and FunctionalDropout cannot": of(modules.functional_dropout, packing="vmap"),
+    "it changes 'sum'": of(modules.summing, packing="vmap"),
 }
 
 
@@ -297,7 +307,16 @@ def test_a_module_that_vmap_cannot_pack_is_refused_with_the_remedy(message: str)
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("make", [modules.branching, modules.functional_dropout, modules.with_batch_norm])
+@pytest.mark.parametrize(
+    "make",
+    [
+        modules.branching,
+        modules.functional_dropout,
+        modules.with_batch_norm,
+        modules.summing,
+        modules.unused_without_gradient,
+    ],
+)
 def test_what_vmap_cannot_pack_goes_one_by_one(make: Callable[[], nn.Module]) -> None:
     of(make).check_built(FEATURES)
 
@@ -411,6 +430,7 @@ REFUSED_WHEN_TRIED = {
     "draws random numbers in evaluation": of(modules.always_noisy),
     "changes the buffer 'count': register it with persistent=True": of(modules.counting),
     "the buffer 'count'": of(modules.replacing),
+    "does not use 'pooler.weight': give it requires_grad=False": of(modules.unused),
     "gave a module with a tuple as output": of(modules.pair),
     "with outputs (2, 7) for 2 rows, and the task wants (2, 10)": of(modules.features, inputs=64, outputs=7),
     "gave a Sequential that raised RuntimeError: addmm: mat1": of(modules.features, inputs=63, outputs=10),
