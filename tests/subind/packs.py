@@ -10,8 +10,9 @@ from torch import Tensor
 
 from subind.masks import hard as masks
 from subind.masks.hard import HardMask
-from subind.networks.network import State
+from subind.networks.network import State, patterns_match
 from subind.specs.run import MaskRun, NetworkRun, Run
+from subind.specs.runs import Discover
 from subind.stages.discover import MaskDiscovery
 from subind.stages.parents import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, network_of
 from subind.stages.run import Resumed, method_of, run
@@ -58,7 +59,10 @@ class HandMade:
             return masks.packed_bits(self.masks.get(parent, hand_mask(parent)))
         if isinstance(parent, MaskRun) and file == BESIDE_FILE:
             state = self.donors.get(parent.donor, perturbed(parent.donor))
-            return save({name: 2 * tensor for name, tensor in {**state.parameters, **state.statistics}.items()})
+            assert isinstance(parent, Discover)
+            own = {name: each for name, each in state.parameters.items() if patterns_match(name, parent.beside)}
+            running = state.statistics if parent.statistics == "batch" else {}
+            return save({name: 2 * tensor for name, tensor in {**own, **running}.items()})
         raise AssertionError(f"{file} is no file of {parent}")
 
 

@@ -1,7 +1,7 @@
-"""Runs on images against plain loops over torchvision's networks, and what a start keeps, freezes and shares."""
+"""Runs on images against plain loops over torchvision's networks, and what a control keeps, freezes and shares."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -10,24 +10,16 @@ from safetensors.torch import load
 from torch import Tensor
 
 from subind.masks import hard as masks
-from subind.networks.network import State
-from subind.specs.networks import Network
-from subind.specs.rows import Part
+from subind.specs.rows import num_of
+from subind.specs.run import NetworkRun, Run
 from subind.specs.runs import Transfer
 from subind.specs.starts import DataMixture, LongerDonor, RandomInit
-from subind.stages.parents import BESIDE_FILE, MASK_FILE, WEIGHTS_FILE, network_of
+from subind.stages.parents import BESIDE_FILE, WEIGHTS_FILE, network_of
 from subind.stages.train import NetworkTraining
 from subind.tasks import images
-from subind.training.loop import Saved, Trainer
-from tests.subind.packs import (
-    EVERY_STEP,
-    PARENTS,
-    finished,
-    hand_mask,
-    perturbed,
-    resumed_at,
-    trainer_of,
-)
+from subind.training.loop import Finished, Runtime, Saved, Trainer
+from subind.training.tensors import Parameters
+from tests.subind.packs import EVERY_STEP, PARENTS, finished, hand_mask, perturbed, resumed_at, trainer_of
 from tests.subind.test_image_networks import _reference_resnet
 from tests.vision_specs import (
     CONTROLS,
@@ -37,6 +29,7 @@ from tests.vision_specs import (
     image_donor,
     image_mask,
     image_transfer,
+    originals,
     shapes_task,
 )
 
@@ -44,9 +37,23 @@ POSITIONS = ("class_token", "encoder.pos_embedding")
 VIT_MASK = image_mask(image_donor(VIT), beside=POSITIONS)
 
 
+def hand_donor(donor: NetworkRun) -> Parameters:
+    """All tensors of a donor that was made by hand."""
+    state = perturbed(donor)
+    return {**state.parameters, **state.statistics}
+
+
 def method_in(trainer: Trainer) -> NetworkTraining:
     assert isinstance(trainer.method, NetworkTraining)
     return trainer.method
+
+
+def pixels_of(method: NetworkTraining, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The normalised pixels and the labels of a step."""
+    method.load(rows, epoch=1, step=0)
+    inputs, batch = method.tasks.batch(rows)
+    assert isinstance(inputs, Tensor)
+    return inputs, batch["labels"]
 
 
 def trained(spec: Transfer, num_steps: int = 3) -> NetworkTraining:
@@ -56,9 +63,8 @@ def trained(spec: Transfer, num_steps: int = 3) -> NetworkTraining:
     return method_in(trainer)
 
 
-def tensors_of(state: State) -> dict[str, Tensor]:
-    """Parameters and running statistics."""
-    return {**state.parameters, **state.statistics}
+def run_of(pack: Sequence[Run]) -> dict[Run, Finished]:
+    return finished(pack)
 
 
 # ---- the step
@@ -66,7 +72,7 @@ def tensors_of(state: State) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("held", ["nothing", "norms", "norms_and_head"])
 def test_subnetwork_step_is_that_of_a_plain_loop_over_torchvision(held: str) -> None:
-    pack = [image_transfer(mask=image_mask(seed=seed), seed=seed, held=held) for seed in range(2)]
+    pack = [replace(image_transfer(mask=image_mask(seed=seed)), seed=seed, held=held) for seed in range(2)]
     trainer = trainer_of(pack)
     starts = [{name: each[place].detach().clone() for name, each in _all(trainer).items()} for place in range(2)]
     rows = torch.stack([torch.arange(8), torch.arange(8, 16)])
@@ -80,7 +86,8 @@ def test_subnetwork_step_is_that_of_a_plain_loop_over_torchvision(held: str) -> 
 
 def _all(trainer: Trainer) -> dict[str, Tensor]:
     method = method_in(trainer)
-    return method.constants_of("fixed") | method.trainable | method.all_statistics()
+    running = method.constants_of("fixed_statistics") | method.statistics
+    return method.constants_of("fixed") | method.trainable | running
 
 
 def _plain_loop(spec: Transfer, start: dict[str, Tensor], batches: list[Tensor]) -> dict[str, Tensor]:
@@ -131,10 +138,12 @@ def test_donor_step_is_that_of_a_plain_loop_over_torchvision() -> None:
 # ---- what is frozen, kept and held
 
 
-@pytest.mark.parametrize("mask", [image_mask(), image_mask(image_donor(VIT))], ids=["resnet", "vit"])
-def test_training_leaves_the_subnetwork_at_the_donors_bits(mask: Any) -> None:
-    method, donor = trained(image_transfer(mask=mask)), perturbed(mask.donor).parameters
-    for name, bits in hand_mask(mask).items():
+@pytest.mark.parametrize("mask", [image_mask(), VIT_MASK], ids=["resnet", "vit"])
+def test_training_leaves_the_subnetwork_at_the_donors_bits(mask: object) -> None:
+    spec = image_transfer(mask=mask)
+    method = trained(spec)
+    donor = hand_donor(spec.start.mask.donor)
+    for name, bits in hand_mask(spec.start.mask).items():
         assert torch.equal(method.trainable[name][0][bits], donor[name][bits])
         assert not torch.equal(method.trainable[name][0][~bits], donor[name][~bits])
 
@@ -143,7 +152,7 @@ def test_subnetwork_trained_alone_moves_the_subnetwork_and_nothing_else_under_th
     spec = image_transfer("subnetwork_trained_alone")
     before = {name: each.detach().clone() for name, each in method_in(trainer_of([spec])).trainable.items()}
     after = trained(spec).trainable
-    for name, bits in hand_mask(image_mask()).items():
+    for name, bits in hand_mask(spec.start.mask).items():
         assert torch.equal(after[name][0][~bits], before[name][0][~bits])
         assert (after[name][0][bits] != before[name][0][bits]).any()
 
@@ -151,20 +160,19 @@ def test_subnetwork_trained_alone_moves_the_subnetwork_and_nothing_else_under_th
 @pytest.mark.parametrize("held", ["norms", "norms_and_head"])
 def test_held_norms_keep_the_donors_values_and_running_statistics(held: str) -> None:
     spec = image_transfer("unmasked_only", held=held)
-    method, donor = trained(spec), tensors_of(perturbed(image_donor()))
+    method, donor = trained(spec), hand_donor(image_donor())
     fixed = method.constants_of("fixed") | method.constants_of("fixed_statistics")
-    network = network_of(spec)
     assert method.statistics == {}
-    assert {*network.norms, *perturbed(image_donor()).statistics} <= fixed.keys()
+    assert {*network_of(spec).norms, *perturbed(spec.start.donor).statistics} <= fixed.keys()
     assert all(torch.equal(tensor[0], donor[name]) for name, tensor in fixed.items())
     assert ("fc.weight" in fixed) == (held == "norms_and_head")
 
 
 @pytest.mark.parametrize("model", [RESNET, VIT], ids=["resnet", "vit"])
-def test_new_head_trains_a_fresh_head_on_the_donors_base(model: Network) -> None:
+def test_new_head_trains_a_fresh_head_on_the_donors_base(model: object) -> None:
     spec = image_transfer("new_head", mask=image_mask(image_donor(model)))
     heads = network_of(spec).head
-    trainer, donor = trainer_of([spec]), tensors_of(perturbed(image_donor(model)))
+    trainer, donor = trainer_of([spec]), hand_donor(image_donor(model))
     before = {name: tensor.detach().clone() for name, tensor in _all(trainer).items()}
     for step in range(3):
         trainer.advance(torch.arange(8).unsqueeze(0) + step)
@@ -174,16 +182,26 @@ def test_new_head_trains_a_fresh_head_on_the_donors_base(model: Network) -> None
     assert not torch.equal(before[heads[0]][0], donor[heads[0]])
 
 
+def test_fresh_weights_are_uniform_within_one_over_the_root_of_the_fan_in() -> None:
+    method = method_in(trainer_of([image_transfer("unmasked_only")]))
+    for name in method.network.maskable:
+        weights = method.trainable[name].detach()
+        bound = weights[0, 0].numel() ** -0.5
+        assert weights.abs().max() <= bound
+        assert weights.std() == pytest.approx(bound / 3**0.5, rel=0.2)
+
+
 def test_recipient_starts_from_what_discovery_trained_beside_the_mask() -> None:
-    method, donor = method_in(trainer_of([image_transfer(mask=VIT_MASK)])), perturbed(VIT_MASK.donor)
+    method = method_in(trainer_of([image_transfer(mask=VIT_MASK)]))
+    donor = hand_donor(VIT_MASK.donor)
     for name in POSITIONS:
-        assert torch.equal(method.trainable[name][0], 2 * donor.parameters[name])
+        assert torch.equal(method.trainable[name][0], 2 * donor[name])
 
 
 @pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_every_control_trains_to_finite_measurements(name: str) -> None:
     spec = image_transfer(name)
-    found = finished([spec])[spec]
+    found = run_of([spec])[spec]
     assert found.replica.failure == ""
     assert 0 <= found.measurements["accuracy_original"] <= 1
 
@@ -200,17 +218,17 @@ PACKS = pytest.mark.parametrize(
 
 
 @PACKS
-def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[Any]) -> None:
-    together = finished(pack)
+def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[Run]) -> None:
+    together = run_of(pack)
     for spec in pack:
-        alone = finished([spec])[spec]
+        alone = run_of([spec])[spec]
         assert together[spec].measurements == alone.measurements
         assert together[spec].replica.curves == alone.replica.curves
         assert together[spec].files == alone.files
 
 
 @PACKS
-def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupted(pack: list[Any]) -> None:
+def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupted(pack: list[Run]) -> None:
     saved: list[Saved] = []
     expected = finished(pack, runtime=EVERY_STEP, checkpoints=saved)
     resumed = finished(pack, resumed=resumed_at(saved[4], pack))
@@ -221,20 +239,41 @@ def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupt
 
 def test_evaluations_within_an_epoch_change_no_result() -> None:
     once, often = image_transfer(), image_transfer(evaluations_per_epoch=4)
-    one, several = finished([once])[once], finished([often])[often]
+    one, several = run_of([once])[once], run_of([often])[often]
     assert several.replica.curves["epoch"] == [1, 1, 1, 1, 2, 2, 2, 2]
     assert several.replica.curves["accuracy_original"][3::4] == one.replica.curves["accuracy_original"]
     assert several.measurements == one.measurements
 
 
+def test_seed_changes_the_augmentation() -> None:
+    first, second = (method_in(trainer_of([replace(TRANSFERS[1], seed=seed)])) for seed in (1, 2))
+    rows = torch.arange(8).unsqueeze(0)
+    assert not torch.equal(pixels_of(first, rows)[0], pixels_of(second, rows)[0])
+    third = method_in(trainer_of([TRANSFERS[1]]))
+    fourth = method_in(trainer_of([TRANSFERS[1]]))
+    assert torch.equal(pixels_of(third, rows)[0], pixels_of(fourth, rows)[0])
+
+
 # ---- data
 
 
-def test_data_mixture_of_no_mean_pooled_images_is_the_full_transfer() -> None:
-    parts = (Part(name="original", num_samples=30), Part(name="mean_pooled", num_samples=0))
-    mixture = replace(image_transfer(DataMixture(donor=image_donor())), rows=parts)
+def test_data_mixture_trains_on_originals_and_on_mean_pooled_images_in_turn() -> None:
+    spec = image_transfer("data_mixture")
+    method = method_in(trainer_of([spec]))
+    assert (num_of(spec.rows, "original"), num_of(spec.rows, "mean_pooled"), method.num_rows) == (30, 20, 50)
+    pixels, labels = pixels_of(method, torch.arange(50).unsqueeze(0))
+    original = images.images(spec.task, "train", "original", 30)
+    pooled = images.images(spec.task, "train", "mean_pooled", 7)
+    assert torch.equal(pixels[0, :30], images.DrawnImages(spec.task).normalised(original.pixels))
+    for place in range(20):
+        assert torch.equal(pixels[0, 30 + place], images.DrawnImages(spec.task).normalised(pooled.pixels[place % 7]))
+        assert labels[0, 30 + place] == pooled.labels[place % 7]
+
+
+def test_data_mixture_on_originals_alone_is_the_full_transfer() -> None:
+    mixture = image_transfer(DataMixture(donor=image_donor()), rows=originals(30))
     full = image_transfer("full_transfer")
-    assert finished([mixture])[mixture].measurements == finished([full])[full].measurements
+    assert run_of([mixture])[mixture].measurements == run_of([full])[full].measurements
 
 
 # ---- files
@@ -242,7 +281,7 @@ def test_data_mixture_of_no_mean_pooled_images_is_the_full_transfer() -> None:
 
 def test_donors_file_is_a_state_dict_of_torchvisions_network() -> None:
     spec = image_donor()
-    content = load(finished([spec])[spec].files[WEIGHTS_FILE])
+    content = load(run_of([spec])[spec].files[WEIGHTS_FILE])
     missing, unexpected = _reference_resnet(RESNET).load_state_dict(content, strict=False)
     assert unexpected == []
     assert all(name.endswith("num_batches_tracked") for name in missing)
@@ -250,17 +289,17 @@ def test_donors_file_is_a_state_dict_of_torchvisions_network() -> None:
 
 def test_mask_by_batch_statistics_leaves_running_statistics_that_its_images_made() -> None:
     spec = image_mask(statistics="batch")
-    found = load(finished([spec])[spec].files[BESIDE_FILE])
-    donor = perturbed(spec.donor).statistics
-    assert found.keys() == donor.keys()
+    found = load(run_of([spec])[spec].files[BESIDE_FILE])
+    donor = hand_donor(spec.donor)
+    assert found.keys() == perturbed(spec.donor).statistics.keys()
     assert all(not torch.equal(tensor, donor[name]) for name, tensor in found.items())
 
 
 def test_recipient_whose_complement_has_too_few_weights_fails_and_leaves_the_others() -> None:
     spec, other = image_transfer("complement_subnetwork"), image_transfer("full_transfer")
 
-    def dense(parent: Any, file: str) -> bytes:
-        if file == MASK_FILE:
+    def dense(parent: object, file: str) -> bytes:
+        if file == "mask.safetensors":
             return masks.packed_bits({name: torch.ones_like(bits) for name, bits in hand_mask(image_mask()).items()})
         return PARENTS(parent, file)
 
@@ -272,15 +311,15 @@ def test_recipient_whose_complement_has_too_few_weights_fails_and_leaves_the_oth
 def test_random_init_has_no_parent_to_read() -> None:
     spec = image_transfer(RandomInit(model=RESNET))
 
-    def nothing(parent: Any, file: str) -> bytes:
+    def nothing(parent: object, file: str) -> bytes:
         raise AssertionError(f"{file} of {parent} was read")
 
-    assert finished([spec], read=nothing)[spec].replica.failure == ""
+    assert finished([spec], read=nothing, runtime=Runtime())[spec].replica.failure == ""
 
 
 def test_recipient_of_a_longer_donor_starts_as_that_donor_and_trains_whole() -> None:
-    longer = image_donor(num_epochs=5)
-    method = method_in(trainer_of([image_transfer(LongerDonor(donor=longer))]))
-    donor = perturbed(longer).parameters
+    start = LongerDonor(donor=image_donor(num_epochs=5, seed=4))
+    method = method_in(trainer_of([image_transfer(start)]))
+    donor = hand_donor(start.donor)
     assert all(torch.equal(tensor[0], donor[name]) for name, tensor in method.trainable.items())
     assert method.frozen == ()

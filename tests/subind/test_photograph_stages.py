@@ -12,11 +12,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torchvision.transforms import v2
 
-from subind.networks import vision
-from subind.specs.runs import DataMixture, ImageSpec, ImportedWeights, NewHead, ResNet
-from subind.stages.image_training import ImageMethod
+from subind.specs.networks import ResNet
+from subind.specs.rows import AnyPart, Part, RepeatedPart
+from subind.specs.run import Run
+from subind.specs.starts import DataMixture, NewHead
+from subind.specs.training import ImportedWeights
+from subind.stages.parents import IMPORTED_FILE, network_of
 from subind.stages.run import method_of
-from subind.stages.run_files import IMPORTED_FILE
+from subind.stages.train import NetworkTraining
 from subind.tasks import images
 from subind.tasks.cue_conflict import sixteen_way
 from subind.tasks.imagenet16 import logits_of_classes
@@ -32,9 +35,8 @@ from tests.photograph_specs import (
     write_coloured_folder,
     write_folder,
 )
-from tests.subind.image_packs import hand_donor, parents
-from tests.subind.packs import EVERY_STEP, ONE_THREAD, finished, resumed_at
-from tests.subind.test_vision_models import _reference_resnet
+from tests.subind.packs import EVERY_STEP, ONE_THREAD, PARENTS, finished, perturbed, resumed_at
+from tests.subind.test_image_networks import _reference_resnet
 from tests.vision_specs import CONTROLS, MOMENTUM, RESNET, VIT
 
 NORMALISE = v2.Compose(
@@ -47,13 +49,13 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     return replace(ONE_THREAD, images=str(write_folder(tmp_path_factory.mktemp("photographs"))))
 
 
-def run_of(pack: Sequence[ImageSpec], runtime: Runtime) -> dict[ImageSpec, Finished]:
-    return finished(pack, read=parents, runtime=runtime)  # type: ignore[arg-type]
+def run_of(pack: Sequence[Run], runtime: Runtime) -> dict[Run, Finished]:
+    return finished(pack, runtime=runtime)
 
 
-def method_in(pack: Sequence[ImageSpec], runtime: Runtime) -> tuple[Trainer, ImageMethod]:
-    method, failed = method_of(pack, parents, runtime)
-    assert isinstance(method, ImageMethod)
+def method_in(pack: Sequence[Run], runtime: Runtime) -> tuple[Trainer, NetworkTraining]:
+    method, failed = method_of(pack, PARENTS, runtime)
+    assert isinstance(method, NetworkTraining)
     assert not failed
     return Trainer(method, runtime), method
 
@@ -70,7 +72,7 @@ def test_donor_step_on_photographs_is_that_of_a_plain_loop_over_torchvision(runt
     spec = photograph_donor(optimizer=MOMENTUM, augmentation="none", class_weights="inverse_frequency")
     trainer, method = method_in([spec], runtime)
     start = {name: each[0].detach().clone() for name, each in (method.trainable | method.statistics).items()}
-    given = images.training_images(spec.task, "original", spec.num_samples, folder=runtime.images)
+    given = images.training_images(spec.task, "original", spec.num_training_samples, folder=runtime.images)
     assert isinstance(given, StoredImages)
     batches = [torch.arange(8) + step for step in range(3)]
     method.expect(1, [rows[None] for rows in batches])
@@ -79,7 +81,7 @@ def test_donor_step_on_photographs_is_that_of_a_plain_loop_over_torchvision(runt
     network = _reference_resnet(RESNET)
     network.load_state_dict(start, strict=False)
     sgd = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1)
-    weights = spec.num_samples / (16 * torch.bincount(given.labels, minlength=16).clamp(min=1))
+    weights = spec.num_training_samples / (16 * torch.bincount(given.labels, minlength=16).clamp(min=1))
     for rows in batches:
         loss = F.cross_entropy(network(middles(given)[rows]), given.labels[rows], weight=weights)
         sgd.zero_grad()
@@ -96,7 +98,7 @@ def test_accuracy_of_a_donor_is_that_of_a_plain_loop_over_torchvision(runtime: R
     network = _reference_resnet(RESNET).eval()
     network.load_state_dict(load(found.files["weights.safetensors"]), strict=False)
     for kind in ("original", "mean_pooled"):
-        given = images.images(TASK, "test", kind, NUM_EVALUATION, folder=runtime.images)  # type: ignore[arg-type]
+        given = images.images(TASK, "test", kind, NUM_EVALUATION, folder=runtime.images)
         with torch.no_grad():
             answers = network(NORMALISE(given.pixels)).argmax(1)
         assert found.measurements[f"accuracy_{kind}"] == int((answers == given.labels).sum()) / NUM_EVALUATION
@@ -108,7 +110,7 @@ def test_weights_of_classes_are_those_of_the_images_that_train(runtime: Runtime)
     given = images.training_images(TASK, "original", NUM_TRANSFER, folder=runtime.images)
     for label in range(16):
         count = max(1, int((given.labels == label).sum()))
-        assert float(method.constants["class_weights"][0, label]) == pytest.approx(NUM_TRANSFER / (16 * count))
+        assert float(method.tasks.constants["class_weights"][0, label]) == pytest.approx(NUM_TRANSFER / (16 * count))
 
 
 @pytest.mark.parametrize("name", sorted(CONTROLS))
@@ -127,13 +129,15 @@ def test_every_control_trains_on_photographs_to_finite_measurements(name: str, r
     ids=["none", "as they are", "one to one", "only"],
 )
 def test_mixture_of_photographs_has_its_counts(share: float, expected: tuple[int, int], runtime: Runtime) -> None:
-    mixture = DataMixture(donor=photograph_donor(), num_mean_pooled=30, mean_pooled_share=share)
-    spec = photograph_transfer(mixture)
+    pooled: AnyPart = RepeatedPart(name="mean_pooled", num_distinct=30, num_samples=expected[1])
+    rows = tuple(part for part in (Part(name="original", num_samples=expected[0]), pooled) if part.num_samples)
+    spec = replace(photograph_transfer(DataMixture(donor=photograph_donor())), rows=rows)
+    assert spec.columns()["mixture_share"] == pytest.approx(share)
     _, method = method_in([spec], runtime)
-    given = method._sources[spec].images
+    given = method.tasks._sources[0].images
     is_pooled = torch.tensor([given.caches[number].settings.pooling is not None for number in given.cache_of])
-    assert (int((~is_pooled).sum()), int(is_pooled.sum())) == expected == (spec.num_original, spec.num_pooled)
-    assert method.num_samples == sum(expected)
+    assert (int((~is_pooled).sum()), int(is_pooled.sum())) == expected
+    assert method.num_rows == sum(expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -143,7 +147,7 @@ def test_steps_on_a_gpu_have_the_losses_of_steps_on_a_cpu(runtime: Runtime) -> N
     found = []
     for device in ("cpu", "cuda"):
         trainer, method = method_in(pack, replace(runtime, device=device))
-        order = torch.stack([torch.randperm(NUM_TRANSFER, generator=each) for each in trainer.order])
+        order = torch.stack([trainer._order(replica.spec) for replica in method.replicas])
         batches = [rows for part in order.split(30, dim=1) for rows in part.split([20, 10], dim=1)]
         method.expect(1, batches)
         found.append(torch.stack([trainer.advance(rows.to(device)).clone().cpu() for rows in batches]))
@@ -154,7 +158,7 @@ def test_donor_of_coloured_classes_knows_their_photographs_and_prefers_the_cue_o
     """Photographs, labels, parts and both cues would all have to be mixed up for this to come out by chance."""
     spec = photograph_donor(
         ResNet(widths=(16, 16), num_blocks=(1, 1), stem="small", num_classes=16), task=TASK, num_samples=300,
-        num_epochs=12, batch_size=32, class_weights="inverse_frequency",
+        num_epochs=24, batch_size=32, class_weights="inverse_frequency",
     )  # fmt: skip
     found = run_of([spec], replace(ONE_THREAD, images=str(write_coloured_folder(tmp_path))))[spec].measurements
     assert found["accuracy_original"] > 0.9
@@ -173,14 +177,15 @@ def test_network_as_published_decides_by_the_mean_probability_of_its_classes(run
         THOUSAND, num_epochs=0, weights=ImportedWeights(sha256="0" * 64), precision="float32", num_cue_conflict=32
     )
     draws = torch.Generator().manual_seed(5)
-    state = vision.initial(THOUSAND, draws) | vision.initial_statistics(THOUSAND)
+    fresh = network_of(spec).initial(draws)
+    state = {**fresh.parameters, **fresh.statistics}
     state["fc.weight"] = 3 * torch.randn(state["fc.weight"].shape, generator=draws)
 
     def read(parent: object, file: str) -> bytes:
         assert file == IMPORTED_FILE
         return save(state)
 
-    found = finished([spec], read=read, runtime=runtime)[spec]  # type: ignore[arg-type]
+    found = finished([spec], read=read, runtime=runtime)[spec]
     network = _reference_resnet(THOUSAND).eval()
     network.load_state_dict(state, strict=False)
 
@@ -189,7 +194,7 @@ def test_network_as_published_decides_by_the_mean_probability_of_its_classes(run
             return sixteen_way(network(NORMALISE(pixels)).softmax(1).numpy(), logits_of_classes())
 
     for kind in ("original", "mean_pooled"):
-        given = images.images(TASK, "test", kind, NUM_EVALUATION, folder=runtime.images)  # type: ignore[arg-type]
+        given = images.images(TASK, "test", kind, NUM_EVALUATION, folder=runtime.images)
         right = int((decided(given.pixels) == given.labels.numpy()).sum())
         assert found.measurements[f"accuracy_{kind}"] == right / NUM_EVALUATION
     conflict = images.conflict_images(TASK, 32, folder=runtime.images)
@@ -203,14 +208,14 @@ def test_network_as_published_decides_by_the_mean_probability_of_its_classes(run
 
 DONORS = [photograph_donor(seed=seed, task=replace(photograph_donor().task, data_seed=seed % 1)) for seed in range(2)]
 MASKS = [photograph_mask(seed=seed) for seed in range(2)]
-VIT_MASK = photograph_mask(photograph_donor(VIT), beside="class_token_and_positions")
+VIT_MASK = photograph_mask(photograph_donor(VIT), beside=("class_token", "encoder.pos_embedding"))
 VITS = [photograph_transfer("subnetwork", VIT_MASK, seed=seed, held="norms") for seed in range(2)]
 TRANSFERS = [photograph_transfer(name, seed=1) for name in ("subnetwork", "full_transfer")]
 PACKS = pytest.mark.parametrize("pack", [DONORS, MASKS, VITS, TRANSFERS], ids=["donors", "masks", "vits", "transfers"])
 
 
 @PACKS
-def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[ImageSpec], runtime: Runtime) -> None:
+def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[Run], runtime: Runtime) -> None:
     together = run_of(pack, runtime)
     for spec in pack:
         alone = run_of([spec], runtime)[spec]
@@ -221,31 +226,39 @@ def test_replica_alone_has_the_bits_that_it_has_in_a_pack(pack: list[ImageSpec],
 
 @PACKS
 def test_pack_resumed_within_an_epoch_has_the_bits_of_one_that_was_not_interrupted(
-    pack: list[ImageSpec], runtime: Runtime
+    pack: list[Run], runtime: Runtime
 ) -> None:
     saved: list[Saved] = []
     often = replace(EVERY_STEP, images=runtime.images)
-    expected = finished(pack, read=parents, runtime=often, checkpoints=saved)  # type: ignore[arg-type]
-    resumed = finished(pack, read=parents, runtime=runtime, resumed=resumed_at(saved[3], pack))  # type: ignore[arg-type]
+    expected = finished(pack, runtime=often, checkpoints=saved)
+    resumed = finished(pack, runtime=runtime, resumed=resumed_at(saved[3], pack))
     for spec in pack:
         assert resumed[spec].measurements == expected[spec].measurements
         assert resumed[spec].files == expected[spec].files
 
 
 def test_head_of_a_donor_trains_alone_on_photographs(runtime: Runtime) -> None:
-    spec = photograph_donor(trained="head")
-    _, method = method_in([spec], runtime)
-    assert {*method.trainable} == {*vision.head(RESNET)}
-    assert run_of([spec], runtime)[spec].replica.failure == ""
+    spec = photograph_donor(held="all_but_head", weights=ImportedWeights(sha256="0" * 64))
+    state = perturbed(photograph_donor())
+
+    def read(parent: object, file: str) -> bytes:
+        assert (parent, file) == (spec, IMPORTED_FILE)
+        return save({**state.parameters, **state.statistics})
+
+    trained = finished([spec], read=read, runtime=runtime)[spec]
+    assert trained.replica.failure == ""
+    own = load(trained.files["weights.safetensors"])
+    moved = {name for name in state.parameters if not torch.equal(own[name], state.parameters[name])}
+    assert moved == {*network_of(spec).head}
 
 
 def test_new_head_on_photographs_keeps_the_donors_base(runtime: Runtime) -> None:
-    spec = photograph_transfer(NewHead(donor=photograph_donor()))
+    spec = photograph_transfer(NewHead(donor=photograph_donor()), held="all_but_head")
     trainer, method = method_in([spec], runtime)
     method.expect(1, [])
     trainer.advance(torch.arange(8)[None])
-    donor = hand_donor(photograph_donor())
-    assert {*method.trainable} == {*vision.head(RESNET)}
+    donor = perturbed(photograph_donor()).parameters
+    assert {*method.trainable} == {*method.network.head}
     parameters = method.constants_of("fixed")
     assert torch.equal(parameters["conv1.weight"][0], donor["conv1.weight"])
 
