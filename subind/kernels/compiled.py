@@ -354,63 +354,6 @@ def philox_dropout(keys, step, call, limit, scale, out) -> None:  # type: ignore
                 part[i] = scale if np.uint32(words[i] >> LOW_BITS) >= limit else ZERO
 
 
-NUM_WORDS, MIDDLE = 624, 397
-UPPER, LOWER, MATRIX = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF)
-MASK_B, MASK_C = np.uint32(0x9D2C5680), np.uint32(0xEFC60000)
-LOW_24 = np.uint32(0xFFFFFF)
-"""The constants of the Mersenne Twister MT19937 (Matsumoto and Nishimura 1998)."""
-
-
-@_elementwise
-def twister_seeded(seed, words) -> None:  # type: ignore[no-untyped-def]
-    """Fill the state (NUM_WORDS words of uint32) from a seed, as Knuth's generator does."""
-    word = np.uint64(seed) & np.uint64(0xFFFFFFFF)
-    for i in range(NUM_WORDS):
-        words[i] = np.uint32(word)
-        mixed = word ^ (word >> np.uint64(30))
-        word = (np.uint64(1812433253) * mixed + np.uint64(i + 1)) & np.uint64(0xFFFFFFFF)
-
-
-@_elementwise
-def _twisted(word, following, turned):  # type: ignore[no-untyped-def]
-    joined = (word & UPPER) | (following & LOWER)
-    return np.uint32(turned ^ (joined >> np.uint32(1)) ^ (MATRIX * (joined & np.uint32(1))))
-
-
-@_elementwise
-def _twist(words) -> None:  # type: ignore[no-untyped-def]
-    rest = NUM_WORDS - MIDDLE
-    for i in range(rest):
-        words[i] = _twisted(words[i], words[i + 1], words[i + MIDDLE])
-    for i in range(rest, NUM_WORDS - 1):
-        words[i] = _twisted(words[i], words[i + 1], words[i - rest])
-    words[NUM_WORDS - 1] = _twisted(words[NUM_WORDS - 1], words[0], words[MIDDLE - 1])
-
-
-@_elementwise
-def dropout_factors(words, place, rate, scale, out):  # type: ignore[no-untyped-def]
-    """Fill flat `out` with `scale` where the next number in 0 … 1 is at least `rate`, and zero elsewhere.
-
-    The numbers are the low 24 bits of the twister's words, as torch.rand has them. Returns the next place in the state.
-    """
-    done = 0
-    while done < out.size:
-        if place == NUM_WORDS:
-            _twist(words)
-            place = 0
-        count = min(NUM_WORDS - place, out.size - done)
-        for i in range(count):
-            y = words[place + i]
-            y = np.uint32(y ^ (y >> np.uint32(11)))
-            y = np.uint32(y ^ ((y << np.uint32(7)) & MASK_B))
-            y = np.uint32(y ^ ((y << np.uint32(15)) & MASK_C))
-            y = np.uint32(y ^ (y >> np.uint32(18)))
-            out[done + i] = scale if _F(np.int32(y & LOW_24)) * UNIT >= rate else ZERO
-        place += count
-        done += count
-    return place
-
-
 @_elementwise
 def crop(source, start, width, top, left, is_flipped, out):  # type: ignore[no-untyped-def]
     """Copy a square of an image that begins at byte `start` and has rows of `width` pixels, mirrored if so told.

@@ -9,7 +9,7 @@ from subind.stages.parents import network_of
 from subind.starts.recipient import Given, recipient
 from subind.starts.rescaled import RescaledTransfer
 from tests.specs import tiny_donor, tiny_transfer
-from tests.subind.packs import perturbed, same_bits
+from tests.subind.packs import finished, perturbed, same_bits
 
 DONOR = tiny_donor()
 
@@ -60,3 +60,10 @@ def test_rescaled_transfer_descends_from_the_donor_and_reports_its_scale() -> No
     assert start().name == "rescaled_transfer"
     assert start().columns() == {"scale": 0.25}
     assert len({run_id(tiny_transfer(start(scale))) for scale in (0.25, 0.5)}) == 2
+
+
+def test_rescaled_recipient_trains_alone_as_it_does_beside_one_of_another_scale() -> None:
+    pack = [tiny_transfer(start(scale)) for scale in (0.25, 4.0)]
+    together = finished(pack)
+    for transfer in pack:
+        assert together[transfer].measurements == finished([transfer])[transfer].measurements

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from subind.identity.run_ids import run_id
+from subind.masks import hard as masks
 from subind.specs.run import lineage
 from subind.specs.runs import Discover
 from subind.specs.training import Normal
@@ -13,7 +14,7 @@ from subind.stages.parents import network_of
 from subind.starts.recipient import Given, GivenMasks, inheritance, recipient
 from subind.starts.union import Union
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
-from tests.subind.packs import hand_mask, perturbed, same_bits
+from tests.subind.packs import finished, hand_mask, perturbed, same_bits
 
 MASKS = (tiny_mask(seed=0), tiny_mask(seed=1))
 START = Union(masks=MASKS)
@@ -70,5 +71,12 @@ def test_union_of_one_mask_is_refused() -> None:
 
 def test_run_ids_of_other_unions_differ() -> None:
     third = tiny_mask(seed=2)
-    several = [Union(masks=masks) for masks in (MASKS, (MASKS[0], third), (*MASKS, third))]
+    several = [Union(masks=several) for several in (MASKS, (MASKS[0], third), (*MASKS, third))]
     assert len({run_id(tiny_transfer(start)) for start in several}) == 3
+
+
+def test_recipient_of_a_union_trains_and_reports_the_share_that_it_keeps() -> None:
+    transfer = tiny_transfer(START)
+    measured = finished([transfer])[transfer].measurements
+    bits = masks.union(*(hand_mask(mask) for mask in MASKS))
+    assert measured["kept_fraction"] == measured["frozen_fraction"] == masks.density(bits)
