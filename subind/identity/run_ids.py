@@ -17,6 +17,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from json.encoder import encode_basestring_ascii
+from operator import attrgetter
 from pkgutil import iter_modules
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NoReturn, get_args
@@ -113,6 +114,12 @@ def _neutrals(cls: type) -> tuple[tuple[str, Any], ...]:
 
 
 @cache
+def _is_checked(cls: type) -> bool:
+    """Whether values of the class were checked when they were made; others may have a __post_init__ of their own."""
+    return issubclass(cls, Checked) and cls.__module__.startswith(OWN_MODULES)
+
+
+@cache
 def _layout(cls: Any, versions: Versions, omitted: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """The text of an instance with a %s for the value of each field that is not omitted, and these in their order."""
     names = {each.name for each in fields(cls)}.difference(omitted)
@@ -128,11 +135,41 @@ def _layout(cls: Any, versions: Versions, omitted: tuple[str, ...]) -> tuple[str
 def _object_text(value: Any, versions: Versions) -> str:
     """Canonical JSON of a dataclass; with versions, a run id in place of each run within it."""
     cls = value.__class__
-    omitted = tuple([name for name, neutral in _neutrals(cls) if getattr(value, name) == neutral])
-    if not (isinstance(value, Checked) and cls.__module__.startswith(OWN_MODULES)):
-        check_types(value)  # others may have a __post_init__ that checks nothing
+    neutrals = _neutrals(cls)
+    if not _is_checked(cls):
+        check_types(value)
+    if isinstance(value, Run):
+        shared, own, free = _split(cls)
+        if all([_is_shared(getattr(value, name).__class__) for name in free]):
+            template = _shared_template(cls, versions, shared(value))
+            return template % tuple([_text(getattr(value, name), versions) for name in own])
+    omitted = tuple([name for name, neutral in neutrals if getattr(value, name) == neutral]) if neutrals else ()
     template, names = _layout(cls, versions, omitted)
     return template % tuple([_text(getattr(value, name), versions) for name in names])
+
+
+@cache
+def _split(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[str, ...], tuple[str, ...]]:
+    """What gives the values of a run that many runs share; the names of the fields that differ from run to run, in
+    order; and of the shared ones those that hold specs of several classes, which may be worth it or not.
+    """
+    declared = field_types(cls)
+    assert not _neutrals(cls), "a run's own fields have no neutral values"
+    own = {name for name, type_ in declared.items() if name == "seed" or _differs(type_)}
+    shared = [each.name for each in fields(cls) if each.name not in own]
+    free = [name for name in shared if not _may_be_shared(declared[name])]
+    return attrgetter(*shared), tuple(sorted(own)), tuple(free)
+
+
+@lru_cache(maxsize=10_000)
+def _shared_template(cls: Any, versions: Versions, shared: tuple[Any, ...]) -> str:
+    """The text of a run with a %s for each field that differs from run to run."""
+    _, own, _ = _split(cls)
+    several = iter(shared)
+    values = {each.name: next(several) for each in fields(cls) if each.name not in own}
+    texts = {name: _text(value, versions).replace("%", "%%") for name, value in values.items()}
+    template, names = _layout(cls, versions, ())
+    return template % tuple([texts.get(name, "%s") for name in names])
 
 
 def _function_text(value: Any) -> str:
@@ -159,10 +196,8 @@ def _text(value: Any, versions: Versions) -> str:
         return f"[{','.join([_text(each, versions) for each in value])}]"
     if isinstance(value, type):
         return _function_text(value)
-    if versions is None:
-        return _object_text(value, None)
     if isinstance(value, Run):
-        return f'"{run_id_at(value, versions)}"'
+        return _object_text(value, None) if versions is None else f'"{run_id_at(value, versions)}"'
     return _shared_text(value, versions) if _is_shared(cls) else _object_text(value, versions)
 
 
@@ -178,22 +213,28 @@ def _is_shared(cls: type) -> bool:
 
     Those that hold runs differ from run to run where there are many seeds; 1, 1.0 and True are equal to Python.
     """
-    if not is_dataclass(cls):
-        return False
-    return all(_may_be_shared(declared) for declared in field_types(cls).values())
+    return is_dataclass(cls) and all(_may_be_shared(declared) for declared in field_types(cls).values())
 
 
 def _may_be_shared(declared: Any) -> bool:
+    """Whether all values of a field are worth remembering; of an Open base there may be others."""
     parts = get_args(declared)
-    if len({bool, int, float}.intersection(parts)) > 1:
-        return False
-    if isinstance(declared, type) and issubclass(declared, Run):
+    if len({bool, int, float}.intersection(parts)) > 1 or _is_open(declared) or _differs(declared):
         return False
     if isinstance(declared, type) and is_dataclass(declared):
         return _is_shared(declared)
-    if isinstance(declared, type) and issubclass(declared, Open):
-        return False
     return all(map(_may_be_shared, parts))
+
+
+def _is_open(declared: Any) -> bool:
+    return isinstance(declared, type) and issubclass(declared, Open)
+
+
+def _differs(declared: Any) -> bool:
+    """Whether a field holds runs, or a start or a measurement, which do."""
+    return isinstance(declared, type) and (
+        issubclass(declared, Run) or (_is_open(declared) and hasattr(declared, "parents"))
+    )
 
 
 # ---- decoding
