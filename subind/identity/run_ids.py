@@ -140,7 +140,7 @@ def _object_text(value: Any, versions: Versions) -> str:
         check_types(value)
     if isinstance(value, Run):
         shared, own, free = _split(cls)
-        if all([_is_shared(getattr(value, name).__class__) for name in free]):
+        if all(map(_is_shared, [getattr(value, name).__class__ for name in free])):
             template = _shared_template(cls, versions, shared(value))
             return template % tuple([_text(getattr(value, name), versions) for name in own])
     omitted = tuple([name for name, neutral in neutrals if getattr(value, name) == neutral]) if neutrals else ()

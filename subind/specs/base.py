@@ -223,7 +223,7 @@ def _test(declared: Any) -> Test:
         case builtin if builtin is Callable:
             return _is_named_function
         case _ if isinstance(declared, type) and issubclass(declared, Open | Identified):
-            return lambda value: isinstance(value, declared) and "__dataclass_fields__" in vars(type(value))
+            return lambda value: isinstance(value, declared) and _is_right(value)
         case _ if declared is float:
             return lambda value: type(value) is float and abs(value) <= LARGEST_FLOAT
         case _ if declared is int:
@@ -238,6 +238,17 @@ def _test(declared: Any) -> Test:
                 f"is declared as {quoted(declared)}: give str, bool, int, float, a tuple of these such as "
                 "tuple[int, ...], Callable[..., Any], or a frozen dataclass of the base Checked"
             )
+
+
+def _is_right(value: Any) -> bool:
+    """Whether the value's own class is a dataclass. One of a user's class, which may forget to check itself, is checked.
+
+    Raises ValueError as `check_types`.
+    """
+    cls = type(value)
+    if not cls.__module__.startswith("subind."):
+        check_types(value)
+    return "__dataclass_fields__" in vars(cls)
 
 
 def _is_named_function(value: Any) -> bool:

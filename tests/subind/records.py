@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from subind.identity.run_ids import encoded, run_id
-from subind.specs.runs import Spec, parents, stage
+from subind.specs.run import Run
 from subind.store.results import Failure, Provenance, RunRecord
 
 
-def small_record(spec: Spec, **changes: Any) -> RunRecord:
+def small_record(spec: Run, **changes: Any) -> RunRecord:
     """A record of two epochs, without artifacts."""
     provenance = Provenance(
         commit="0" * 40,
@@ -22,9 +22,9 @@ def small_record(spec: Spec, **changes: Any) -> RunRecord:
     )
     record = RunRecord(
         run_id=run_id(spec),
-        stage=stage(spec),
+        stage=spec.stage,
         spec=encoded(spec),
-        parents=tuple(map(run_id, parents(spec))),
+        parents=tuple(map(run_id, spec.parents())),
         provenance=provenance,
         measurements={"test_accuracy": 0.5, "validation_loss": 2.25},
         curves={"epoch": [1.0, 2.0], "validation_loss": [2.5, 2.25]},
@@ -32,7 +32,7 @@ def small_record(spec: Spec, **changes: Any) -> RunRecord:
     return replace(record, **changes)
 
 
-def small_failure(spec: Spec, **changes: Any) -> Failure:
+def small_failure(spec: Run, **changes: Any) -> Failure:
     """The first failure of a run that was alone in its pack."""
     failure = Failure(
         run_id=run_id(spec),
