@@ -158,7 +158,8 @@ def _split(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[str, ...]
     own = {name for name, type_ in declared.items() if name == "seed" or _differs(type_)}
     shared = [each.name for each in fields(cls) if each.name not in own]
     free = [name for name in shared if not _may_be_shared(declared[name])]
-    return attrgetter(*shared), tuple(sorted(own)), tuple(free)
+    values = attrgetter(*shared) if len(shared) > 1 else lambda run: tuple([getattr(run, name) for name in shared])
+    return values, tuple(sorted(own)), tuple(free)
 
 
 @lru_cache(maxsize=10_000)
@@ -232,9 +233,9 @@ def _is_open(declared: Any) -> bool:
 
 def _differs(declared: Any) -> bool:
     """Whether a field holds runs, or a start or a measurement, which do."""
-    return isinstance(declared, type) and (
-        issubclass(declared, Run) or (_is_open(declared) and hasattr(declared, "parents"))
-    )
+    if not isinstance(declared, type):
+        return any(map(_differs, get_args(declared)))
+    return issubclass(declared, Run) or (_is_open(declared) and hasattr(declared, "parents"))
 
 
 # ---- decoding

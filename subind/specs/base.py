@@ -228,8 +228,10 @@ def _test(declared: Any) -> Test:
             return lambda value: type(value) is float and abs(value) <= LARGEST_FLOAT
         case _ if declared is int:
             return lambda value: type(value) is int and abs(value) <= LARGEST_INTEGER
-        case _ if declared in (str, bool):
-            return lambda value: type(value) is declared
+        case _ if declared is str:
+            return is_text
+        case _ if declared is bool:
+            return lambda value: type(value) is bool
         case _ if isinstance(declared, type) and issubclass(declared, Checked) and is_dataclass(declared):
             _check_class(declared)
             return lambda value: type(value) is declared
@@ -240,8 +242,13 @@ def _test(declared: Any) -> Test:
             )
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a str, and one that UTF-8 can spell: half a surrogate pair is none."""
+    return type(value) is str and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))
+
+
 def _is_right(value: Any) -> bool:
-    """Whether the value's own class is a dataclass. One of a user's class, which may forget to check itself, is checked.
+    """Whether the value's own class is a dataclass. One of a user's class, which may forget its checks, is checked.
 
     Raises ValueError as `check_types`.
     """
@@ -291,5 +298,7 @@ def _in_words(declared: Any) -> str:
             return f"a finite float, at most {LARGEST_FLOAT:g} either way"
         case _ if declared is int:
             return "an int of 64 bits"
+        case _ if declared is str:
+            return "a str that UTF-8 can spell"
         case _:
             return f"a {declared.__name__}"

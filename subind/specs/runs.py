@@ -313,6 +313,9 @@ class Measure(Run):
         asked = (self.of, self.of.donor) if isinstance(self.of, MaskRun) else (self.of,)
         return tuple(dict.fromkeys((*asked, *self.measurement.parents())))
 
+    def label(self) -> str:
+        return f"{self.measurement.name}-{self.network.name}-seed{self.seed}"
+
     def columns(self) -> Mapping[str, Any]:
         own = {"measurement": self.measurement.name, **self.measurement.columns()}
         return {**self.of.columns(), **own}

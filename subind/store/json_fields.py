@@ -95,8 +95,3 @@ def _are_finite(values: Collection[Any]) -> bool:
 def _is_small_int(value: Any) -> bool:
     """An int that a float can hold: JSON writes 1.0 and 1 alike in other languages."""
     return type(value) is int and abs(value) <= 2**53
-
-
-def is_text(value: Any) -> bool:
-    """Whether it is a text that UTF-8 can spell."""
-    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))

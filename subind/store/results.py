@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from subind.specs.base import is_text
 from subind.specs.quoting import quoted
-from subind.store.json_fields import checked_fields, is_text
+from subind.store.json_fields import checked_fields
 from subind.store.row_columns import COLUMNS, OF_ANY_TASK, OF_IMAGES
 
 Status = Literal["finished", "failed", "blocked", "running", "missing"]

@@ -5,9 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from subind.specs.base import LARGEST_INTEGER
+from subind.specs.base import LARGEST_INTEGER, is_text
 from subind.specs.quoting import quoted
-from subind.store.json_fields import is_text
 from subind.store.results import ROW_SCHEMA, RunRecord
 from subind.store.row_columns import COLUMNS, COUNT, TEXT, Column
 

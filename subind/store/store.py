@@ -57,7 +57,7 @@ LONGEST_SLUG = 120
 
 def slug(run: Run) -> str:
     """The readable part of a run's folder: its label, of which only plain letters stay."""
-    return _UNPLAIN.sub("_", run.label())[:LONGEST_SLUG].strip("._") or "run"
+    return _UNPLAIN.sub("_", run.label())[:LONGEST_SLUG].strip("._-") or "run"
 
 
 def opened_files(url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> Files:

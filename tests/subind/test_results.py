@@ -27,6 +27,26 @@ def test_record_of_before_a_field_was_added_is_read_with_its_default() -> None:
     assert RunRecord.from_data(data, source="record.json").provenance.num_halvings == 0
 
 
+def test_record_keeps_any_number_of_parents_and_the_digests_of_sources() -> None:
+    record = small_record(tiny_transfer(), parents=("a" * 16, "b" * 16), sources={"own_network:lstm": "0a" * 32})
+    found = RunRecord.from_data(json.loads(json.dumps(record.data())), source="here")
+    assert (found.parents, found.sources) == (("a" * 16, "b" * 16), {"own_network:lstm": "0a" * 32})
+
+
+def test_record_of_before_sources_were_kept_has_none() -> None:
+    data = small_record(tiny_donor()).data()
+    del data["sources"]
+    assert RunRecord.from_data(data, source="record.json").sources == {}
+
+
+@pytest.mark.parametrize("of", ["measurements", "curves"])
+def test_record_that_measures_what_cannot_be_spelled_is_refused(of: str) -> None:
+    data = small_record(tiny_donor()).data()
+    data[of]["\ud800"] = data[of].popitem()[1]
+    with pytest.raises(ValueError, match=r"record\.json measures '\\ud800', which is no text: choose another name"):
+        RunRecord.from_data(data, source="record.json")
+
+
 def test_failure_read_from_its_json_is_equal() -> None:
     failure = small_failure(tiny_donor())
     assert Failure.from_data(json.loads(json.dumps(asdict(failure))), source="here") == failure
@@ -40,6 +60,8 @@ HOSTILE: list[tuple[tuple[str, ...], Any]] = [
     (("parents",), "abc"),
     (("parents",), 5),
     (("parents",), [1, 2]),
+    (("sources",), []),
+    (("sources",), {"own:lstm": 1}),
     (("provenance",), None),
     (("provenance", "dirty"), 0),
     (("provenance", "dirty"), "no"),
@@ -111,7 +133,7 @@ def test_row_schema_explains_only_columns_that_it_has() -> None:
 
 
 def test_row_schema_of_an_unfinished_cell_needs_no_measurement() -> None:
-    row = {"run_id": "0" * 16, "grid": "g", "stage": "transfer", "status": "missing", "num_layers": 2, "d_model": 16}
+    row = {"run_id": "0" * 16, "grid": "g", "stage": "transfer", "status": "missing"}
     row |= {"rule": "a * b", "modulus": 7, "num_integers": 12, "seed": 0}
     table = pa.Table.from_pylist([row], schema=ROW_SCHEMA)
     table.validate(full=True)

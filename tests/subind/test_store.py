@@ -4,13 +4,14 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
@@ -18,11 +19,20 @@ from typing import Any
 
 import pytest
 
-from subind.specs.runs import Spec
+from subind.specs.measurements import Measurement
+from subind.specs.networks import Network
+from subind.specs.run import Run
+from subind.specs.runs import Measure
 from subind.store.results import Artifact
 from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store, slug
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Additivity(Measurement):
+    """A measurement without fields."""
+
 
 FILES = {"mask.safetensors": b"bits", "picture.png": b"\x89PNG"}
 
@@ -32,7 +42,7 @@ def local(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
-def overwrite(store: Store, spec: Spec, file: str, content: bytes) -> None:
+def overwrite(store: Store, spec: Run, file: str, content: bytes) -> None:
     """Put other bytes where a file of the run is."""
     store._fs.makedirs(store.folder(spec), exist_ok=True)
     store._fs.pipe_file(f"{store.folder(spec)}/{file}", content)
@@ -47,7 +57,7 @@ def make_older(store: Store, path: str, seconds: float) -> None:
         store._fs.store[path].created -= timedelta(seconds=seconds)
 
 
-def file_of(store: Store, spec: Spec, name: str) -> str:
+def file_of(store: Store, spec: Run, name: str) -> str:
     return store.record(spec).artifacts[name].file
 
 
@@ -81,6 +91,39 @@ def test_folder_of_a_run_can_be_read(store: Store) -> None:
     spec = tiny_transfer("random_subnetwork", seed=3)
     assert slug(spec) == "random_subnetwork-layers2-n6-seed3"
     assert store.folder(spec).endswith(f"/runs/transfer/{slug(spec)}-{small_record(spec).run_id}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named(Network):
+    given: str
+
+    @property
+    def name(self) -> str:
+        return self.given
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b", "a\\b", "", ".", "..", "x" * 500, "ä ö", "\0", "\n"])
+def test_folder_of_a_run_whose_network_has_a_hostile_name_stays_in_its_stage(local: Store, name: str) -> None:
+    spec = tiny_donor(model=Named(given=name))
+    local.commit(spec, small_record(spec), {})
+    assert re.fullmatch(r"\w[\w.-]{0,119}", slug(spec), re.ASCII)
+    assert Path(local.folder(spec)).parent == Path(local.url) / "runs" / "donor"
+    assert local.record(spec).run_id == small_record(spec).run_id
+
+
+def test_folder_of_a_measurement_has_its_name_and_stage(store: Store) -> None:
+    spec = Measure(of=tiny_donor(), measurement=Additivity(), seed=1, precision="float32")
+    store.commit(spec, small_record(spec, curves={}), {})
+    assert f"/runs/measurement/additivity-layers2-seed1-{small_record(spec).run_id}" in store.folder(spec)
+    assert store.record(spec).parents == (small_record(tiny_donor()).run_id,)
+    assert store.finished() == {small_record(spec).run_id}
+
+
+def test_record_of_a_recipient_whose_network_is_kept_has_its_weights(store: Store) -> None:
+    spec = tiny_transfer()
+    store.commit(spec, small_record(spec), {"weights.safetensors": b"weights"})
+    assert store.artifact(spec, "weights.safetensors") == b"weights"
+    assert len(store.record(spec).parents) == 2
 
 
 def test_record_of_an_absent_run_is_not_found(store: Store) -> None:

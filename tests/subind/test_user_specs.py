@@ -241,6 +241,13 @@ def test_spec_of_a_class_that_forgets_its_checks_is_refused_where_it_is_used() -
             work(task)
 
 
+def test_spec_with_a_text_that_no_file_can_hold_is_refused() -> None:
+    made = make_dataclass("Named", [("text", str)], bases=(Task,), frozen=True)
+    assert made(text="ä\U0001f600").text == "ä\U0001f600"
+    with pytest.raises(ValueError, match=r"Named\.text is '\\ud800' of type str: give a str that UTF-8 can spell"):
+        made(text="\ud800")
+
+
 @pytest.mark.parametrize("make", [lambda: None, len.__call__, "lstm", 5])
 def test_network_of_what_is_no_function_of_a_module_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match=r"AnyModule\.make is .*: give a function or class that stands at the top"):
