@@ -75,6 +75,10 @@ def with_batch_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(64, 24), nn.BatchNorm1d(24), nn.Linear(24, 10))
 
 
+def with_batch_norm_and_dropout() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2), nn.Linear(24, 10))
+
+
 def transformers_gpt2(num_layers: int, d_model: int, num_heads: int, vocabulary: int) -> nn.Module:
     config = GPT2Config(
         vocab_size=vocabulary,
