@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
+from subind.specs.network import Network
 from subind.specs.network_sizes import NetworkSize
-from subind.specs.networks import Network
 from subind.specs.run import Run, steps_per_epoch
 from subind.specs.tasks import Task
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from subind.specs.measurements import Measurement
-from subind.specs.networks import Network
+from subind.specs.network import Network
 from subind.specs.run import Run
 from subind.specs.runs import Measure
 from subind.store.results import Artifact
