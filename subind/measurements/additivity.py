@@ -65,19 +65,20 @@ class Additivity(Measurement):
 
         run = asked.run.of
         own, task = behaviour(run.task), behaviour(self.task)
-        trained = inputs_of(own, training_rows(own, run.rows, run))
+        rows = training_rows(own, run.rows, run)
+        trained = inputs_of(own, {name: each.unsqueeze(0) for name, each in rows.items()})
         assert isinstance(trained, Tokens), "a task of the same inputs gives tokens"
         operands = torch.cartesian_prod(*[torch.arange(self.task.num_integers)] * self.task.num_operands)
         every = task.answered(operands)[:, :-1].numpy()
-        seen = trained.tokens.numpy()
+        seen = trained.tokens[0].numpy()
         places = np.flatnonzero(~np.isin(codes(every), codes(seen)))
         if not places.size:
             raise ValueError("the network was trained on every input of the task: there is none to fit")
         if len(places) > self.num_inputs:
             order = torch.randperm(len(places), generator=generator("measurement/rows", asked.run.seed))
             places = places[order[: self.num_inputs].sort().values.numpy()]
-        rows = {"tokens": torch.from_numpy(every[places])}
-        outputs = asked.outputs(rows, lambda part: Tokens(tokens=part["tokens"], read="last"))
+        chosen = {"tokens": torch.from_numpy(every[places])}
+        outputs = asked.outputs(chosen, lambda part: Tokens(tokens=part["tokens"], read="last"))
         logits = torch.cat([each[:, -1, : self.task.modulus].double().cpu() for each in outputs]).numpy()
         share = explained(conjunctions(every[places], seen), logits)
         return {"num_unseen_inputs": float(len(places))} | ({} if share is None else {"additivity": share})

@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # planning needs no torch
 class PerClass(OnTestRows):
     """Accuracy and decisions by class on test rows of a task whose rows have classes: of arithmetic, the answers.
 
-    Measures `accuracy`, and by class `accuracy.CLASS`, `num_rows.CLASS` and `confusion.CLASS as DECISION`, the number
-    of rows of a class that are given a class; pairs that do not occur are left out. Tasks on images are judged on
-    mean-pooled images where they are `pooled`.
+    Measures `test_accuracy`, and by class `accuracy.CLASS`, `num_rows.CLASS` and `confusion.CLASS as DECISION`, the
+    number of rows of a class that are given a class; pairs that do not occur are left out. Tasks on images are judged
+    on mean-pooled images where they are `pooled`.
     """
 
     task: Task
@@ -42,7 +42,7 @@ def tables(decisions: "Decisions") -> dict[str, float]:
     def name(label: int) -> str:
         return decisions.names[label] if label < len(decisions.names) else str(label)
 
-    measured = {"accuracy": sum(right.values()) / sum(num_rows.values())}
+    measured = {"test_accuracy": sum(right.values()) / sum(num_rows.values())}
     measured |= {f"accuracy.{name(label)}": count / num_rows[label] for label, count in right.items()}
     measured |= {f"num_rows.{name(label)}": float(num_rows[label]) for label in right}
     for label, given in sorted(pairs):

@@ -78,20 +78,20 @@ def test_agreement_with_another_operations_rule_asks_with_the_operations_token(f
 
 
 def test_agreement_with_no_rule_a_rule_twice_or_no_rule_text_is_refused() -> None:
-    with pytest.raises(ValueError, match="Agreement.rules is .*: give at least one rule"):
+    with pytest.raises(ValueError, match=r"Agreement.rules is .*: give at least one rule"):
         agreement(rules=())
-    with pytest.raises(ValueError, match="Agreement.rules is .*: give at least one rule, and each once"):
+    with pytest.raises(ValueError, match=r"Agreement.rules is .*: give at least one rule, and each once"):
         agreement(rules=("a*b", "a * b"))
-    with pytest.raises(ValueError, match="rule 'a/b' has the part"):
+    with pytest.raises(ValueError, match=r"rule 'a/b' has the part"):
         agreement(rules=("a/b",))
 
 
 def test_agreement_on_too_few_rows_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_evaluation_samples is 11: give at least num_integers = 12"):
+    with pytest.raises(ValueError, match=r"num_evaluation_samples is 11: give at least num_integers = 12"):
         agreement(num_evaluation_samples=11)
 
 
 def test_agreement_on_a_task_of_other_inputs_is_refused_when_it_is_planned() -> None:
     other = ArithmeticTask(rule="a*b", modulus=7, num_integers=13)
-    with pytest.raises(ValueError, match="ArithmeticTask gives .*vocabulary_size=14"):
+    with pytest.raises(ValueError, match=r"ArithmeticTask gives .*vocabulary_size=14"):
         asking(DONOR, agreement(task=other))
