@@ -9,6 +9,7 @@ from .measurements.agreement import Agreement as Agreement
 from .measurements.cue_conflict import CueConflict as CueConflict
 from .measurements.masked_accuracy import MaskedAccuracy as MaskedAccuracy
 from .measurements.per_class import PerClass as PerClass
+from .specs.any_module import AnyModule as AnyModule
 from .specs.arithmetic import (
     ArithmeticTask as ArithmeticTask,
     Operation as Operation,
@@ -32,7 +33,6 @@ from .specs.mask_methods import (
 from .specs.measurements import Measurement as Measurement
 from .specs.network import Network as Network
 from .specs.networks import (
-    AnyModule as AnyModule,
     GPT2 as GPT2,
     MLP as MLP,
     ResNet as ResNet,

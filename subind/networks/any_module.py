@@ -21,8 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.dropout import _DropoutNd
 
 from subind.networks.network import State, checked_state, fan_in, fresh_values, library_tensors, patterns_match
+from subind.specs.any_module import AnyModule
 from subind.specs.base import qualified_name
-from subind.specs.networks import AnyModule
 from subind.specs.quoting import quoted, shortened
 from subind.specs.tasks import Features, Images, Signature
 from subind.specs.tasks import Tokens as TaskTokens

@@ -1,12 +1,12 @@
 """The networks, as far as planning goes. What computes with them stands in `subind.networks`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from typing import Any, ClassVar, Literal
 
-from subind.specs.base import at_most, behaviour, positive, require
+from subind.specs.base import at_most, positive, require
 from subind.specs.network import MatrixPart, Network, check_inputs
 from subind.specs.network_sizes import BYTES_OF_AN_ACTIVATION, FLOAT, NetworkSize
 from subind.specs.tasks import Features, Images, Signature, Tokens
@@ -317,59 +317,6 @@ class MLP(Network):
             evaluation_bytes=BYTES_OF_AN_ACTIVATION // 4 * activations,
             is_packed=True,
         )
-
-
-Argument = str | bool | int | float
-LONGEST_PATTERN = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnyModule(Network):
-    """Any `torch.nn.Module`, made by a function of a module and its keyword arguments.
-
-    `maskable` are patterns, such as "*.weight", of the parameters that masks cover; `head` those of the last layer.
-    `packing` says how the replicas of a pack run: one after another, each bit for bit as it is alone, or "vmap", as
-    one by torch.func.vmap, equal to that up to rounding, which not every module allows: `check_built` says so. The
-    module meets the task's inputs as they are, and gives a tensor or an object with `.logits`. Give `arguments` as a
-    dictionary or as pairs. The author of the module raises `revision` when it computes other numbers.
-    """
-
-    behaviour: ClassVar[str] = "subind.networks.any_module:Behaviour"
-
-    make: Callable[..., Any]
-    arguments: tuple[tuple[str, Argument], ...]
-    maskable: tuple[str, ...]
-    head: tuple[str, ...] = ()
-    packing: Literal["one_by_one", "vmap"] = "one_by_one"
-    revision: int = 1
-
-    def __post_init__(self) -> None:
-        given = self.arguments
-        if isinstance(given, Mapping):
-            object.__setattr__(self, "arguments", tuple(sorted(given.items())))
-        Network.__post_init__(self)
-
-    def _check(self) -> None:
-        positive(self, "revision")
-        require(
-            bool(self.maskable),
-            self,
-            "maskable",
-            'give patterns of parameters that a mask covers, such as ("*.weight",)',
-        )
-        names = [name for name, _ in self.arguments]
-        right = len(set(names)) == len(names) and all(name.isidentifier() for name in names)
-        require(right, self, "arguments", "give a dictionary of keyword arguments of the function in `make`")
-
-    def check_built(self, signature: Signature) -> None:
-        behaviour(self).check_built(signature)
-
-    @property
-    def name(self) -> str:
-        return self.make.__name__
-
-    def precisions(self) -> tuple[str, ...]:
-        return ("float32", "tf32")
 
 
 def _part(layer: int, kind: str, part: str, *, head: int | None, axis: int, places: tuple[int, int]) -> MatrixPart:

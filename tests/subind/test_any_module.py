@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from subind.networks.any_module import PackedModule
 from subind.networks.network import Network, State, bound
-from subind.specs.networks import GPT2, AnyModule
+from subind.specs.any_module import AnyModule
+from subind.specs.networks import GPT2
 from subind.specs.tasks import AnyInputs, Features, Images, Signature
 from subind.specs.training import Normal, UniformFanIn
 from subind.training.counters import Draws
@@ -456,3 +457,28 @@ def test_a_wrong_module_is_refused_at_planning_time(message: str) -> None:
 
 def test_a_module_for_inputs_of_its_author_is_not_tried_out() -> None:
     of(modules.features, inputs=63, outputs=10).check_built(Signature(inputs=AnyInputs(), num_outputs=0))
+
+
+# ---- the spec
+
+
+def test_arguments_in_another_order_or_as_pairs_are_the_same_network() -> None:
+    first = of(modules.features, inputs=64, outputs=10)
+    assert first == of(modules.features, outputs=10, inputs=64)
+    assert first == AnyModule(make=modules.features, arguments=(("outputs", 10), ("inputs", 64)), maskable=("*weight",))
+
+
+def test_name_tells_modules_of_other_arguments_apart() -> None:
+    assert of(modules.features, inputs=64, outputs=10).name == "features_inputs64_outputs10"
+    long, other = (of(modules.features, path="a/" * 40 + end) for end in ("x", "y"))
+    assert len(long.name) == len(other.name) == 60
+    assert "/" not in long.name
+    assert long.name != other.name
+
+
+@pytest.mark.parametrize(
+    "arguments", [{1: 2, "a": 3}, {"a": None}, {"a": [1]}, {"not a name": 1}, (("a", 1), ("a", 2)), ("ab",), 3]
+)
+def test_arguments_that_are_none_are_refused(arguments: Any) -> None:
+    with pytest.raises(ValueError, match=r"AnyModule.arguments is"):
+        AnyModule(make=modules.features, arguments=arguments, maskable=("*weight",))

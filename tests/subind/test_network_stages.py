@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from subind.specs.any_module import AnyModule
 from subind.specs.digits import DigitsTask
 from subind.specs.network import Network
-from subind.specs.networks import MLP, AnyModule
+from subind.specs.networks import MLP
 from subind.specs.rows import Part
 from subind.specs.runs import Discover, Train, Transfer
 from subind.specs.starts import Subnetwork

@@ -23,9 +23,10 @@ from subind.identity.run_ids import (
     run_id,
     run_id_at,
 )
+from subind.specs.any_module import AnyModule
 from subind.specs.base import GRID_MODULE, Checked, Open
 from subind.specs.measurements import Measurement
-from subind.specs.networks import AnyModule, Network
+from subind.specs.network import Network
 from subind.specs.run import STAGES, MaskRun, Run
 from subind.specs.runs import Distillation, Measure
 from subind.specs.starts import Start
