@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from subind.store import provenance
-from subind.store.json_fields import decoded
+from subind.store.json_fields import checked_fields
 from subind.store.store import Store
 from sweeps.sources import sources_digest
 from sweeps.store_mark import mark, why_unseen
@@ -134,7 +134,8 @@ def _probed(node: dict[str, Any], store: str, token: str) -> Node:
         ) from None
     except RayError as error:
         raise ValueError(f"node {name} does not answer ({_last_line(error)}): take it out of the cluster") from None
-    facts = decoded(NodeFacts, data, source=f"what node {name} says of itself")
+    given = checked_fields(NodeFacts, data, source=f"what node {name} says of itself")
+    facts = NodeFacts(**{**given, **{field: tuple(given[field]) for field in ("gpu_names", "gpu_free_bytes")}})
     return Node(
         id=node["NodeID"], num_cpus=int(resources.get("CPU", 0)), num_gpus=int(resources.get("GPU", 0)), facts=facts
     )

@@ -1,66 +1,97 @@
-"""JSON objects from files as dataclasses: just the fields of the class, each of its type and within bounds."""
+"""JSON objects from files: whether they have just the fields of a dataclass, each of its type."""
 
-import re
+import builtins
+import collections.abc
 import reprlib
-import sys
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+import types
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, fields
 from functools import cache
-from typing import Annotated, Any, TypeVar
-
-import msgspec
-from msgspec import Meta
-
-from subind.specs.quoting import quoted
-
-Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
-"""An int that a float can hold: JSON writes 1.0 and 1 alike in other languages."""
-
-Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
-"""A float that is neither NaN nor infinite; an int in its place is made one."""
+from math import isfinite
+from typing import Any, get_args, get_origin, get_type_hints
 
 _REMEDY = "remove a file that says so, and run the sweep again"
 
-Decoded = TypeVar("Decoded")
 
+def checked_fields(cls: type, data: Any, *, source: str) -> dict[str, Any]:
+    """The JSON object `data`, if it has just the fields of the dataclass, each of its type.
 
-def decoded(cls: type[Decoded], data: Any, *, source: str) -> Decoded:
-    """The JSON object `data` as an instance of the dataclass, at any depth.
-
-    A field with a default may be absent: it was added later. Raises ValueError naming the source, the field and its
-    value if a field is absent, unknown or of another type.
+    A field with a default may be absent: it was added later. Raises ValueError naming the source, the field and the
+    value if not.
     """
-    try:
-        made = msgspec.convert(data, cls, strict=True)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{source} {_trouble(cls, data, str(error))}; {_REMEDY}") from None
-    if unknown := sorted(map(quoted, _unknown_fields(made, data))):
-        raise ValueError(f"{source} is no {cls.__name__}: it has the unknown fields {', '.join(unknown)}; {_REMEDY}")
-    return made
-
-
-def _trouble(cls: type, data: Any, error: str) -> str:
-    """What is wrong with the data; `error` names the place as $.field.field."""
-    field = re.search(r"at `\$\.(\w+)", error)
-    if field is None:
-        found = reprlib.repr(sorted(data) if isinstance(data, dict) else data)
-        return f"is no {cls.__name__}: it has {found}: {error}"
-    return f"has {field[1]} = {reprlib.repr(data[field[1]])} in {cls.__name__}: {error}"
-
-
-def _unknown_fields(made: Any, data: Any) -> Iterator[str]:
-    """The keys of the data that the dataclass, or one within it, lacks."""
-    names = _field_names(made.__class__)
-    yield from data.keys() - names
-    for name in data.keys() & names:
-        match getattr(made, name):
-            case dict() as several if is_dataclass(next(iter(several.values()), None)):
-                for key, value in several.items():
-                    yield from _unknown_fields(value, data[name][key])
-            case value if is_dataclass(value):
-                yield from _unknown_fields(value, data[name])
+    tests = _field_tests(cls)
+    if not isinstance(data, dict) or not _required_fields(cls) <= data.keys() <= tests.keys():
+        found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
+        raise ValueError(f"{source} is no {cls.__name__}: it has {found}, not {sorted(tests)}; {_REMEDY}")
+    for name, holds in tests.items():
+        if name in data and not holds(data[name]):
+            wanted = get_type_hints(cls)[name]
+            raise ValueError(
+                f"{source} has {name} = {reprlib.repr(data[name])}: {cls.__name__} wants {wanted}; {_REMEDY}"
+            )
+    return dict(data)
 
 
 @cache
-def _field_names(cls: type) -> frozenset[str]:
-    return frozenset(each.name for each in fields(cls))
+def _required_fields(cls: type) -> frozenset[str]:
+    return frozenset(each.name for each in fields(cls) if each.default is each.default_factory is MISSING)
+
+
+@cache
+def _field_tests(cls: type) -> dict[str, Callable[[Any], bool]]:
+    """Of each field of the dataclass, whether JSON data are of its type."""
+    hints = get_type_hints(cls)
+    return {each.name: _test(hints[each.name]) for each in fields(cls)}
+
+
+@cache
+def _test(declared: Any) -> Callable[[Any], bool]:
+    """Whether JSON data are what `asdict` gives for a value of the declared type."""
+    arguments = get_args(declared)
+    match get_origin(declared) or declared:
+        case collections.abc.Mapping:
+            holds = _values_test(arguments[1])
+            return lambda value: isinstance(value, dict) and holds(value.values())
+        case builtins.list | builtins.tuple:
+            holds = _values_test(arguments[0])
+            return lambda value: isinstance(value, list | tuple) and holds(value)
+        case builtins.float:
+            return lambda value: isfinite(value) if type(value) is float else _is_small_int(value)
+        case builtins.int:
+            return _is_small_int
+        case types.UnionType:
+            several = [_test(each) for each in arguments]
+            return lambda value: any(holds(value) for holds in several)
+        case types.NoneType:
+            return lambda value: value is None
+        case builtins.str | builtins.bool:
+            return lambda value: type(value) is declared
+        case _:
+            return lambda value: declared is Any or isinstance(value, dict)
+
+
+def _values_test(declared: Any) -> Callable[[Collection[Any]], bool]:
+    """Whether all of several JSON data are of a type. Numbers are looked at together: a record has thousands."""
+    holds = _test(declared)
+    if declared is float:
+        return lambda values: _are_finite(values) or all(map(holds, values))
+    return lambda values: all(map(holds, values))
+
+
+def _are_finite(values: Collection[Any]) -> bool:
+    """Whether these are floats of a finite sum, so that each is finite, or ints that floats can hold.
+
+    False may also mean that finite floats have too large a sum.
+    """
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return isfinite(sum(values))
+    if kinds == {int}:
+        return _is_small_int(min(values)) and _is_small_int(max(values))
+    floats = [value for value in values if type(value) is float]
+    return isfinite(sum(floats)) and all(_is_small_int(value) for value in values if type(value) is not float)
+
+
+def _is_small_int(value: Any) -> bool:
+    """An int that a float can hold: JSON writes 1.0 and 1 alike in other languages."""
+    return type(value) is int and abs(value) <= 2**53

@@ -3,17 +3,17 @@
 A record is read from JSON and nothing in it is executed. A result row describes one planned cell, finished or not.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from subind.specs.base import is_text
 from subind.specs.quoting import quoted
-from subind.store.json_fields import Count, Finite, decoded
+from subind.store.json_fields import checked_fields
 from subind.store.row_columns import COLUMNS, OF_ANY_TASK, OF_IMAGES
-from subind.store.under_way import PLAIN_NAME
 
 Status = Literal["finished", "failed", "blocked", "running", "missing"]
 STATUSES: tuple[Status, ...] = ("finished", "running", "failed", "blocked", "missing")
@@ -24,7 +24,7 @@ class Artifact:
     """A file in the run's folder: its name there, its size in bytes and its SHA-256."""
 
     file: str
-    num_bytes: Count
+    num_bytes: int
     sha256: str
 
 
@@ -48,9 +48,9 @@ class Provenance:
     device: str
     host: str
     started: str
-    seconds: Finite
-    pack_size: Count
-    num_halvings: Count = 0
+    seconds: float
+    pack_size: int
+    num_halvings: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,8 @@ class RunRecord:
     spec: Mapping[str, Any]
     parents: tuple[str, ...]
     provenance: Provenance
-    measurements: Mapping[str, Finite]
-    curves: Mapping[str, list[Finite]]
+    measurements: Mapping[str, float]
+    curves: Mapping[str, list[float]]
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -81,17 +81,22 @@ class RunRecord:
 
         Raises ValueError naming the source if a field is absent, unknown or of another type.
         """
-        record = decoded(RunRecord, data, source=source)
-        for name in (*record.measurements, *record.curves):
+        given = checked_fields(RunRecord, data, source=source)
+        provenance = checked_fields(Provenance, given["provenance"], source=source)
+        if not provenance["commit"]:  # earlier records call an unknown commit clean
+            provenance["dirty"] = None
+        for name in (*given["measurements"], *given["curves"]):
             if not is_text(name):
                 raise ValueError(f"{source} measures {quoted(name)}, which is no text: choose another name")
-        for name, artifact in record.artifacts.items():
-            for each in (name, artifact.file):
-                if not PLAIN_NAME.fullmatch(each):
-                    raise ValueError(f"{source} names the file {quoted(each)}, no plain name: remove its folder")
-        if record.provenance.commit:
-            return record
-        return replace(record, provenance=replace(record.provenance, dirty=None))  # earlier records call it clean
+        artifacts = {name: _artifact(name, value, source) for name, value in given.get("artifacts", {}).items()}
+        return RunRecord(
+            **{
+                **given,
+                "parents": tuple(given["parents"]),
+                "provenance": Provenance(**provenance),
+                "artifacts": artifacts,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +109,7 @@ class Failure:
     traceback: str
     host: str
     pack: tuple[str, ...]
-    attempts: Count
+    attempts: int
     time: str
 
     @staticmethod
@@ -113,7 +118,16 @@ class Failure:
 
         Raises ValueError naming the source if a field is absent, unknown or of another type.
         """
-        return decoded(Failure, data, source=source)
+        given = checked_fields(Failure, data, source=source)
+        return Failure(**{**given, "pack": tuple(given["pack"])})
+
+
+def _artifact(name: str, data: Any, source: str) -> Artifact:
+    made = Artifact(**checked_fields(Artifact, data, source=source))
+    for each in (name, made.file):
+        if not re.fullmatch(r"[\w-][\w.-]*", each):
+            raise ValueError(f"{source} names the file {quoted(each)}, which is no plain name: remove its folder")
+    return made
 
 
 ROW_SCHEMA = pa.schema(

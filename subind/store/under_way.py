@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass, fields
 from typing import Any
 
-from subind.store.json_fields import Count, Finite, decoded
+from subind.store.json_fields import checked_fields
 
 HEARTBEAT_SECONDS = 10.0
 """How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
@@ -26,11 +26,11 @@ class Heartbeat:
     pack: str
     runs: tuple[str, ...]
     host: str
-    process: Count
-    epoch: Count
-    step: Count
-    num_steps: Count
-    time: Finite
+    process: int
+    epoch: int
+    step: int
+    num_steps: int
+    time: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +43,9 @@ class Checkpoint:
 
     pack: str
     runs: tuple[str, ...]
-    started: Finite = 0.0
-    seconds: Finite = 0.0
-    pack_size: Count = 0
+    started: float = 0.0
+    seconds: float = 0.0
+    pack_size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +62,18 @@ class CheckpointFile(Checkpoint):
 
 def heartbeat_from(data: Any, *, source: str) -> Heartbeat:
     """The heartbeat of a file's JSON data. Raises ValueError naming the file if it is none, or of another pack."""
-    beat = decoded(Heartbeat, data, source=source)
-    _check_pack(beat.pack, source)
-    return beat
+    given = checked_fields(Heartbeat, data, source=source)
+    _check_pack(given["pack"], source)
+    return Heartbeat(**{**given, "runs": tuple(given["runs"])})
 
 
 def checkpoint_from(data: Any, *, source: str) -> CheckpointFile:
     """What a file of a checkpoint says. Raises ValueError naming the file if it is none, or of another pack."""
-    described = decoded(CheckpointFile, data, source=source)
-    _check_pack(described.pack, source)
-    if not PLAIN_NAME.fullmatch(described.file):
-        raise ValueError(f"{source} names the file {described.file!r}, which is not beside it: remove {source}")
-    return described
+    given = checked_fields(CheckpointFile, data, source=source)
+    _check_pack(given["pack"], source)
+    if not PLAIN_NAME.fullmatch(given["file"]):
+        raise ValueError(f"{source} names the file {given['file']!r}, which is not beside it: remove {source}")
+    return CheckpointFile(**{**given, "runs": tuple(given["runs"])})
 
 
 def pack_file(pack: str, ending: str) -> str:

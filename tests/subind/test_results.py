@@ -47,12 +47,6 @@ def test_record_that_measures_what_cannot_be_spelled_is_refused(of: str) -> None
         RunRecord.from_data(data, source="record.json")
 
 
-def test_measurement_that_json_spells_as_an_int_is_read_as_a_float() -> None:
-    data = small_record(tiny_donor()).data() | {"measurements": {"best_epoch": 3}, "curves": {"epoch": [1, 2.5]}}
-    record = RunRecord.from_data(data, source="record.json")
-    assert repr((record.measurements, record.curves)) == "({'best_epoch': 3.0}, {'epoch': [1.0, 2.5]})"
-
-
 def test_failure_read_from_its_json_is_equal() -> None:
     failure = small_failure(tiny_donor())
     assert Failure.from_data(json.loads(json.dumps(asdict(failure))), source="here") == failure
@@ -97,7 +91,6 @@ HOSTILE: list[tuple[tuple[str, ...], Any]] = [
     (("artifacts", "mask", "file"), "mask\n"),
     (("unknown",), 1),
     (("provenance", "unknown"), 1),
-    (("artifacts", "mask", "unknown"), 1),
     (("provenance", "num_halvings"), "1"),
 ]
 
@@ -121,7 +114,7 @@ def test_record_from_what_is_no_object_of_its_fields_is_refused(data: Any) -> No
 
 def test_record_with_a_wrong_value_names_the_field_and_its_type() -> None:
     data = small_record(tiny_donor()).data() | {"stage": 7}
-    with pytest.raises(ValueError, match=r"record\.json has stage = 7 in RunRecord: Expected `str`, got `int`"):
+    with pytest.raises(ValueError, match=r"record\.json has stage = 7: RunRecord wants <class 'str'>"):
         RunRecord.from_data(data, source="record.json")
 
 
