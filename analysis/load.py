@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis import kinds
 from subind.store.results import (
     LATER_COLUMNS,
     OVERLAP_SCHEMA,
@@ -36,9 +37,14 @@ OF_VISION = re.compile(
     r"|evaluations_per_epoch|(curve_)?accuracy_(original|mean_pooled)|curve_subtask_accuracy|shape_bias\w*"
     r"|(shape|texture|other)_rate|num_cue_conflict|cue_(shape|texture|other)(\..+)?"
 )
-"""The columns that the rows of vision alone have (`analysis.vision` reads them); a row of vision has a model."""
+"""The columns that the rows of vision have and those of arithmetic lack (`analysis.vision` reads them)."""
 
-OF_ARITHMETIC = tuple(field for field in ROW_SCHEMA if not OF_VISION.fullmatch(field.name))
+OF_ANY_TASK = ("task", "measurement", "parent_ids", "fields", "measurements", "curves", "is_kept")
+"""The columns that rows of any task have (`analysis.any_task` reads them)."""
+
+OF_ARITHMETIC = tuple(
+    field for field in ROW_SCHEMA if not OF_VISION.fullmatch(field.name) and field.name not in OF_ANY_TASK
+)
 
 SCALAR_COLUMNS = tuple(field.name for field in OF_ARITHMETIC if not pa.types.is_nested(field.type))
 """The columns with one value a row. Lists and curves are read only where they are drawn."""
@@ -48,7 +54,7 @@ OPTIONAL = ("donor_kind", "kept_epoch", "chance_accuracy", "chance_agreement", "
 
 REMEDY = "write it again with `subind export`"
 
-_PANDAS_TYPES = {
+PANDAS_TYPES = {
     pa.int64(): pd.Int64Dtype(),
     pa.float64(): pd.Float64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
@@ -66,29 +72,22 @@ _SIDE_SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps
 def load(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of a Parquet file, one per planned cell, with the scalar columns of the row schema.
 
-    Rows of vision are not among them: `analysis.vision.rows` reads these. Absent values are pd.NA. Raises
-    FileNotFoundError, or ValueError if the file is not Parquet, lacks a column or has another type in it, is empty,
-    repeats a run, or has a status or a finished run that the schema does not allow.
+    Those of arithmetic alone: `analysis.vision.rows` and `analysis.any_task.rows` read the others. Absent values are
+    pd.NA. Raises FileNotFoundError, or ValueError if the file is not Parquet, lacks a column or has another type in it,
+    is empty, repeats a run, or has a status or a finished run that the schema does not allow.
 
     >>> rows = load("results/figure-3-depth-2.parquet")
     >>> len(transfers(rows))
     45
     """
     lacked = _check_schema(Path(path))
-    table = _without_vision(pq.ParquetFile(path), [name for name in SCALAR_COLUMNS if name not in lacked])
+    table = pq.read_table(path, columns=[name for name in SCALAR_COLUMNS if name not in lacked])
+    table = kinds.filtered(table, path, "arithmetic")
     for name in lacked:
         table = table.append_column(name, pa.nulls(table.num_rows, ROW_SCHEMA.field(name).type))
-    rows: pd.DataFrame = table.select(list(SCALAR_COLUMNS)).to_pandas(types_mapper=_PANDAS_TYPES.get)
+    rows: pd.DataFrame = table.select(list(SCALAR_COLUMNS)).to_pandas(types_mapper=PANDAS_TYPES.get)
     _check_rows(rows, path)
     return rows
-
-
-def _without_vision(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
-    """The columns of the rows that have no model."""
-    if "model" not in file.schema_arrow.names:
-        return file.read(columns=columns)
-    table = file.read(columns=[*columns, "model"])
-    return table.filter(pc.field("model").is_null()) if table["model"].null_count < table.num_rows else table
 
 
 def mask_counts(path: str | PathLike[str], name: Literal["recipients", "parts", "overlaps"]) -> pd.DataFrame:
@@ -102,12 +101,12 @@ def mask_counts(path: str | PathLike[str], name: Literal["recipients", "parts", 
     """
     schema, beside = _SIDE_SCHEMAS[name], Path(side_table(str(path), name))
     if not beside.is_file():
-        none: pd.DataFrame = schema.empty_table().to_pandas(types_mapper=_PANDAS_TYPES.get)
+        none: pd.DataFrame = schema.empty_table().to_pandas(types_mapper=PANDAS_TYPES.get)
         return none
     found = pq.read_table(beside)
     if found.schema.names != schema.names:
         raise ValueError(f"{beside} has the columns {found.schema.names}, not {schema.names}: {REMEDY}")
-    frame: pd.DataFrame = found.to_pandas(types_mapper=_PANDAS_TYPES.get)
+    frame: pd.DataFrame = found.to_pandas(types_mapper=PANDAS_TYPES.get)
     return frame
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import published, vision
+from analysis import any_task, published, vision
 from analysis.artifacts import FigureFiles, write_table
 from analysis.latex import write_bundle
-from analysis.load import load, transfers
+from analysis.load import load, row_fingerprint, transfers
 from analysis.report_folder import fresh_folder
 from analysis.sections import accuracy, claims, learning, subnetworks, tuning
+from analysis.sections import any_task as any_sections
 from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section, Sheet
 from analysis.settings import distinct
@@ -61,15 +62,15 @@ def write_report(rows: Path, output: Path) -> Path:
     what an earlier report has written to the folder is replaced. The folder `latex` holds a document that compiles.
     Raises FileNotFoundError or ValueError if the rows cannot be read.
     """
-    results, images = Results.of(Path(rows), load(rows)), vision.rows(rows)
-    fingerprint = vision.fingerprint(results.rows, images)
+    given = Given.read(Path(rows))
+    fingerprint = given.fingerprint()
     with fresh_folder(Path(output)) as folder:
         sections = []
         with FigureFiles() as files:
-            for each in _sections(results, images):
+            for each in _sections(given):
                 sections.append(each)
                 _write_files(each, folder, files, fingerprint=fingerprint)
-        words = _words(results, images, fingerprint=fingerprint)
+        words = _words(given, fingerprint=fingerprint)
         write_bundle(sections, folder, title=words.title, methods=words.methods, fingerprint=fingerprint)
         (folder / PAGE).write_text(_page(words, sections, folder=folder), encoding="utf-8")
     return Path(output) / PAGE
@@ -87,27 +88,74 @@ class Words:
     fingerprint: str
 
 
-def _words(results: Results, images: pd.DataFrame, *, fingerprint: str) -> Words:
-    """Of rows of arithmetic and of image classifiers, of which either may be none."""
-    several = [each for each in (results.rows, images) if len(each)]
-    every = pd.concat(several, ignore_index=True) if len(several) > 1 else several[0]
-    given = [_experiment(transfers(results.rows)), vision_sections.experiment(images)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The rows of a file by what they are about, of which each may be none."""
+
+    results: Results
+    images: pd.DataFrame
+    others: pd.DataFrame
+    measured: pd.DataFrame
+
+    @staticmethod
+    def read(path: Path) -> "Given":
+        """The rows of a file. Raises FileNotFoundError or ValueError if they cannot be read."""
+        return Given(
+            results=Results.of(path, load(path)),
+            images=vision.rows(path),
+            others=any_task.rows(path),
+            measured=any_task.measurements(path),
+        )
+
+    def fingerprint(self) -> str:
+        """The fingerprint of all rows; where all are of arithmetic or of images that of these."""
+        known = vision.fingerprint(self.results.rows, self.images) if self.num_known() else ""
+        more = [each.drop(columns="parent_ids") for each in (self.others, self.measured) if len(each)]
+        return any_task.joined([*([known] if known else []), *map(row_fingerprint, more)])
+
+    def num_known(self) -> int:
+        """Rows of arithmetic and of images."""
+        return len(self.results.rows) + len(self.images)
+
+    def every(self) -> pd.DataFrame:
+        """All rows, each run once."""
+        runs = self.measured.drop_duplicates("run_id")
+        several = [each for each in (self.results.rows, self.images, self.others, runs) if len(each)]
+        return pd.concat(several, ignore_index=True) if len(several) > 1 else several[0]
+
+
+def _words(given: Given, *, fingerprint: str) -> Words:
+    """What a page says of the rows."""
+    results, every = given.results, given.every()
+    experiments = [
+        _experiment(transfers(results.rows)),
+        vision_sections.experiment(given.images),
+        any_sections.experiment(given.others),
+    ]
+    methods = [
+        *(_methods(results) if len(results.rows) else []),
+        *(vision_sections.METHODS if len(given.images) else []),
+        *(any_sections.METHODS if len(given.others) else []),
+    ]
     return Words(
         title=_title(every),
-        experiment=" ".join(filter(None, given)),
-        methods=[*(_methods(results) if len(results.rows) else []), *(vision_sections.METHODS if len(images) else [])],
+        experiment=" ".join(filter(None, experiments)),
+        methods=methods,
         failures=failures.table(every).to_dict("records"),
         commits=_commits(every),
         fingerprint=fingerprint,
     )
 
 
-def _sections(results: Results, images: pd.DataFrame) -> Iterator[Section]:
-    """Each as soon as it is made; rows of arithmetic and of image classifiers have their own."""
-    if len(results.rows):
-        yield from _of_arithmetic(results)
-    if len(images):
-        yield from vision_sections.sections(results.path, images)
+def _sections(given: Given) -> Iterator[Section]:
+    """Each as soon as it is made; rows of arithmetic, of image classifiers and of other tasks have their own."""
+    if len(given.results.rows):
+        yield from _of_arithmetic(given.results)
+    if len(given.images):
+        yield from vision_sections.sections(given.results.path, given.images)
+    if len(given.others):
+        yield from any_sections.sections(given.results.path, given.others)
+    yield from any_sections.measured(given.measured)
 
 
 def _of_arithmetic(results: Results) -> Iterator[Section]:

@@ -1,6 +1,6 @@
 """Rows of vision: what an image classifier of a grid started from, and how it answered.
 
-A row is one of vision if it has a model. Columns that a file lacks are absent in every row.
+`analysis.kinds` says which rows these are. Columns that a file lacks are absent in every row.
 """
 
 import re
@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis import controls
+from analysis import controls, kinds
+from analysis.any_task import parts
 from analysis.load import row_fingerprint
 from analysis.tables.wording import DASH
 
@@ -73,15 +74,13 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, DECISIONS and start.
 
     DECISIONS are counted from the rates. `start` says in words what a donor or a recipient started from, and what else
-    of the donor it held where that varies; masks have none. A file without rows of vision costs a look at one column.
-    Raises ValueError if a run is there twice.
+    of the donor it held where that varies; masks have none.     Raises ValueError if a run is there twice.
     """
-    file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
-    if "model" not in names or file.read(columns=["model"])["model"].null_count == file.metadata.num_rows:
+    names = pq.read_schema(path).names
+    if not kinds.chosen(path, "images").any():
         return _typed(pd.DataFrame(), names)
-    table = file.read(columns=[name for name in (*COLUMNS, *SETTINGS) if name in names])
-    found = _typed(table.filter(pc.field("model").is_valid()).to_pandas(), names)
+    table = pq.read_table(path, columns=[name for name in (*COLUMNS, *SETTINGS) if name in names])
+    found = _typed(kinds.filtered(table, path, "images").to_pandas(), names)
     if found["run_id"].duplicated().any():
         twice = found["run_id"][found["run_id"].duplicated()].iloc[0]
         raise ValueError(f"{path} has the run {twice!r} twice: write it again with `subind export`")
@@ -91,6 +90,7 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
 def _typed(found: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     settings = [name for name in SETTINGS if name in names]
     typed = found.reindex(columns=[*COLUMNS, *settings]).astype(COLUMNS)
+    typed["mixture_share"] = typed["mixture_share"].where(typed["control"] == "data_mixture")
     starts = pd.Series([_start(row) for row in typed.to_dict("records")], typed.index, pd.StringDtype())
     counts = {f"num_{cue}": (typed[f"{cue}_rate"] * typed["num_cue_conflict"]).round().astype("Int64") for cue in CUES}
     starts = starts.mask(_is_longer(typed), LONGER_DONOR)
@@ -154,32 +154,12 @@ def varying(found: pd.DataFrame) -> list[str]:
     ]
 
 
-def agrees(given: pd.DataFrame, values: Mapping[str, Any]) -> "pd.Series[bool]":
-    """Which rows have the values, or lack what they say: a start without a mask belongs to every penalty."""
-    found = pd.Series(data=True, index=given.index)
-    for name, value in values.items():
-        same = given[name].isna() if pd.isna(value) else given[name].isna() | (given[name] == value).fillna(False)
-        found &= same.astype(bool)
-    return found
-
-
 def experiments(table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """The parts of a table that have one value of every setting among its columns, with these values.
 
     A row that lacks a setting is in every part that it agrees with.
     """
-    names = [name for name in SETTINGS if name in table.columns]
-    if not names:
-        return [({}, table)]
-    records = table[names].drop_duplicates().to_dict("records")
-    every = [{str(name): value for name, value in row.items()} for row in records]
-    whole = [values for values in every if not any(values is not other and _is_part(values, other) for other in every)]
-    return [(values, table[agrees(table, values)]) for values in whole]
-
-
-def _is_part(values: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether one says nothing that the other does not say."""
-    return all(pd.isna(value) or value == other[name] for name, value in values.items())
+    return parts(table, [name for name in SETTINGS if name in table.columns], in_order=False)
 
 
 def in_order(starts: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from analysis import chance, published, vision
+from analysis.any_task import agrees
 from analysis.figures import differences, pictures
 from analysis.figures import vision as vision_picture
 from analysis.figures.vision import Panel
@@ -90,7 +91,7 @@ def _biases(found: pd.DataFrame, rows: pd.DataFrame, values: dict[str, Any], *, 
     title = _titled("Shape bias by start", values)
     return Picture(
         name=f"table_1{ending}",
-        draw=partial(vision_picture.draw_shape_bias, found, given[vision.agrees(given, values)], title=title),
+        draw=partial(vision_picture.draw_shape_bias, found, given[agrees(given, values)], title=title),
         title=title,
         description="A point per run, a bar per mean; lines are the intervals of the table. "
         "At the right: decisions for shape or texture, of all.",

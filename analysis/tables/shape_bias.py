@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import vision
+from analysis.any_task import agrees
 from analysis.statistics import LEVEL, paired_difference
 from analysis.tables import paired
 from analysis.tables.table_1 import settings_shown
@@ -41,7 +42,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     for of, subnetworks in own.groupby([*names, "model", "start"], dropna=False):
         *values, start = of
         shared = dict(zip([*names, "model"], values, strict=True))
-        beside = given[vision.agrees(given, shared)]
+        beside = given[agrees(given, shared)]
         for other in vision.in_order(beside["start"].to_list()):
             if other != start:
                 cell = _cell(subnetworks, beside[beside["start"] == other])
