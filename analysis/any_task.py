@@ -197,7 +197,7 @@ def in_order(starts: Sequence[str], reference: str) -> list[str]:
 
 def words(axis: str) -> str:
     """The name of an axis in words."""
-    return AXES.get(axis, axis.replace("_", " "))
+    return AXES.get(axis, axis.removeprefix("num_").replace("_", " "))
 
 
 def shown(value: Any) -> str:

@@ -10,9 +10,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import STYLES, Style, count, draw_chance, grid, headline, look, nothing, styles, swatch
+from analysis.figures.style import (
+    CHARACTERS_PER_INCH,
+    STYLES,
+    Style,
+    count,
+    draw_chance,
+    grid,
+    headline,
+    look,
+    nothing,
+    styles,
+    swatch,
+)
 
 MOST_COLUMNS = 4
+LETTERS_PER_INCH = 14
+"""Of a legend."""
 LONGEST_SCALE = 20
 """An axis whose largest value is this many times its smallest above 0 is drawn on a logarithmic scale."""
 
@@ -86,7 +100,7 @@ def draw_against(
     looks, (column, axis_words) = looks_of(starts), axis
     num_columns, lines = _shape(len(panels))
     with look():
-        size = (max(6.2, 3.2 * num_columns + 1.2), 2.7 * lines + 1.2)
+        size = (max(6.2, 3.2 * num_columns + 1.2), 2.7 * lines + 1.6)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(lines, num_columns, sharex=True, sharey=True, squeeze=False).flatten()
         values = sorted({float(each) for panel in panels for each in panel.table[column].dropna()})
@@ -96,8 +110,9 @@ def draw_against(
             each.set_title(panel.heading, fontsize=9, fontweight="normal")
             _scale(each, values)
         _hide_rest(axes, len(panels), num_columns)
-        figure.supxlabel(f"{axis_words}; line: mean over seeds with its 95% t interval", fontsize=9)
-        figure.supylabel(measure, fontsize=9)
+        _label_lowest(axes, len(panels), num_columns, f"{axis_words}\nline: mean over seeds; area: 95% t interval")
+        for first in axes[::num_columns]:
+            first.set_ylabel(measure)
         _legend(figure, looks, [panel.table for panel in panels], "num_seeds")
         headline(figure, title)
     return figure
@@ -123,6 +138,8 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
         axes.set_xscale("log")
     else:
         axes.set_xscale("symlog", linthresh=above[0])
+    axes.set_xticks(values, [f"{value:,g}" for value in values])
+    axes.minorticks_off()
 
 
 def draw_training(panels: Sequence[Panel], *, starts: Sequence[str], measure: str, title: str) -> Figure:
@@ -143,8 +160,9 @@ def draw_training(panels: Sequence[Panel], *, starts: Sequence[str], measure: st
             each.set_title(panel.heading, fontsize=9, fontweight="normal")
             grid(each)
         _hide_rest(axes, len(panels), columns)
-        figure.supxlabel("epoch; line: mean over finished runs", fontsize=9)
-        figure.supylabel(measure, fontsize=9)
+        _label_lowest(axes, len(panels), columns, "epoch\nline: mean over finished runs")
+        for first in axes[::columns]:
+            first.set_ylabel(measure)
         _legend(figure, looks, [panel.table for panel in panels], "num_runs")
         headline(figure, title)
     return figure
@@ -155,6 +173,12 @@ def _shape(num_panels: int) -> tuple[int, int]:
     return columns, max(1, ceil(num_panels / columns))
 
 
+def _label_lowest(axes: Any, num_panels: int, columns: int, text: str) -> None:
+    """Label the lowest panel of every column."""
+    for place in range(max(0, num_panels - columns), num_panels):
+        axes[place].set_xlabel(text)
+
+
 def _hide_rest(axes: Any, num_panels: int, columns: int) -> None:
     for place in range(num_panels, len(axes)):
         axes[place].set_visible(False)
@@ -163,10 +187,12 @@ def _hide_rest(axes: Any, num_panels: int, columns: int) -> None:
 
 
 def _legend(figure: Figure, looks: Mapping[str, Style], tables: Sequence[pd.DataFrame], number: str) -> None:
+    """The starts with their numbers of seeds or runs, in as many columns as the width has room for."""
     whole = pd.concat(tables)
     nums = {start: whole.loc[(whole["start"] == start) & (whole[number] > 0), number] for start in looks}
     known = {start: each for start, each in nums.items() if len(each)}
     if known:
         labels = [f"{start} ({count(int(each.min()), int(each.max()))})" for start, each in known.items()]
-        handles = [swatch(looks[start]) for start in known]
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), columnspacing=1.6)
+        handles = [swatch(looks[start], with_marker=number == "num_seeds") for start in known]
+        most = max(1, int(figure.get_figwidth() * LETTERS_PER_INCH / (max(map(len, labels)) + 7)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(most, len(labels)), columnspacing=1.6)

@@ -85,15 +85,15 @@ def sentences(found: pd.DataFrame, given: Comparison) -> list[str]:
     finished = [(values, part) for values, part in settings if len(part)]
     if not finished:
         return ["No recipient has finished."]
-    said = _counted(finished) if len(finished) > MOST_SENTENCES else []
-    for values, part in finished[:MOST_SENTENCES] if not said else []:
-        where = any_task.where(values)
-        said += [f"{where}: {each}" if where else each for each in (_first(part), *_against(part, given.reference))]
-    return [*said, *_family(found)]
+    if len(finished) > MOST_SENTENCES:
+        return [*_counted(finished), *_family(found)]
+    said = [_first(any_task.where(values), part, given.reference) for values, part in finished]
+    against = _against(finished[0][1], given.reference) if len(finished) == 1 else []
+    return [*said, *against, *_family(found)]
 
 
-def _first(part: pd.DataFrame) -> str:
-    """The start of the best mean and the next ones."""
+def _first(where: str, part: pd.DataFrame, reference: str) -> str:
+    """The start of the best mean in a setting, the next one, and their difference where one is the reference."""
     measure = str(part["measure"].iloc[0])
     by_mean = part.sort_values("mean", ascending=not HIGHER_IS_BETTER[measure], kind="stable")
     best = by_mean[by_mean["mean"] == by_mean["mean"].iloc[0]]
@@ -102,8 +102,24 @@ def _first(part: pd.DataFrame) -> str:
     level = part["chance_accuracy"].dropna()
     chance = f"; chance {decimal(level.iloc[0])}" if len(level) and measure == "test_accuracy" else ""
     following = f"; next {_mean(others.iloc[0])}" if len(others) else ""
+    between = _between(best, others.iloc[0], reference) if len(others) else ""
+    begin = f"{where}: {rank}" if where else rank.capitalize()
     first = listed([_mean(row) for _, row in best.iterrows()])
-    return f"{rank} mean {MEASURES[measure]}: {first}{following}{chance}."
+    return f"{begin} mean {MEASURES[measure]}: {first}{following}{between}{chance}."
+
+
+def _between(best: pd.DataFrame, following: pd.Series, reference: str) -> str:
+    """The difference by seed of the best start and the next one, if the reference is one of them."""
+    if reference == following["start"] and len(best) == 1:
+        row, other = best.iloc[0], str(best["start"].iloc[0])
+    elif reference in set(best["start"]):
+        row, other = following, str(following["start"])
+    else:
+        return ""
+    if pd.isna(row["difference"]):
+        return ""
+    within = interval(row["difference_low"], row["difference_high"])
+    return f", {reference} minus {other} {signed(row['difference'])} {within} by seed (n = {row['num_pairs']})"
 
 
 def _mean(row: pd.Series) -> str:
@@ -122,7 +138,7 @@ def _against(part: pd.DataFrame, reference: str) -> list[str]:
         f" (n = {row['num_pairs']}, Holm p {probability(row['p_holm'])})"
         for row in pairs.to_dict("records")
     ]
-    return [f"{reference} minus each other start, paired by seed: {'; '.join(each)}."]
+    return [f"{reference.capitalize()} minus each other start, paired by seed: {'; '.join(each)}."]
 
 
 def _counted(finished: list[tuple[dict[str, Any], pd.DataFrame]]) -> list[str]:

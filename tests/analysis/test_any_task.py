@@ -76,8 +76,8 @@ def test_sentences_say_which_start_is_first_by_how_much_and_what_the_test_can_te
     found, given = table_of(rows_file(grid()))
     first, against, family = starts.sentences(found, given)
     assert first == (
-        "highest mean test accuracy: subnetwork 0.860 [0.736, 0.984] (3 seeds); next full transfer 0.760 "
-        "[0.636, 0.884] (3 seeds); chance 0.500."
+        "Highest mean test accuracy: subnetwork 0.860 [0.736, 0.984] (3 seeds); next full transfer 0.760 "
+        "[0.636, 0.884] (3 seeds), subnetwork minus full transfer +0.100 [0.100, 0.100] by seed (n = 3); chance 0.500."
     )
     assert "full transfer +0.100 [0.100, 0.100] (n = 3, Holm p 0.5000)" in against
     assert family == (
@@ -89,7 +89,7 @@ def test_sentences_say_which_start_is_first_by_how_much_and_what_the_test_can_te
 def test_lower_loss_is_better(rows_file: WriteRows) -> None:
     found, given = table_of(rows_file([measured_by_loss(row) for row in grid()]))
     assert set(found["measure"]) == {"test_loss"}
-    assert starts.sentences(found, given)[0].startswith("lowest mean test loss: subnetwork 0.140")
+    assert starts.sentences(found, given)[0].startswith("Lowest mean test loss: subnetwork 0.140")
 
 
 def test_axis_is_what_varies_within_the_reference_start(rows_file: WriteRows) -> None:
@@ -97,7 +97,7 @@ def test_axis_is_what_varies_within_the_reference_start(rows_file: WriteRows) ->
     assert given.axes == ["num_digits"]
     assert found["num_digits"].to_list() == [100] * 3 + [200] * 3 + [400] * 3
     assert found["difference"].dropna().to_list() == pytest.approx([0.1, 0.3] * 3)
-    assert "num digits 200: highest mean test accuracy: subnetwork 0.870" in starts.sentences(found, given)[2]
+    assert starts.sentences(found, given)[1].startswith("digits 200: highest mean test accuracy: subnetwork 0.870")
 
 
 def test_many_settings_are_counted_in_one_sentence(rows_file: WriteRows) -> None:
