@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import (
-    CHARACTERS_PER_INCH,
     STYLES,
     Style,
     count,
