@@ -5,9 +5,9 @@ class of `subind.specs` or `subind.measurements`, module and name of any other. 
 the "version" of its class, and a run the version of its stage. The run id is a hash over that tree in which each parent
 is replaced by its own run id.
 
-Decoding executes and imports nothing that the data name. Known are the classes of these two rooms, and of all others
-those of modules that are loaded already, such as that of the grid file of the command; of functions, those that a spec
-of this process has had as a field.
+Decoding executes nothing that the data name, and imports only modules of this project. Known are its classes, and of
+all others those of modules that are loaded already, such as that of the grid file of the command; of functions, those
+that a spec of this process has had as a field.
 """
 
 import hashlib
@@ -50,6 +50,9 @@ ID_LENGTH = 16
 OWN_ROOMS = ("subind.specs", "subind.measurements")
 OWN_MODULES = tuple(f"{room}." for room in OWN_ROOMS)
 """Classes of these modules are known by their name alone."""
+
+OTHER_ROOMS = ("subind.tasks", "subind.networks", "subind.masks", "subind.starts")
+"""Rooms whose modules may define specs along with what computes with them. They load slowly: they need torch."""
 
 
 def current_versions() -> tuple[int, ...]:
@@ -305,7 +308,7 @@ def _function(data: Mapping[str, Any], path: str, lacking: Any) -> Any:
 
 def _object(data: Mapping[str, Any], path: str, lacking: Any) -> Any:
     name = data.get("class")
-    cls = _classes(num_loaded_classes()).get(name) if isinstance(name, str) else None
+    cls = _class(name) if isinstance(name, str) else None
     if cls is None:
         if not isinstance(name, str) or ":" not in name:
             known = ", ".join(sorted(each for each in _classes(num_loaded_classes()) if ":" not in each))
@@ -352,16 +355,31 @@ def _remedy(name: Any) -> str:
     return f"give the grid file that defines it, such as {quoted(module.partition('.')[0] + '.py')}"
 
 
+def _class(name: str) -> type | None:
+    """The class of that spelled name; None if there is none, or it is of a user's module that is not loaded."""
+    _load_own_rooms()
+    if name not in _classes(num_loaded_classes()) and name.partition(":")[0] in _other_modules():
+        import_module(name.partition(":")[0])
+    return _classes(num_loaded_classes()).get(name)
+
+
 @cache
-def _own_modules() -> None:
-    """Load the modules whose classes a record may name without them."""
+def _load_own_rooms() -> None:
+    """Load the modules whose classes a record names without them."""
     for room in OWN_ROOMS:
         for each in iter_modules(import_module(room).__path__):
             import_module(f"{room}.{each.name}")
 
 
+@cache
+def _other_modules() -> frozenset[str]:
+    """The modules of this project in OTHER_ROOMS."""
+    return frozenset(
+        f"{room}.{each.name}" for room in OTHER_ROOMS for each in iter_modules(import_module(room).__path__)
+    )
+
+
 @lru_cache(maxsize=1)
 def _classes(num_loaded: int) -> dict[str, type]:
     """The classes of which specs are made by their spelled name, of two of one name the newer."""
-    _own_modules()
     return {spelled_name(cls): cls for cls in loaded_classes() if "__dataclass_fields__" in vars(cls)}

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from subind.specs.base import behaviour, positive, require
@@ -41,6 +41,17 @@ class AnyModule(Network):
         if isinstance(pairs, tuple):
             object.__setattr__(self, "arguments", tuple(sorted(pairs, key=_name_of)))
         Network.__post_init__(self)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._told_apart() == other._told_apart()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._told_apart())
+
+    def _told_apart(self) -> tuple[object, ...]:
+        """The fields and the types of the arguments: to Python 1, 1.0 and True are equal, to a module they are not."""
+        kinds = tuple(type(value) for _, value in self.arguments)
+        return (*(getattr(self, field.name) for field in fields(self)), kinds)
 
     def _check(self) -> None:
         positive(self, "revision")

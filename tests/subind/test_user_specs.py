@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
@@ -31,11 +32,13 @@ from subind.specs.run import STAGES, MaskRun, Run
 from subind.specs.runs import Distillation, Measure
 from subind.specs.starts import Start
 from subind.specs.tasks import Task
+from subind.starts import union as projects
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 GRID = '''
 from dataclasses import dataclass
 from subind.specs.tasks import Task
+from subind.starts import union as projects
 
 class Base(Task):
     """What both tasks share."""
@@ -109,6 +112,7 @@ def test_run_id_follows_the_kind_of_number_in_arguments_whichever_came_first(tmp
     forwards = [run_id(own_donor(module, hidden=value)) for value in several]
     backwards = [run_id(own_donor(module, hidden=value)) for value in reversed(several)]
     assert len(set(forwards)) == 3
+    assert len({network(module.lstm, hidden=value) for value in several}) == 3
     assert forwards == backwards[::-1]
 
 
@@ -269,23 +273,42 @@ def test_decode_gives_the_newest_of_two_classes_of_one_name(tmp_path: Path) -> N
     assert type(decode({"class": "own_network:Reversal", "length": 8, "version": 1})) is newer.Reversal
 
 
+def test_decode_finds_a_start_of_the_projects_own_that_is_not_loaded() -> None:
+    program = (
+        "import json, sys; from subind.identity.run_ids import decode, run_id;"
+        "print(run_id(decode(json.load(sys.stdin)))); assert 'subind.starts.union' in sys.modules"
+    )
+    run = tiny_transfer(projects.Union(masks=(tiny_mask(), tiny_mask(seed=1))))
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=canonical_json(run), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == run_id(run)
+
+
 ABSENT: list[tuple[str, Any]] = [
     ("task", {"class": "antigravity:Task", "version": 1}),
     ("task", {"class": "subprocess:Popen", "version": 1, "args": "true"}),
+    ("task", {"class": "subind.no_room:Task", "version": 1}),
+    ("task", {"class": "subind.starts.no_module:Task", "version": 1}),
+    ("task", {"class": "subind.starts:union", "version": 1}),
     ("model", {"function": "antigravity:fly"}),
     ("model", {"function": "os:system"}),
     ("model", {"function": "posix:system"}),
 ]
 
 
+def foreign_modules() -> set[str]:
+    return {name for name in sys.modules if not name.startswith("subind.")}
+
+
 @pytest.mark.parametrize(("field", "value"), ABSENT)
 def test_decode_of_what_is_not_loaded_names_it_and_imports_nothing(field: str, value: Any) -> None:
     data = encoded(tiny_donor()) | {field: value}
     name = value.get("class") or value["function"]
-    before = set(sys.modules)
+    before = foreign_modules()
     with pytest.raises(NotLoadedError, match=rf"spec\.{field} has the (class|function) '{name}', which is not loaded"):
         decode(data)
-    assert set(sys.modules) == before
+    assert foreign_modules() == before
     assert "antigravity" not in sys.modules
 
 
