@@ -12,8 +12,10 @@ from tests import axes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-CHECKED = ("kernels.functions", "kernels.products", "masks", "networks", "stages", "starts", "tasks", "training")
-"""Rooms and modules with tensors. The others refuse wrong types themselves, and Numba compiles the kernels as is."""
+OF_STARTS = tuple(f"starts.{name}" for name in ("recipient", "subnetworks", "whole"))
+CHECKED = ("kernels.functions", "kernels.products", "masks", "networks", "stages", *OF_STARTS, "tasks", "training")
+"""Rooms and modules with tensors. The others, specs among them, refuse wrong types themselves, and Numba compiles the
+kernels as is."""
 
 install_import_hook([f"subind.{name}" for name in CHECKED], f"{axes.__name__}.{axes.axes_checked.__name__}")
 

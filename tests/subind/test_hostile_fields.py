@@ -2,21 +2,22 @@
 
 import time
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from subind.identity.run_ids import decode, encoded, run_id
-from subind.specs import runs as specs
-from subind.specs.runs import ArithmeticSpec, Spec
-from subind.stages import run as stages
-from subind.training.loop import Finished, Runtime
+from subind.specs.run import Run, lineage, steps_per_epoch
+from subind.specs.runs import Train, TrainingRun
+from subind.specs.training import FreshWeights
+from subind.store.row_values import planned_values
+from subind.store.store import slug
+from subind.training.loop import Finished
 from sweeps.cells import planned_columns
 from sweeps.cost import cpu_model
 from sweeps.memory import LARGEST_DEVICE, bytes_per_replica, check_fits
 from sweeps.preparation import check_curves
 from tests.hostile_values import VALUES, Case, cases
-from tests.subind import image_packs, packs
+from tests.subind.packs import HandMade, finished
 
 LONGEST_MESSAGE = 1000
 SLOWEST_SECONDS = 5.0
@@ -24,9 +25,9 @@ MOST_STEPS, MOST_BYTES = 2000, 5e7
 """Of the accepted runs that are trained."""
 
 
-def _accepted() -> tuple[dict[Case, Spec], Counter[str]]:
+def _accepted() -> tuple[dict[Case, Run], Counter[str]]:
     """The runs that are made, and how many were refused; a wrong refusal raises."""
-    accepted: dict[Case, Spec] = {}
+    accepted: dict[Case, Run] = {}
     counts: Counter[str] = Counter()
     unclear: list[str] = []
     for case in cases():
@@ -48,16 +49,17 @@ def _is_clear(case: Case, told: str) -> bool:
         return False
     named = {case.field, case.field.removeprefix("num_"), "rule" if case.field == "rivals" else case.field}
     of_parts = {"model", "task", "subtask", "donor", "control", "mask", "weights", "rivals", "seed"}
-    of_parts |= {"num_training_samples", "photographs"}
+    of_parts |= {"num_training_samples", "photographs", "rows", "num_evaluation_samples"}
     return any(name in told for name in named | of_parts)
 
 
-def _planned(spec: Spec) -> bool:
+def _planned(spec: Run) -> bool:
     """Whether the run is planned. Every function of planning is called, and none raises anything but ValueError."""
     assert decode(encoded(spec)) == spec
     assert len(run_id(spec)) == 16
-    hash(specs.pack_shape(spec))
-    planned_columns(spec)
+    hash(spec.pack_shape())
+    planned_values(planned_columns(spec))
+    assert slug(spec)
     try:
         check_fits([spec], device_bytes=LARGEST_DEVICE, device="the largest has")
         check_curves([spec])
@@ -71,7 +73,8 @@ def _planned(spec: Spec) -> bool:
 def _refused_well(told: str) -> bool:
     """False, after a look at the message of a refusal."""
     assert len(told) < LONGEST_MESSAGE
-    assert ": one replica needs" in told or ".num_epochs is" in told
+    of_module = ("make", "arguments", "maskable", "head")
+    assert ": one replica needs" in told or ".num_epochs is" in told or any(name in told for name in of_module), told
     return False
 
 
@@ -89,24 +92,19 @@ def test_hostile_value_in_any_field_is_refused_by_name_or_gives_a_run_that_is_pl
     assert counts["refused"] > counts["planned"] > 100
 
 
-def _trained(spec: Spec) -> Finished:
+def _trained(spec: Run) -> Finished:
     """The run, trained over parents that are made by hand."""
-    read: Any = packs.PARENTS if isinstance(spec, ArithmeticSpec) else image_packs.parents
-    runtime = Runtime(device="cpu", num_threads=1, checkpoint_seconds=float("inf"))
-    (done,) = stages.run([spec], read=read, runtime=runtime, save=lambda saved: None, report=lambda progress: None)
+    (done,) = finished([spec], read=HandMade()).values()
     return done
 
 
-def _is_small(spec: Spec) -> bool:
+def _is_small(spec: Run) -> bool:
     """Whether it is trained here in no time; photographs and weights from outside are left out."""
-    steps = max(1, spec.num_epochs) * specs.steps_per_epoch(spec)
-    is_drawn = isinstance(spec, ArithmeticSpec) or isinstance(specs.image_task(spec), specs.ShapesTask)
-    has_weights = all(
-        isinstance(each.weights, specs.FreshWeights)
-        for each in specs.lineage(spec)
-        if isinstance(each, specs.Donor | specs.ImageDonor)
-    )
-    return steps <= MOST_STEPS and bytes_per_replica(spec) < MOST_BYTES and is_drawn and has_weights
+    if not isinstance(spec, TrainingRun) or hasattr(spec.task, "photographs"):
+        return False
+    steps = max(1, spec.num_epochs) * steps_per_epoch(spec)
+    has_weights = all(isinstance(each.weights, FreshWeights) for each in lineage(spec) if isinstance(each, Train))
+    return steps <= MOST_STEPS and bytes_per_replica(spec) < MOST_BYTES and has_weights
 
 
 @pytest.mark.slow
