@@ -10,10 +10,11 @@ import numpy as np
 
 from subind.measurements.additivity import Additivity
 from subind.measurements.agreement import Agreement
+from subind.specs.any_module import AnyModule
 from subind.specs.arithmetic import Operation, SeveralOperations
 from subind.specs.digits import DigitsTask
 from subind.specs.mask_methods import StraightThrough
-from subind.specs.networks import MLP, AnyModule
+from subind.specs.networks import MLP
 from subind.specs.optimizers import SGD, ClipNorm
 from subind.specs.rows import Part, RepeatedPart
 from subind.specs.run import Run
