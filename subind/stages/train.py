@@ -221,7 +221,7 @@ class NetworkTraining(Pack):
                 num_evaluation_samples=runs[0].num_evaluation_samples,
                 device=self.device,
                 images=self.runtime.images,
-                judged="validation",
+                purpose="second_rows",
             )
         )
         self._second_batch = seconds[0].batch_size
