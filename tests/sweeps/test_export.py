@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Mask, Spec, Transfer
+from subind.specs.run import STAGES, Run
+from subind.specs.runs import Discover, Transfer
 from subind.store.results import ROW_SCHEMA
 from subind.store.store import Heartbeat, Store
 from sweeps.export import export, status
@@ -25,7 +25,7 @@ from tests.sweeps.fabricated import commit_fabricated, fabricated_measurements
 from tests.sweeps.fabricated_grid import exportable_record
 
 
-def _mask(seed: int) -> Mask:
+def _mask(seed: int) -> Discover:
     return tiny_mask(donor=tiny_donor(seed=seed), seed=seed)
 
 
@@ -42,12 +42,12 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
-def _plan(store: Store, cells: Sequence[Spec] | None = None) -> Plan:
+def _plan(store: Store, cells: Sequence[Run] | None = None) -> Plan:
     planned = _cells() if cells is None else cells
     return accounts("grid", planned, finished=store.finished(), failed=store.failed())
 
 
-def _rows(store: Store, tmp_path: Path, cells: Sequence[Spec] | None = None) -> dict[str, dict[str, Any]]:
+def _rows(store: Store, tmp_path: Path, cells: Sequence[Run] | None = None) -> dict[str, dict[str, Any]]:
     """The exported rows by run id; the id must be unique."""
     found = pq.read_table(export(_plan(store, cells), store, tmp_path / "rows.parquet")).to_pylist()
     by_id = {row["run_id"]: row for row in found}
@@ -55,7 +55,7 @@ def _rows(store: Store, tmp_path: Path, cells: Sequence[Spec] | None = None) -> 
     return by_id
 
 
-def _commit(store: Store, spec: Spec, **measurements: float) -> None:
+def _commit(store: Store, spec: Run, **measurements: float) -> None:
     store.commit(spec, exportable_record(spec, **measurements), {})
 
 
@@ -160,7 +160,7 @@ def test_export_of_a_running_pack_says_running(store: Store, tmp_path: Path) -> 
     assert {run for run, row in rows.items() if row["status"] == "running"} == {run_id(donor)}
 
 
-def _beat(store: Store, several: Sequence[Spec]) -> None:
+def _beat(store: Store, several: Sequence[Run]) -> None:
     runs = tuple(map(run_id, several))
     place: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
     store.beat(Heartbeat(pack="pack", runs=runs, epoch=1, step=1, num_steps=2, **place))
@@ -180,7 +180,7 @@ def test_status_of_a_failed_run_whose_pack_is_still_computed_is_failed(store: St
 
 def test_export_has_parents_before_their_children(store: Store, tmp_path: Path) -> None:
     stages = [row["stage"] for row in _rows(store, tmp_path).values()]
-    assert stages == sorted(stages, key=specs.STAGES.index)
+    assert stages == sorted(stages, key=STAGES.index)
 
 
 def test_export_replaces_the_rows_that_were_there(store: Store, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import torch
 
 from subind.identity.run_ids import run_id
 from subind.masks.hard import HardMask, packed_bits
-from subind.networks import gpt2
-from subind.specs.runs import Mask, Spec
+from subind.specs.run import MaskRun, Run
+from subind.stages.parents import network_of
 from subind.store.results import side_table
 from subind.store.store import Store
 from sweeps import mask_counts
@@ -22,15 +22,15 @@ from tests.sweeps.fabricated_grid import exportable_record
 def bits(seed: int) -> HardMask:
     """A mask with a fifth of ones."""
     draws = torch.Generator().manual_seed(seed)
-    shapes = gpt2.initial(tiny_donor().model, 13, torch.Generator().manual_seed(0))
-    return {name: torch.rand(shapes[name].shape, generator=draws) < 0.2 for name in gpt2.matrices(tiny_donor().model)}
+    network = network_of(tiny_donor())
+    return {name: torch.rand(network.shapes[name], generator=draws) < 0.2 for name in network.maskable}
 
 
-def exported(folder: Path, cells: Sequence[Spec], masks: dict[int, HardMask]) -> Path:
+def exported(folder: Path, cells: Sequence[Run], masks: dict[int, HardMask]) -> Path:
     store = Store(str(folder / "store"))
     plan = accounts("grid", cells, finished=(), failed=())
     for spec in plan.runs.values():
-        files = {"mask.safetensors": packed_bits(masks[spec.seed])} if isinstance(spec, Mask) and masks else {}
+        files = {"mask.safetensors": packed_bits(masks[spec.seed])} if isinstance(spec, MaskRun) and masks else {}
         store.commit(spec, exportable_record(spec), files)
     plan = accounts("grid", cells, finished=store.finished(), failed=())
     return export(plan, store, folder / "rows.parquet")
@@ -41,7 +41,7 @@ def counted(rows: Path, name: str) -> list[dict[str, object]]:
     return found
 
 
-def test_recipients_are_counted_as_their_controls_promise(tmp_path: Path):
+def test_recipients_are_counted_as_their_starts_promise(tmp_path: Path):
     mask = tiny_mask(seed=0)
     rows = exported(tmp_path, [tiny_transfer(name, mask=mask) for name in CONTROL_NAMES], {0: bits(0)})
     size = sum(int(each.sum()) for each in bits(0).values())
@@ -107,7 +107,9 @@ def test_counts_of_an_earlier_export_are_taken_over(tmp_path: Path):
     rows = exported(tmp_path, cells, {0: bits(0)})
     before = counted(rows, "recipients")
     store = Store(str(tmp_path / "store"))
-    (mask,) = [each for each in accounts("grid", cells, finished=(), failed=()).runs.values() if isinstance(each, Mask)]
+    (mask,) = [
+        each for each in accounts("grid", cells, finished=(), failed=()).runs.values() if isinstance(each, MaskRun)
+    ]
     for path in Path(store.folder(mask)).glob("mask*"):
         path.unlink()
     plan = accounts("grid", cells, finished=store.finished(), failed=())

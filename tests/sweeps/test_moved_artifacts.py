@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.store.store import Store
 from sweeps.moved_artifacts import find_artifacts_of_ui
 from sweeps.tracking import Mirror, default_tracking_uri
@@ -23,14 +23,14 @@ def store(tmp_path: Path) -> Store:
     return found
 
 
-def mirror(store: Store, mask: Mask, *, grid: str = "grid", uri: str | None = None) -> None:
+def mirror(store: Store, mask: Discover, *, grid: str = "grid", uri: str | None = None) -> None:
     """Finish a mask and mirror it."""
     commit_fabricated(store, [mask])
     outcome = Mirror(store, grid=grid, tracking_uri=uri).mirror([mask])
     assert (outcome.num_mirrored, outcome.error) == (1, "")
 
 
-def bits(store: Store, mask: Mask, into: Path, *, grid: str = "grid") -> bytes:
+def bits(store: Store, mask: Discover, into: Path, *, grid: str = "grid") -> bytes:
     """The bits of a mask as MLflow on the store's own database gives them."""
     from mlflow import MlflowClient
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -10,8 +9,7 @@ from PIL import Image
 from subind.store.side_results import IMAGE_SCHEMA, picture_table
 from subind.tasks import photographs
 from subind.tasks.cue_conflict import IMAGENET16
-from sweeps.photograph_sheet import SIDE, photograph_sheet, write_photograph_sheet
-from sweeps.pictures import IMAGES_ACROSS
+from sweeps.pictures import IMAGES_ACROSS, contact_sheet, write_photograph_sheet
 from sweeps.plan import accounts
 from tests.photograph_specs import NUM_EVALUATION, TASK, photograph_transfer, write_folder
 from tests.specs import tiny_transfer
@@ -22,16 +20,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_folder(tmp_path_factory.mktemp("photographs")))
 
 
-def _resized(pixels: np.ndarray) -> bytes:
-    return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR).tobytes()
-
-
 def test_sheet_shows_test_images_of_several_classes_and_the_same_mean_pooled(images: str) -> None:
-    rows = photograph_sheet(TASK, NUM_EVALUATION, images)
+    rows = contact_sheet(TASK, num_images=NUM_EVALUATION, folder=images)
     for kind in ("original", "mean_pooled"):
         pixels, labels = photographs.evaluation_images(TASK, "test", kind, NUM_EVALUATION, folder=images)
         known = {
-            (_resized(each.permute(1, 2, 0).numpy()), IMAGENET16[label])
+            (each.permute(1, 2, 0).numpy().tobytes(), IMAGENET16[label])
             for each, label in zip(pixels, labels.tolist(), strict=True)
         }
         shown = {(row["pixels"], row["caption"]) for row in rows if row["kind"] == kind}
@@ -40,13 +34,15 @@ def test_sheet_shows_test_images_of_several_classes_and_the_same_mean_pooled(ima
 
 
 def test_sheet_shows_conflicts_of_two_classes_each_of_another_shape(images: str) -> None:
-    rows = [row for row in photograph_sheet(TASK, NUM_EVALUATION, images) if row["kind"] == "cue_conflict"]
+    rows = [
+        row for row in contact_sheet(TASK, num_images=NUM_EVALUATION, folder=images) if row["kind"] == "cue_conflict"
+    ]
     pairs = [row["caption"].split("\n") for row in rows]
     assert len({shape for shape, _ in pairs}) == IMAGES_ACROSS
     assert all(shape != texture for shape, texture in pairs)
     folder = Path(images, "cue-conflict", pairs[0][0])
     (path,) = folder.glob(f"{pairs[0][0]}*-{pairs[0][1]}1.png")
-    assert rows[0]["pixels"] == _resized(np.asarray(Image.open(path).convert("RGB")))
+    assert rows[0]["pixels"] == Image.open(path).convert("RGB").tobytes()
 
 
 def test_sheet_of_a_grid_of_photographs_stands_beside_its_rows(images: str, tmp_path: Path) -> None:

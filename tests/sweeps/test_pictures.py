@@ -6,24 +6,26 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from subind.specs.vision import ShapesTask
 from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from subind.tasks import shapes
 from subind.tasks.mean_pool import mean_pooled
 from subind.tasks.outlines import SHAPES
 from subind.tasks.textures import TEXTURES
-from sweeps.pictures import IMAGES_ACROSS, MOST_MASKS, _write, contact_sheet, drawn_tasks, first_layer, shown_masks
-from tests.specs import tiny_donor
-from tests.vision_specs import image_donor, image_mask
-
-TASK = ShapesTask(
-    image_size=16,
-    shape_predictivity=0.9,
-    texture_predictivity=1.0,
-    shape_contrast=0.5,
-    texture_contrast=0.5,
-    data_seed=3,
+from sweeps.pictures import (
+    IMAGES_ACROSS,
+    LARGEST_SIDE,
+    MOST_MASKS,
+    NUM_DRAWN,
+    _write,
+    contact_sheet,
+    first_layer,
+    shown_masks,
+    shown_tasks,
 )
+from tests.specs import tiny_donor
+from tests.vision_specs import image_donor, image_mask, shapes_task
+
+TASK = shapes_task(texture_predictivity=1.0, data_seed=3)
 
 
 def _pixels(row: dict) -> np.ndarray:
@@ -31,7 +33,7 @@ def _pixels(row: dict) -> np.ndarray:
 
 
 def test_contact_sheet_has_as_many_images_of_each_kind_and_fits_its_schema() -> None:
-    rows = contact_sheet(TASK)
+    rows = contact_sheet(TASK, num_images=NUM_DRAWN)
     kinds = [row["kind"] for row in rows]
     assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(
         ("original", "mean_pooled", "cue_conflict"), IMAGES_ACROSS
@@ -40,8 +42,8 @@ def test_contact_sheet_has_as_many_images_of_each_kind_and_fits_its_schema() -> 
 
 
 def test_contact_sheet_shows_images_of_the_task_and_the_same_mean_pooled() -> None:
-    rows = contact_sheet(TASK)
-    drawn = shapes.drawn(TASK, np.arange(256))
+    rows = contact_sheet(TASK, num_images=NUM_DRAWN)
+    drawn = shapes.drawn(TASK, 2**31 + np.arange(NUM_DRAWN))  # of the test
     known = {image.tobytes(): place for place, image in enumerate(drawn.images)}
     pooled = {row["place"]: row for row in rows if row["kind"] == "mean_pooled"}
     labels = set()
@@ -56,20 +58,30 @@ def test_contact_sheet_shows_images_of_the_task_and_the_same_mean_pooled() -> No
 
 
 def test_contact_sheet_of_conflicts_names_two_classes_of_different_numbers() -> None:
-    conflicts = [
-        row["caption"].replace(" ", "_").split("\n") for row in contact_sheet(TASK) if row["kind"] == "cue_conflict"
-    ]
+    rows = [row for row in contact_sheet(TASK, num_images=NUM_DRAWN) if row["kind"] == "cue_conflict"]
+    conflicts = [row["caption"].replace(" ", "_").split("\n") for row in rows]
     assert all(list(SHAPES).index(shape) != list(TEXTURES).index(texture) for shape, texture in conflicts)
     assert len({shape for shape, _ in conflicts}) == IMAGES_ACROSS
 
 
 def test_arithmetic_runs_draw_no_images() -> None:
-    assert drawn_tasks([tiny_donor()]) == ()
+    assert shown_tasks([tiny_donor()], of_folder=False) == []
 
 
 def test_tasks_that_differ_in_their_seed_alone_have_one_sheet() -> None:
     drawn = [image_donor(task=replace(TASK, data_seed=seed, shape_contrast=contrast)) for seed, contrast in _SETTINGS]
-    assert [(task.data_seed, task.shape_contrast) for task in drawn_tasks(drawn)] == [(3, 0.5), (4, 0.7)]
+    shown = shown_tasks(drawn, of_folder=False)
+    assert [(task.data_seed, task.shape_contrast) for task in shown] == [(3, 0.5), (4, 0.7)]
+
+
+def test_task_and_the_same_mean_pooled_have_one_sheet() -> None:
+    mask = image_mask(image_donor(task=TASK))
+    assert shown_tasks([mask.donor, mask], of_folder=False) == [TASK]
+
+
+def test_larger_images_are_made_smaller() -> None:
+    rows = contact_sheet(replace(TASK, image_size=2 * LARGEST_SIDE), num_images=20)
+    assert {(row["height"], row["width"]) for row in rows} == {(LARGEST_SIDE, LARGEST_SIDE)}
 
 
 _SETTINGS = ((3, 0.5), (4, 0.5), (4, 0.7), (5, 0.7))
@@ -99,7 +111,7 @@ def test_first_layer_of_many_filters_shows_the_first_and_counts_all() -> None:
 
 def test_pictures_of_an_earlier_export_are_removed_where_there_are_none(tmp_path: Path) -> None:
     rows = tmp_path / "grid.parquet"
-    _write(rows, "images", contact_sheet(TASK))
+    _write(rows, "images", contact_sheet(TASK, num_images=NUM_DRAWN))
     path = Path(picture_table(str(rows), "images"))
     assert pq.read_schema(path).names == IMAGE_SCHEMA.names
     _write(rows, "images", [])

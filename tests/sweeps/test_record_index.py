@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.store import Store
 from sweeps import record_index, record_parts
 from sweeps.export import export
@@ -51,11 +51,11 @@ def parts(store: Store) -> list[Path]:
     return sorted(Path(store.url, "index").glob("*"))
 
 
-def record_file(store: Store, spec: Spec) -> Path:
+def record_file(store: Store, spec: Run) -> Path:
     return Path(store.folder(spec), "record.json")
 
 
-def recompute(store: Store, spec: Spec, **measurements: float) -> None:
+def recompute(store: Store, spec: Run, **measurements: float) -> None:
     """Another record of the run, of another time than the one before."""
     before = record_file(store, spec).stat().st_mtime_ns
     record_file(store, spec).unlink()

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs import run as specs
 from subind.store.store import Store
 from sweeps.tracking import Mirror, default_tracking_uri
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
@@ -63,7 +63,7 @@ def _runs(store: Store, *, grid: str = "grid") -> list[Run]:
     return list(client.search_runs([experiment.experiment_id], max_results=1000))
 
 
-def _run(store: Store, spec: Spec) -> Run:
+def _run(store: Store, spec: specs.Run) -> Run:
     (found,) = (run for run in _runs(store) if run.data.tags["subind.run_id"] == run_id(spec))
     return found
 
@@ -121,7 +121,8 @@ def test_mirror_of_a_transfer_has_flat_params_of_its_lineage(store: Store) -> No
         "d_model": "16",
         "rule": "a ** 2 + a * b",
         "subtask": "a * b",
-        "donor_rule": "a + a * b",
+        "donor_task": "a + a * b",
+        "model": "layers2",
         "num_ambiguous": "12",
         "num_disambiguation": "6",
         "seed": "3",
@@ -190,7 +191,7 @@ def test_mirror_of_more_values_than_a_request_takes_logs_them_all(store: Store) 
     record = fabricated_record(tiny_transfer(), num_epochs=1300, measurements={})
     store.commit(tiny_transfer(), record, {})
     assert Mirror(store, grid="grid").mirror([tiny_transfer()]).num_mirrored == 1
-    num_single = len(["seconds", "num_disambiguation", "num_layers"])
+    num_single = len(["seconds", "num_ambiguous", "num_disambiguation", "num_integers", "num_layers"])
     assert _num_metric_rows(store) == 2 * 1300 + num_single
 
 
