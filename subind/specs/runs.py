@@ -5,7 +5,7 @@ when it is made, so a grid with a bad value fails while it is planned.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from subind.specs.base import LARGEST_COUNT, Checked, at_most, not_negative, positive, require
@@ -16,7 +16,7 @@ from subind.specs.optimizers import SGD, Optimizer, Precision
 from subind.specs.rows import AnyPart, num_rows
 from subind.specs.run import STAGES, Length, MaskRun, NetworkRun, Run, Stage, lineage, steps_per_epoch
 from subind.specs.starts import Start
-from subind.specs.tasks import Task
+from subind.specs.tasks import Signature, Task
 from subind.specs.training import (
     MOST_EPOCHS,
     BestEpoch,
@@ -117,7 +117,8 @@ class Train(NetworkRun):
 
     def _check(self) -> None:
         _check_training(self)
-        self.network.check(self.task.signature())
+        is_as_imported = self.num_epochs == 0 and self.held == "nothing" and not isinstance(self.weights, FreshWeights)
+        self.network.check(self.task.signature() if is_as_imported else _trained_signature(self.task))
 
     @property
     def network(self) -> Network:
@@ -180,7 +181,7 @@ class Discover(MaskRun):
     def _check(self) -> None:
         _check_common(self)
         self.task.check_compatible(self.donor.task)
-        self.network.check(self.task.signature())
+        self.network.check(_trained_signature(self.task))
         _check_tuning(self)
 
     @property
@@ -239,7 +240,7 @@ class Transfer(NetworkRun):
     def _check(self) -> None:
         _check_training(self)
         self.start.check(self.held)
-        self.network.check(self.task.signature())
+        self.network.check(_trained_signature(self.task))
         for parent in self.start.parents():
             self.task.check_compatible(parent.task)
             _check_reported(self, parent)
@@ -342,6 +343,11 @@ def _length(run: Train | Transfer) -> Length:
     if isinstance(run.stopping, EarlyStop):
         fewest = min(fewest, run.stopping.patience + 1)
     return Length(num_epochs=run.num_epochs, fewest_epochs=fewest, evaluations_per_epoch=run.evaluations_per_epoch)
+
+
+def _trained_signature(task: Task) -> Signature:
+    """What a network that is trained fits: `other_outputs` are of finished networks that are only asked."""
+    return replace(task.signature(), other_outputs=())
 
 
 def _teachers(teacher: Teacher) -> tuple[Run, ...]:

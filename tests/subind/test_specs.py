@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from subind.specs import runs as specs
-from subind.specs.runs import ClipNorm, Donor, Mask, TemperatureSchedule
+from subind.specs.arithmetic import ArithmeticTask, readings
+from subind.specs.optimizers import ClipNorm
+from subind.specs.rows import Part
+from subind.specs.run import Run, lineage, steps_per_epoch
+from subind.specs.temperature import TemperatureSchedule
 from tests.specs import (
     CONTROL_NAMES,
     tiny_donor,
@@ -22,33 +25,43 @@ from tests.specs import (
 )
 
 REFUSED: list[tuple[Callable[..., Any], str, Any, str]] = [
-    (tiny_donor, "batch_size", 0, r"Donor\.batch_size is 0: give a number above 0"),
-    (tiny_donor, "patience", 0, r"Donor\.patience is 0: give a number above 0"),
-    (tiny_donor, "num_epochs", -1, r"Donor\.num_epochs is -1: give 0 or more"),
-    (tiny_donor, "seed", -1, r"Donor\.seed is -1: give 0 or more"),
-    (tiny_donor, "seed", 1.0, r"Donor\.seed is 1\.0 of type float: give an int of 64 bits"),
-    (tiny_donor, "seed", True, r"Donor\.seed is True of type bool: give an int"),
-    (tiny_donor, "seed", "1", r"Donor\.seed is '1' of type str: give an int"),
-    (tiny_donor, "seed", None, r"Donor\.seed is None of type NoneType: give an int"),
-    (tiny_donor, "seed", 2**63, r"Donor\.seed is 9223372036854775808 of type int: give an int of 64 bits"),
-    (tiny_donor, "num_samples", 11, r"Donor\.num_samples is 11: give at least num_integers = 12"),
-    (tiny_donor, "num_evaluation_samples", 11, r"Donor\.num_evaluation_samples is 11: give at least num_integers"),
-    (tiny_donor, "precision", "float16", r"Donor\.precision is 'float16' of type str: give one of 'float32'"),
-    (tiny_donor, "task", "a*b", r"Donor\.task is 'a\*b' of type str: give a ArithmeticTask"),
-    (tiny_mask, "penalty", -1e-7, r"Mask\.penalty is -1e-07: give 0 or more"),
-    (tiny_mask, "penalty", 1, r"Mask\.penalty is 1 of type int: give a finite float"),
-    (tiny_mask, "penalty", math.nan, r"Mask\.penalty is nan of type float: give a finite float"),
-    (tiny_mask, "penalty", math.inf, r"Mask\.penalty is inf of type float: give a finite float"),
-    (tiny_mask, "initial_logit", -math.inf, r"Mask\.initial_logit is -inf of type float: give a finite float"),
-    (tiny_mask, "num_epochs", 0, r"Mask\.num_epochs is 0: give a number above 0"),
-    (tiny_mask, "num_samples", 3, r"Mask\.num_samples is 3: give at least num_integers = 12"),
-    (tiny_transfer, "num_ambiguous", 13, r"Transfer\.num_ambiguous is 13: there are num_integers = 12 pairs"),
-    (tiny_transfer, "num_ambiguous", -1, r"Transfer\.num_ambiguous is -1: give 0 or more"),
-    (tiny_transfer, "num_disambiguation", -1, r"Transfer\.num_disambiguation is -1: give 0 or more"),
-    (tiny_transfer, "num_evaluation_samples", 0, r"Transfer\.num_evaluation_samples is 0: give at least num_integers"),
-    (tiny_transfer, "control", tiny_mask(), r"Transfer\.control is Mask.* give one of a Subnetwork"),
-    (tiny_transfer, "rivals", ["2*a**2"], r"Transfer\.rivals is .* of type list: give a tuple, each item a str"),
-    (tiny_transfer, "rivals", ("3*a**2",), r"Transfer\.rivals has '3 \* a \*\* 2', which is not .* at a = b = 1: give"),
+    (tiny_donor, "batch_size", 0, r"Train\.batch_size is 0: give a number above 0"),
+    (tiny_donor, "patience", 0, r"EarlyStop\.patience is 0: give a number above 0"),
+    (tiny_donor, "num_epochs", -1, r"Train\.num_epochs is -1: give 0 or more"),
+    (tiny_donor, "seed", -1, r"Train\.seed is -1: give 0 or more"),
+    (tiny_donor, "seed", 1.0, r"Train\.seed is 1\.0 of type float: give an int of 64 bits"),
+    (tiny_donor, "seed", True, r"Train\.seed is True of type bool: give an int"),
+    (tiny_donor, "seed", "1", r"Train\.seed is '1' of type str: give an int"),
+    (tiny_donor, "seed", None, r"Train\.seed is None of type NoneType: give an int"),
+    (tiny_donor, "seed", 2**63, r"Train\.seed is 9223372036854775808 of type int: give an int of 64 bits"),
+    (tiny_donor, "num_samples", 11, r"rows has 11 unambiguous samples: give at least num_integers = 12"),
+    (tiny_donor, "num_evaluation_samples", 11, r"num_evaluation_samples is 11: give at least num_integers"),
+    (tiny_donor, "precision", "float16", r"Train\.precision is 'float16' of type str: give one of 'float32'"),
+    (tiny_donor, "task", "a*b", r"Train\.task is 'a\*b' of type str: give a Task"),
+    (tiny_mask, "penalty", -1e-7, r"ContinuousSparsification\.penalty is -1e-07: give 0 or more"),
+    (tiny_mask, "penalty", 1, r"ContinuousSparsification\.penalty is 1 of type int: give a finite float"),
+    (tiny_mask, "penalty", math.nan, r"ContinuousSparsification\.penalty is nan of type float: give a finite float"),
+    (tiny_mask, "penalty", math.inf, r"ContinuousSparsification\.penalty is inf of type float: give a finite float"),
+    (
+        tiny_mask,
+        "initial_logit",
+        -math.inf,
+        r"\.initial_logit is -inf of type float: give a finite float",
+    ),
+    (tiny_mask, "num_epochs", -1, r"Discover\.num_epochs is -1: give 0 or more"),
+    (tiny_mask, "num_samples", 3, r"rows has 3 unambiguous samples: give at least num_integers = 12"),
+    (tiny_transfer, "num_ambiguous", 13, r"rows has 13 ambiguous samples: there are num_integers = 12 with equal"),
+    (tiny_transfer, "num_ambiguous", -1, r"Part\.num_samples is -1: give 0 or more"),
+    (tiny_transfer, "num_disambiguation", -1, r"Part\.num_samples is -1: give 0 or more"),
+    (tiny_transfer, "num_evaluation_samples", 0, r"Transfer\.num_evaluation_samples is 0: give a number above 0"),
+    (tiny_transfer, "start", tiny_mask(), r"Transfer\.start is Discover.* give a Start"),
+    (tiny_transfer, "rivals", ["2*a**2"], r"ArithmeticTask\.rivals is .* of type list: give a tuple, each item a str"),
+    (
+        tiny_transfer,
+        "rivals",
+        ("3*a**2",),
+        r"\.rivals has '3 \* a \*\* 2', which is not .* operands are 1: give",
+    ),
     (tiny_transfer, "rivals", ("a/b",), r"rule 'a/b' has the part 'a / b': use a, b, integers"),
     (tiny_model, "num_layers", 0, r"GPT2\.num_layers is 0: give a number above 0"),
     (tiny_model, "num_heads", 3, r"GPT2\.num_heads is 3: give a divisor of d_model = 16"),
@@ -77,7 +90,7 @@ def test_spec_with_a_bad_value_names_field_value_and_remedy(
 )
 def test_task_with_a_modulus_out_of_range_names_it(modulus: int, num_integers: int) -> None:
     with pytest.raises(ValueError, match=rf"ArithmeticTask\.modulus is {modulus}: give 2 to num_integers = 12"):
-        specs.ArithmeticTask(rule="a*b", modulus=modulus, num_integers=num_integers)
+        ArithmeticTask(rule="a*b", modulus=modulus, num_integers=num_integers)
 
 
 def test_task_of_two_spellings_of_a_rule_is_equal() -> None:
@@ -90,55 +103,52 @@ def test_temperature_that_would_fall_is_refused() -> None:
 
 
 def test_mask_of_a_subtask_with_another_vocabulary_is_refused() -> None:
-    other = specs.ArithmeticTask(rule="a*b", modulus=7, num_integers=11)
-    with pytest.raises(ValueError, match=r"Mask\.subtask\.num_integers is 11: the donor's vocabulary has 12 integers"):
+    other = ArithmeticTask(rule="a*b", modulus=7, num_integers=11)
+    with pytest.raises(ValueError, match=r"ArithmeticTask gives .*=12.*, and the parent's task .*=13"):
         tiny_mask(subtask=other)
 
 
 @pytest.mark.parametrize("control", ["subnetwork", "full_transfer"])
 def test_transfer_to_a_task_with_another_vocabulary_is_refused(control: str) -> None:
-    other = specs.ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=11)
-    with pytest.raises(ValueError, match=r"Transfer\.task\.num_integers is 11: the donor's vocabulary has 12 integers"):
+    other = ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=11)
+    with pytest.raises(ValueError, match=r"ArithmeticTask gives .*=12.*, and the parent's task .*=13"):
         tiny_transfer(control, task=other, num_ambiguous=11)
 
 
 def test_transfer_without_a_training_sample_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Transfer\.num_training_samples is 0: give a number above 0"):
+    with pytest.raises(ValueError, match=r"Transfer\.rows is .*: give at least one row"):
         tiny_transfer(num_ambiguous=0, num_disambiguation=0)
 
 
 @pytest.mark.parametrize("rule", ["a**2 + a*b", "a**2 + b**2"])
 def test_rivals_that_agree_on_the_ambiguous_samples_are_accepted(rule: str) -> None:
-    assert tiny_transfer(task=tiny_task(rule)).rivals == ("2 * a ** 2", "2 * b ** 2")
+    assert tiny_task(rule, rivals=("2*a**2", "2*b**2")).rivals == ("2 * a ** 2", "2 * b ** 2")
 
 
 @pytest.mark.parametrize(
     ("rule", "rivals"),
     [
-        ("a**2 + a*b", ("2 * a ** 2", "2 * b ** 2")),
+        ("a**2 + a*b", ("2*a**2", "2*b**2")),
         ("a**2 - a*b", ()),
         ("a**3 + a*b", ()),
         ("a**2 + b", ()),
-        ("a**8 + a*b + 7*b", ("2 * a ** 2", "2 * b ** 2")),
-        ("9*b**2", ("2 * a ** 2", "2 * b ** 2")),
+        ("a**8 + a*b + 7*b", ("2*a**2", "2*b**2")),
+        ("9*b**2", ("2*a**2", "2*b**2")),
     ],
 )
-def test_rivals_by_default_are_the_readings_of_the_paper_that_agree_with_the_rule(
-    rule: str, rivals: tuple[str, ...]
-) -> None:
-    given = tiny_transfer()
-    names = [each for each in type(given).__dataclass_fields__ if each not in {"rivals", "task"}]
-    made = specs.Transfer(task=tiny_task(rule), **{name: getattr(given, name) for name in names})
-    assert made.rivals == rivals
+def test_readings_are_those_of_the_paper_that_agree_with_the_rule(rule: str, rivals: tuple[str, ...]) -> None:
+    assert readings(rule, modulus=7, num_integers=12) == rivals
 
 
-def test_rivals_that_are_asked_for_as_readings_follow_the_rule_of_the_task() -> None:
-    assert tiny_transfer(task=tiny_task("a**2 - a*b"), rivals=specs.READINGS).rivals == ()
+def test_rivals_that_do_not_agree_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\.rivals has '2 \* a \*\* 2', which is not .* give rules that"):
+        tiny_task("a**2 - a*b", rivals=("2*a**2",))
 
 
-def test_rivals_that_do_not_agree_are_refused_with_the_default_as_remedy() -> None:
-    with pytest.raises(ValueError, match=r"Transfer\.rivals has '2 \* a \*\* 2', .* or rivals=READINGS"):
-        tiny_transfer(task=tiny_task("a**2 - a*b"))
+@pytest.mark.parametrize("names", [(), ("ambiguous", "ambiguous"), ("other",)])
+def test_rows_without_parts_with_one_twice_or_with_an_unknown_one_are_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"rows (is .* each once|has the part 'other': arithmetic has unambiguous)"):
+        tiny_transfer(rows=tuple(Part(name=name, num_samples=6) for name in names))
 
 
 HUGE: list[tuple[Callable[..., Any], str, Any]] = [
@@ -167,7 +177,8 @@ HUGE: list[tuple[Callable[..., Any], str, Any]] = [
 def test_spec_with_a_value_that_no_training_survives_is_refused(
     made: Callable[..., Any], field: str, value: Any
 ) -> None:
-    with pytest.raises(ValueError, match=rf"\.{field} is .*(give|lower)"):
+    named = "num_samples" if field == "num_disambiguation" else field
+    with pytest.raises(ValueError, match=rf"\.{named} is .*(give|lower)"):
         made(**{field: value})
 
 
@@ -183,37 +194,37 @@ def test_spec_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_control_name_is_the_name_in_columns(name: str) -> None:
-    assert specs.control_name(tiny_start(name)) == name
+def test_name_of_a_start_is_the_name_in_columns(name: str) -> None:
+    assert tiny_start(name).name == name
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_parents_of_a_transfer_are_what_its_control_is_made_from(name: str) -> None:
+def test_parents_of_a_transfer_are_what_its_start_is_made_from(name: str) -> None:
     expected = {"random_init": [], "full_transfer": [tiny_donor()], "unmasked_only": [tiny_donor()]}
-    assert list(specs.parents(tiny_transfer(name))) == expected.get(name, [tiny_mask()])
+    assert list(tiny_transfer(name).parents()) == expected.get(name, [tiny_mask(), tiny_donor()])
 
 
 def test_lineage_of_a_transfer_goes_down_to_the_donor() -> None:
-    assert [specs.stage(each) for each in specs.lineage(tiny_transfer())] == ["transfer", "mask", "donor"]
+    assert [each.stage for each in lineage(tiny_transfer())] == ["transfer", "mask", "donor"]
 
 
 def test_task_of_a_mask_is_its_subtask() -> None:
-    assert specs.task(tiny_mask()) == tiny_task("a*b")
+    assert tiny_mask().task == tiny_task("a*b")
 
 
 @pytest.mark.parametrize("name", CONTROL_NAMES)
-def test_model_of_a_transfer_is_that_of_its_control(name: str) -> None:
+def test_model_of_a_transfer_is_that_of_its_start(name: str) -> None:
     mask = tiny_mask(donor=tiny_donor(model=tiny_model(num_layers=6)))
-    assert specs.model(tiny_transfer(name, mask=mask)).num_layers == 6
+    assert tiny_transfer(name, mask=mask).network == tiny_model(num_layers=6)
 
 
 @pytest.mark.parametrize(("num_samples", "steps"), [(12, 2), (16, 2), (17, 3), (24, 3)])
 def test_steps_per_epoch_counts_the_last_smaller_batch(num_samples: int, steps: int) -> None:
-    assert specs.steps_per_epoch(tiny_donor(num_samples=num_samples)) == steps
+    assert steps_per_epoch(tiny_donor(num_samples=num_samples)) == steps
 
 
 def test_steps_per_epoch_of_a_transfer_counts_ambiguous_and_other_samples() -> None:
-    assert specs.steps_per_epoch(tiny_transfer(num_ambiguous=12, num_disambiguation=7, batch_size=6)) == 4
+    assert steps_per_epoch(tiny_transfer(num_ambiguous=12, num_disambiguation=7, batch_size=6)) == 4
 
 
 def test_temperature_exponential_grows_by_one_factor_an_epoch() -> None:
@@ -235,7 +246,7 @@ SHARED = ["seed", "penalty", "control", "rule of the task", "learning rate", "ep
 
 @pytest.mark.parametrize("differing", SHARED)
 def test_pack_shape_of_replicas_that_may_share_a_pack_is_equal(differing: str) -> None:
-    pairs: dict[str, tuple[specs.Spec, specs.Spec]] = {
+    pairs: dict[str, tuple[Run, Run]] = {
         "seed": (tiny_transfer(), tiny_transfer(seed=1)),
         "penalty": (tiny_mask(), tiny_mask(penalty=1e-6)),
         "control": (tiny_transfer("random_init"), tiny_transfer("subnetwork")),
@@ -245,7 +256,7 @@ def test_pack_shape_of_replicas_that_may_share_a_pack_is_equal(differing: str) -
         "initial logit": (tiny_mask(), tiny_mask(initial_logit=0.3)),
     }
     first, second = pairs[differing]
-    assert specs.pack_shape(first) == specs.pack_shape(second)
+    assert first.pack_shape() == second.pack_shape()
 
 
 @pytest.mark.parametrize("changed", ["model", "num_disambiguation", "batch_size", "optimizer", "num_ambiguous"])
@@ -258,7 +269,7 @@ def test_pack_shape_of_replicas_of_another_shape_differs(changed: str) -> None:
         "optimizer": tiny_transfer(optimizer=tiny_optimizer(weight_decay=0.5)),
         "num_ambiguous": tiny_transfer(num_ambiguous=11, num_disambiguation=7),
     }
-    assert specs.pack_shape(tiny_transfer()) != specs.pack_shape(others[changed])
+    assert tiny_transfer().pack_shape() != others[changed].pack_shape()
 
 
 def test_spec_made_again_with_the_same_values_is_equal_and_hashes_alike() -> None:
@@ -268,5 +279,5 @@ def test_spec_made_again_with_the_same_values_is_equal_and_hashes_alike() -> Non
 
 
 def test_num_training_samples_of_donor_and_mask_is_their_number_of_samples() -> None:
-    made: list[Donor | Mask] = [tiny_donor(num_samples=30), tiny_mask(num_samples=30)]
+    made: list[Run] = [tiny_donor(num_samples=30), tiny_mask(num_samples=30)]
     assert [each.num_training_samples for each in made] == [30, 30]
