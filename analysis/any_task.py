@@ -45,6 +45,9 @@ RUN = ("run_id", "grid", "stage", "status", "control", "seed", "mask_seed", "don
 MEASURED = ("test_accuracy", "density", "subtask_accuracy", "chance_accuracy", "commit", "dirty", "device")
 NESTED = ("parent_ids", "fields", "measurements")
 
+KNOWN = frozenset((*RUN, *AXES, *MEASURED, *NESTED, "measure", "measured"))
+"""The columns of rows of any task, less those that tasks, networks and starts add."""
+
 REFERENCE = "subnetwork"
 
 MEASURES = {"test_accuracy": "test accuracy", "test_loss": "test loss"}

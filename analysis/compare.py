@@ -3,13 +3,13 @@
 Cells are matched by what they are, not by run id: a change of a stage's version gives the same cell another id.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import controls, vision
+from analysis import any_task, controls, vision
 from analysis.artifacts import write_figure, write_table
 from analysis.figures.style import grid, look, nothing, styles, swatch
 from analysis.load import load, row_fingerprint
@@ -50,6 +50,13 @@ IMAGES = Kind(
     ),
 )
 
+ANY_TASK = Kind(
+    name="any-task",
+    measures={"transfer": "measured", "mask": "subtask_accuracy", "donor": "measured"},
+    words="test accuracy or loss",
+    key=("stage", "control", "seed", "mask_seed", "donor_seed", *any_task.AXES),
+)
+
 LONGEST_NAME = 36
 """Letters of a side's name that fit an axis; its end tells most."""
 
@@ -70,9 +77,14 @@ class Comparison:
 
 def of_files(first: Path, second: Path) -> list[Comparison]:
     """The comparison of each kind of rows that the files have. Raises ValueError as `analysis.load` does."""
-    arithmetic = [load(path) for path in (first, second)]
-    images = [vision.rows(path).drop(columns="start") for path in (first, second)]
-    found = [(ARITHMETIC, arithmetic), (IMAGES, images)]
+    sides = (first, second)
+    others = [any_task.rows(path).drop(columns=["parent_ids", "measure"]) for path in sides]
+    added = {name for rows in others for name in rows.columns if name not in any_task.KNOWN}
+    found = [
+        (ARITHMETIC, [load(path) for path in sides]),
+        (IMAGES, [vision.rows(path).drop(columns="start") for path in sides]),
+        (replace(ANY_TASK, key=(*ANY_TASK.key, *sorted(added))), others),
+    ]
     return [compared(one, two, kind) for kind, (one, two) in found if len(one) or len(two)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import any_task, load, vision, write_report
+from analysis import any_task, compare, load, vision, write_report
 from analysis.sections import any_task as sections
 from analysis.tables import measurements, starts
 from tests.analysis.rows import ABSENT, PROVENANCE, Row, mask, transfer
@@ -203,3 +203,13 @@ def test_page_of_several_measures_has_a_picture_of_each(rows_file: WriteRows, tm
 
 def test_methods_say_what_p_is_corrected_for() -> None:
     assert any("Holm's p is corrected for all differences" in each for each in sections.METHODS)
+
+
+def test_comparison_of_two_files_matches_cells_of_any_task(rows_file: WriteRows) -> None:
+    before = rows_file(grid((100, 200))).rename("before.parquet")
+    moved = [{**row, "run_id": f"new-{row['run_id']}"} for row in grid((100, 200))]
+    better = {**moved[0], "test_accuracy": moved[0]["test_accuracy"] + 0.5}
+    (found,) = compare.of_files(before, rows_file([better, *moved[1:]]))
+    assert found.kind.name == "any-task"
+    assert found.cells["difference"].to_list().count(0.0) == 17
+    assert found.cells["difference"].max() == pytest.approx(0.5)
