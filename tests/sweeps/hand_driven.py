@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from subind.specs.runs import Spec, Transfer
+from subind.specs.run import Run
+from subind.specs.runs import Transfer
 from subind.store.store import Store
 from sweeps.failures import Fall, Kind
 from sweeps.plan import Crew, Plan, accounts, packed
@@ -15,7 +16,7 @@ class Sweep:
     """A plan over two seeds in packs of one, its store and its searcher; `start` and `finish` are Tune's part."""
 
     def __init__(
-        self, store: Store, cells: Sequence[Spec], *, pack_size: int = 1, nodes: Collection[str] = frozenset()
+        self, store: Store, cells: Sequence[Run], *, pack_size: int = 1, nodes: Collection[str] = frozenset()
     ) -> None:
         self.store = store
         found = accounts("grid", cells, finished=store.finished(), failed=store.failed())
@@ -25,7 +26,7 @@ class Sweep:
         self.searcher.tell = self.told.append
         self._trials = 0
 
-    def start(self) -> tuple[str, tuple[Spec, ...]] | str | None:
+    def start(self) -> tuple[str, tuple[Run, ...]] | str | None:
         """A new trial and the specs of its pack; or what else the searcher says."""
         self._trials += 1
         trial = f"trial{self._trials}"
@@ -34,13 +35,13 @@ class Sweep:
             return config
         return trial, tuple(self.plan.runs[run] for run in config["runs"])
 
-    def started(self) -> tuple[str, tuple[Spec, ...]]:
+    def started(self) -> tuple[str, tuple[Run, ...]]:
         """A new trial, which there must be."""
         found = self.start()
         assert isinstance(found, tuple), f"no pack is handed out but {found!r}"
         return found
 
-    def all_started(self) -> dict[Spec, str]:
+    def all_started(self) -> dict[Run, str]:
         """All trials that can start now: the first spec of each pack, and the trial."""
         found = {}
         while isinstance(one := self.start(), tuple):

@@ -1,12 +1,16 @@
 """Columns of a planned cell, and the part of a grid that `--where` takes."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import ImportedWeights, Transfer
+from subind.specs.networks import AnyModule
+from subind.specs.runs import Distillation, Train, Transfer
+from subind.specs.starts import FullTransfer
+from subind.specs.tasks import Task
+from subind.specs.training import ImportedWeights
 from subind.store.results import ROW_SCHEMA
 from sweeps.cells import chosen, condition, planned_columns
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
@@ -27,7 +31,8 @@ def _chosen(*texts: str) -> tuple[Transfer, ...]:
 
 
 def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
-    cell = tiny_transfer(mask=tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6), seed=3)
+    mask = tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6)
+    cell = tiny_transfer(mask=mask, seed=3)
     columns, pairs = planned_columns(cell), [(a, b) for a in range(12) for b in range(12)]
     expected = {
         "run_id": run_id(cell),
@@ -48,7 +53,12 @@ def test_columns_of_a_transfer_tell_its_own_fields_and_its_ancestors() -> None:
         "penalty": 1e-6,
         "temperature_schedule": "exponential",
         "final_temperature": 100.0,
-        "parent_id": run_id(tiny_mask(donor=tiny_donor(seed=5), seed=4, penalty=1e-6)),
+        "model": "layers2",
+        "task": "a ** 2 + a * b",
+        "held": "nothing",
+        "evaluations_per_epoch": 1,
+        "parent_id": run_id(mask),
+        "parent_ids": [run_id(mask), run_id(tiny_donor(seed=5))],
         "kept_epoch": "last_best",
         "rivals": ["2 * a ** 2", "2 * b ** 2"],
         "chance_accuracy": max(Counter((a * a + a * b) % 7 for a, b in pairs).values()) / 144,
@@ -73,7 +83,47 @@ def test_columns_of_a_run_without_parents_leave_out_what_does_not_apply() -> Non
 
 @pytest.mark.parametrize("spec", [tiny_donor(), tiny_mask(), tiny_transfer(), tiny_transfer("full_transfer")])
 def test_columns_are_columns_of_a_result_row(spec: Transfer) -> None:
-    assert planned_columns(spec).keys() <= set(ROW_SCHEMA.names)
+    assert planned_columns(spec).keys() <= {*ROW_SCHEMA.names, "num_unambiguous"}
+
+
+def test_columns_of_a_run_over_two_donors_tell_the_nearest_and_both_parents() -> None:
+    near, far = tiny_donor(seed=1), tiny_donor(seed=2)
+    recipient = tiny_transfer(FullTransfer(donor=near), teacher=taught_by(far))
+    columns = planned_columns(recipient)
+    assert (columns["donor_seed"], columns["parent_ids"]) == (1, [run_id(near), run_id(far)])
+
+
+def test_columns_of_a_mask_in_a_recipient_tell_both() -> None:
+    recipient = tiny_transfer("full_transfer", mask=tiny_mask(donor=tiny_donor(seed=3)), seed=2)
+    columns = planned_columns(tiny_mask(donor=recipient, seed=5))
+    assert (columns["seed"], columns["mask_seed"], columns["donor_seed"]) == (5, 5, 3)
+    assert columns["parent_id"] == run_id(recipient)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reversal(Task):
+    """A task of a user's own, with a column of its own."""
+
+    length: int
+
+    def columns(self) -> dict[str, int]:
+        return {"length": self.length}
+
+
+def test_condition_on_a_column_of_a_users_task_is_one_like_any_other() -> None:
+    lengths = (4, 8)
+    network = AnyModule(make=nothing, arguments={}, maskable=("*",))
+    donors = [tiny_donor(task=Reversal(length=length), model=network) for length in lengths]
+    assert chosen(donors, [condition("length>4")]) == (donors[1],)
+    assert planned_columns(donors[0])["task"] == "Reversal"
+
+
+def nothing() -> None:
+    """Stands for what makes a module."""
+
+
+def taught_by(teacher: Train) -> Distillation:
+    return Distillation(network=teacher, masks=(), temperature=2.0, weight=0.5)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +144,7 @@ def test_condition_on_the_seed_leaves_the_seeds_for_which_it_holds(text: str, se
 
 
 def test_comparison_of_a_count_is_of_numbers_not_of_texts() -> None:
-    assert {cell.num_disambiguation for cell in _chosen("num_disambiguation<10")} == {2, 4}
+    assert {cell.rows[1].num_samples for cell in _chosen("num_disambiguation<10")} == {2, 4}
 
 
 def test_condition_on_a_fraction_reads_the_value_as_one() -> None:
@@ -123,7 +173,7 @@ def test_inequality_on_a_column_leaves_out_cells_that_do_not_have_it() -> None:
 def test_several_conditions_must_all_hold() -> None:
     left = _chosen("seed<2", "num_disambiguation>=4", "control=subnetwork")
     expected = [("subnetwork", count, seed) for count in (4, 10) for seed in (0, 1)]
-    assert [(planned_columns(each)["control"], each.num_disambiguation, each.seed) for each in left] == expected
+    assert [(planned_columns(each)["control"], each.rows[1].num_samples, each.seed) for each in left] == expected
 
 
 def test_no_condition_leaves_the_grid_as_it_is() -> None:
@@ -132,7 +182,7 @@ def test_no_condition_leaves_the_grid_as_it_is() -> None:
 
 def test_depth_of_a_grid_without_donors_can_be_chosen() -> None:
     deep = tiny_transfer("random_init")
-    deep = replace(deep, control=replace(deep.control, model=tiny_model(num_layers=4)))
+    deep = replace(deep, start=replace(deep.start, model=tiny_model(num_layers=4)))
     assert chosen([deep, *_cells()], [condition("num_layers=4")]) == (deep,)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
 from sweeps import commands
 from sweeps.commands import Request
@@ -28,7 +28,7 @@ def _planned(folder: Path, store: Store, *where: str) -> Plan:
     return commands.accounted(request, store)
 
 
-def _beat(store: Store, *several: Spec) -> None:
+def _beat(store: Store, *several: Run) -> None:
     heartbeat = Heartbeat(
         pack="under-way",
         runs=tuple(map(run_id, several)),
@@ -53,7 +53,7 @@ def test_plan_of_a_users_grid_file_is_named_after_the_file(tmp_path: Path) -> No
 
 def test_plan_of_a_part_has_the_parents_of_that_part_only(tmp_path: Path) -> None:
     found = _planned(tmp_path, store_with(tmp_path), "seed=1", "control=subnetwork")
-    expected = ids([donor(1), mask(1), *(each for each in transfers(1) if each.control != transfers(1)[1].control)])
+    expected = ids([donor(1), mask(1), *(each for each in transfers(1) if each.start != transfers(1)[1].start)])
     assert set(found.runs) == expected
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from subind.training.draws import generator
 from torch.utils.flop_counter import FlopCounterMode
 
 from subind.identity.run_ids import run_id
 from subind.networks import gpt2
-from subind.specs import runs as specs
-from subind.specs.runs import GPT2, Spec, Stage
+from subind.specs.networks import GPT2
+from subind.specs.run import STAGES, Run, Stage
 from subind.store.results import RunRecord
 from subind.training import tensors
-from subind.training.draws import generator
 from sweeps.cost import (
     Coefficients,
     Price,
@@ -39,14 +39,14 @@ def _counted(model: GPT2, num_rows: int) -> float:
     return float(counter.get_total_flops())
 
 
-def _record(spec: Spec, *, seconds: float, pack_size: int = 1, started: str = "", device: str = "cpu") -> RunRecord:
+def _record(spec: Run, *, seconds: float, pack_size: int = 1, started: str = "", device: str = "cpu") -> RunRecord:
     """A record of two epochs."""
     record = fabricated_record(spec, num_epochs=2, started=started)
     provenance = replace(record.provenance, seconds=seconds, pack_size=pack_size, device=device)
     return replace(record, provenance=provenance)
 
 
-Finished = list[tuple[Spec, RunRecord]]
+Finished = list[tuple[Run, RunRecord]]
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
@@ -58,7 +58,7 @@ def test_operations_of_a_donor_are_those_that_pytorch_counts(num_layers: int) ->
 
 
 def test_operations_of_a_transfer_grow_by_those_of_its_disambiguation_samples() -> None:
-    control = protocol.controls(protocol.mask(2, seed=0))[0]
+    control = protocol.starts(protocol.mask(2, seed=0))[0]
     none, many = (operations(protocol.transfer(control, num_disambiguation=n, seed=0)) for n in (0, 10000))
     num_parameters = 12 * 2 * 128**2 + 1001 * 128
     assert many - none == 100 * 10000 * 3 * 6 * num_parameters  # epochs, samples, positions, forward and backward
@@ -78,13 +78,13 @@ TRUE: Mapping[Stage, Coefficients] = {
 """A machine that is not the one of the defaults."""
 
 
-def _true_seconds(spec: Spec, *, replicas: int) -> float:
-    true, asked = TRUE[specs.stage(spec)], work(spec)
+def _true_seconds(spec: Run, *, replicas: int) -> float:
+    true, asked = TRUE[spec.stage], work(spec)
     each = true.operation * asked.operations + true.element * asked.elements
     return true.start + true.overhead * asked.passes + replicas * each
 
 
-def _finished_pack(first: Spec, *, seconds: float, size: int = 1, started: str = "", **changes: Any) -> Finished:
+def _finished_pack(first: Run, *, seconds: float, size: int = 1, started: str = "", **changes: Any) -> Finished:
     """The records of a pack of runs that differ in their seed."""
     pack = [replace(first, seed=seed) for seed in range(size)]
     return [
@@ -93,10 +93,10 @@ def _finished_pack(first: Spec, *, seconds: float, size: int = 1, started: str =
     ]
 
 
-def _packs(stage: Stage) -> list[Spec]:
+def _packs(stage: Stage) -> list[Run]:
     """Packs of one stage whose parts weigh differently: few and many rows, shallow and deep, small and large steps."""
     mask = tiny_mask(num_epochs=2)
-    made: dict[Stage, Callable[[GPT2, int, int], Spec]] = {
+    made: dict[Stage, Callable[[GPT2, int, int], Run]] = {
         "donor": lambda model, rows, batch: tiny_donor(model=model, num_samples=rows, batch_size=batch),
         "mask": lambda model, rows, batch: replace(
             mask, donor=tiny_donor(model=model), num_samples=rows, batch_size=batch
@@ -135,7 +135,7 @@ def test_price_of_twice_the_epochs_is_twice_but_for_the_start() -> None:
 # ---- the fit
 
 
-@pytest.mark.parametrize("stage", specs.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_fit_to_packs_of_known_coefficients_recovers_them(stage: Stage) -> None:
     packs = [
         _finished_pack(spec, seconds=_true_seconds(spec, replicas=size), size=size)

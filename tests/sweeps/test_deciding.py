@@ -8,7 +8,9 @@ from time import process_time
 import pyarrow.parquet as pq
 import pytest
 
-from subind.specs.runs import Donor, Mask, Subnetwork, Transfer, control_name, lineage
+from subind.specs.run import lineage
+from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.starts import Subnetwork
 from subind.store.store import Store
 from sweeps import grids
 from sweeps.deciding import Expected, Need, added_cells, fewest_seeds, next_look
@@ -34,7 +36,7 @@ def cells(*, mask_moves: bool) -> tuple[Transfer, ...]:
 
 
 def ancestor_seeds(cell: Transfer) -> dict[str, int]:
-    return {type(each).__name__: each.seed for each in lineage(cell) if isinstance(each, Mask | Donor)}
+    return {type(each).__name__: each.seed for each in lineage(cell) if isinstance(each, Discover | Train)}
 
 
 def test_next_look_doubles_the_seeds_up_to_the_most():
@@ -49,18 +51,18 @@ def test_next_look_is_at_no_number_of_seeds_that_decides_nothing():
 def test_added_cells_are_the_needed_ones_under_further_seeds():
     added = added_cells(cells(mask_moves=True), [NEED], num_seeds=4)
     assert {cell.seed for cell in added} == {2, 3}
-    assert {cell.num_disambiguation for cell in added} == {4}
+    assert {cell.rows[1].num_samples for cell in added} == {4}
     assert len(added) == 4
 
 
 def test_added_cells_have_new_masks_and_donors_where_the_grid_has():
     (cell,) = [each for each in added_cells(cells(mask_moves=True), [NEED], num_seeds=3) if ancestor_seeds(each)]
-    assert ancestor_seeds(cell) == {"Mask": 2, "Donor": 2}
+    assert ancestor_seeds(cell) == {"Discover": 2, "Train": 2}
 
 
 def test_added_cells_share_the_mask_where_the_grid_does():
     (cell,) = [each for each in added_cells(cells(mask_moves=False), [NEED], num_seeds=3) if ancestor_seeds(each)]
-    assert (cell.seed, ancestor_seeds(cell)) == (2, {"Mask": 7, "Donor": 0})
+    assert (cell.seed, ancestor_seeds(cell)) == (2, {"Discover": 7, "Train": 0})
 
 
 def uneven_cells() -> tuple[Transfer, ...]:
@@ -69,18 +71,18 @@ def uneven_cells() -> tuple[Transfer, ...]:
     return (*several, *(tiny_transfer("random_init", seed=seed, num_disambiguation=4) for seed in (0, 1, 7)))
 
 
-def own_mask(seed: int) -> Mask:
+def own_mask(seed: int) -> Discover:
     return tiny_mask(donor=tiny_donor(seed=seed), seed=seed)
 
 
 def test_added_cells_fill_the_arm_that_lacks_seeds_with_those_of_the_other():
     added = added_cells(uneven_cells(), [NEED], num_seeds=6)
-    assert {(control_name(cell.control), cell.seed) for cell in added} == {("random_init", seed) for seed in (2, 3, 4)}
+    assert {(cell.start.name, cell.seed) for cell in added} == {("random_init", seed) for seed in (2, 3, 4)}
 
 
 def test_added_cells_beyond_the_seeds_of_either_arm_are_of_both():
     added = added_cells(uneven_cells(), [NEED], num_seeds=12)
-    found = {(control_name(cell.control), cell.seed) for cell in added}
+    found = {(cell.start.name, cell.seed) for cell in added}
     assert {seed for name, seed in found if name == "subnetwork"} == {10, 11}
     assert {seed for name, seed in found if name == "random_init"} == {2, 3, 4, 5, 6, 8, 9, 10, 11}
 
@@ -95,7 +97,7 @@ def test_added_cells_of_a_selected_mask_keep_it_and_its_donor():
     added = added_cells(grids.grid("figure-3-depth-2"), [replace(NEED, num_disambiguation=1000)], num_seeds=3)
     assert {cell.seed for cell in added} == {1, 2}
     masked = [ancestor_seeds(cell) for cell in added if ancestor_seeds(cell)]
-    assert masked == [{"Mask": 1, "Donor": 0}] * 2
+    assert masked == [{"Discover": 1, "Train": 0}] * 2
 
 
 def test_added_cells_of_another_penalty_than_the_claims_are_none():
@@ -106,9 +108,9 @@ def test_added_cells_of_another_penalty_than_the_claims_are_none():
     )
     need = replace(NEED, controls=frozenset({"subnetwork"}), settings={"penalty": "0.000001"})
     (cell,) = added_cells(several, [need], num_seeds=3)
-    assert isinstance(cell.control, Subnetwork)
-    assert isinstance(cell.control.mask, Mask)
-    assert (cell.seed, cell.control.mask.penalty) == (2, 1e-6)
+    assert isinstance(cell.start, Subnetwork)
+    assert isinstance(cell.start.mask, Discover)
+    assert (cell.seed, cell.start.mask.penalty) == (2, 1e-6)
 
 
 def test_added_cells_take_time_in_proportion_to_the_cells():

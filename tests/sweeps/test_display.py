@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from sweeps.cost import operations
 from sweeps.display import Board, Display, PackState, duration, line, picture
 from sweeps.plan import Crew, accounts, packed
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 
-def _board(*, finished: Sequence[Spec] = (), failed: Sequence[Spec] = (), seconds: float = 0.0) -> Board:
+def _board(*, finished: Sequence[Run] = (), failed: Sequence[Run] = (), seconds: float = 0.0) -> Board:
     """Two seeds of a donor, a mask and two transfers, the donors under way."""
     masks = [tiny_mask(donor=tiny_donor(seed=seed), seed=seed) for seed in (0, 1)]
     cells = [tiny_transfer(name, mask=mask) for mask in masks for name in ("subnetwork", "full_transfer")]

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from subind.identity import run_ids as fingerprint
 from subind.identity.run_ids import run_id
 from subind.specs import runs as specs
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps.checkpoint_state import STATE
 from sweeps.commands import Request
@@ -41,11 +41,11 @@ def bump(monkeypatch: pytest.MonkeyPatch) -> Bump:
     return bumped
 
 
-def _known(spec: Spec) -> Known:
-    return Known(run=run_id(spec), stage=specs.stage(spec), folder=folder_name(spec), grids=("tiny",), spec=spec)
+def _known(spec: Run) -> Known:
+    return Known(run=run_id(spec), stage=spec.stage, folder=folder_name(spec), grids=("tiny",), spec=spec)
 
 
-def _explained(store: Store, spec: Spec) -> Explanation:
+def _explained(store: Store, spec: Run) -> Explanation:
     return Explainer(store).explained(_known(spec))
 
 

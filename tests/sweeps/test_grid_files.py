@@ -102,7 +102,7 @@ REFUSED = {
     "None": ("def grid():\n    pass\n", r"gives None, item 0"),
     "a text": ("def grid():\n    return 'x' * 10**6\n", r"gives 'x+…' of 1,000,000 characters, item 0"),
     "a mapping": ("def grid():\n    return {'seed': 1}\n", r"gives 'seed', item 0"),
-    "a mask": ("from tests.specs import tiny_mask\ndef grid():\n    return tiny_mask()\n", r"gives Mask\(.*, item 0"),
+    "a mask": ("from tests.specs import tiny_mask\ndef grid():\n    return tiny_mask()\n", r"gives Discover\(.*, item 0"),
     "a class": (f"{CELL}class grid: pass\n", r"gives <.*, item 0"),
     "a type": (
         "from subind.specs.runs import Transfer\ndef grid():\n    return Transfer\n",

@@ -7,28 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from subind.stages.image_transfer import training_images
+from sweeps.image_work import num_image_parameters
 
 from subind.networks import vision
-from subind.specs.runs import (
-    DataMixture,
-    ImageDonor,
-    ImageSpec,
-    ImageTask,
-    ImageTransfer,
-    LongerDonor,
-    RandomInit,
-    Subnetwork,
-    control_name,
-    lineage,
-    parents,
-    steps_per_epoch,
-)
-from subind.stages.image_transfer import training_images
+from subind.specs.images import ImageTask
+from subind.specs.run import Run, lineage, steps_per_epoch
+from subind.specs.runs import Train, Transfer
+from subind.specs.starts import DataMixture, LongerDonor, RandomInit, Subnetwork
 from sweeps import grids
 from sweeps.cells import chosen, condition, planned_columns
 from sweeps.commands import Request, import_weights
 from sweeps.cost import cpu_model, operations, unknown_gpu_model
-from sweeps.image_work import num_image_parameters
 from sweeps.memory import bytes_per_replica
 from sweeps.preparation import prepared
 from sweeps.workers import Workers
@@ -37,11 +27,11 @@ from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_trans
 NAMES = [name for name in grids.NAMES if name.startswith("vision")]
 
 
-def cells(name: str) -> dict[tuple[object, ImageTask, int], list[ImageTransfer]]:
+def cells(name: str) -> dict[tuple[object, ImageTask, int], list[Transfer]]:
     """The recipients of one network, task and seed."""
     found = defaultdict(list)
     for cell in grids.grid(name):
-        assert isinstance(cell, ImageTransfer)
+        assert isinstance(cell, Transfer)
         found[planned_columns(cell)["model"], cell.task, cell.seed].append(cell)
     return found
 
@@ -49,8 +39,8 @@ def cells(name: str) -> dict[tuple[object, ImageTask, int], list[ImageTransfer]]
 @pytest.mark.parametrize("name", NAMES)
 def test_recipients_of_a_network_task_and_seed_differ_in_control_and_what_it_holds(name: str) -> None:
     for several in cells(name).values():
-        alike = replace(several[0], control=RandomInit(model=RESNET), held="nothing")
-        assert {replace(each, control=alike.control, held="nothing") for each in several} == {alike}
+        alike = replace(several[0], start=RandomInit(model=RESNET), held="nothing")
+        assert {replace(each, start=alike.start, held="nothing") for each in several} == {alike}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,38 +55,38 @@ def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
     found = cells("vision-shapes")
     assert sorted(seed for *_, seed in found) == sorted([*range(5), *range(5)])
     for several in found.values():
-        names = sorted({control_name(each.control) for each in several})
+        names = sorted({each.start.name for each in several})
         assert names == [
             "complement_subnetwork", "data_mixture", "full_transfer", "longer_donor", "new_head", "random_init",
             "random_subnetwork", "subnetwork", "subnetwork_trainable", "unmasked_only",
         ]  # fmt: skip
-        shares = [each.control.mean_pooled_share for each in several if isinstance(each.control, DataMixture)]
+        shares = [each.start.mean_pooled_share for each in several if isinstance(each.start, DataMixture)]
         assert shares == [0.5, 0.75, 1.0]
-        masks = [each.control.mask for each in several if isinstance(each.control, Subnetwork)]
+        masks = [each.start.mask for each in several if isinstance(each.start, Subnetwork)]
         assert [mask.donor.num_epochs == 0 for mask in masks] == [False, True]
 
 
 @pytest.mark.parametrize("name", ["vision-quickstart", "vision-shapes"])
 def test_mixtures_train_on_as_many_distinct_mean_pooled_images_as_discovery(name: str) -> None:
     for several in cells(name).values():
-        masks = {each.control.mask for each in several if isinstance(each.control, Subnetwork)}
-        mixtures = [each for each in several if isinstance(each.control, DataMixture)]
+        masks = {each.start.mask for each in several if isinstance(each.start, Subnetwork)}
+        mixtures = [each for each in several if isinstance(each.start, DataMixture)]
         assert mixtures
         for each in mixtures:
-            assert isinstance(each.control, DataMixture)
+            assert isinstance(each.start, DataMixture)
             pixels = training_images(each, "").pixels  # type: ignore[union-attr]
             pooled = pixels[each.num_original :]
             distinct = {image.numpy().tobytes() for image in pooled}
-            assert {mask.num_samples for mask in masks} == {each.control.num_mean_pooled} == {len(distinct)}
+            assert {mask.num_samples for mask in masks} == {each.start.num_mean_pooled} == {len(distinct)}
 
 
 @pytest.mark.parametrize("name", ["vision-quickstart", "vision-shapes"])
 def test_longer_donor_has_the_steps_of_the_donor_and_of_its_mask(name: str) -> None:
     for several in cells(name).values():
-        (longer,) = {parents(each)[0] for each in several if isinstance(each.control, LongerDonor)}
-        mask = next(each.control.mask for each in several if isinstance(each.control, Subnetwork))
+        (longer,) = {each.parents()[0] for each in several if isinstance(each.start, LongerDonor)}
+        mask = next(each.start.mask for each in several if isinstance(each.start, Subnetwork))
         own = mask.donor
-        assert isinstance(longer, ImageDonor)
+        assert isinstance(longer, Train)
         steps = [each.num_epochs * steps_per_epoch(each) for each in (longer, own, mask)]
         assert steps[0] == steps[1] + steps[2]
         assert longer.patience >= longer.num_epochs
@@ -105,10 +95,10 @@ def test_longer_donor_has_the_steps_of_the_donor_and_of_its_mask(name: str) -> N
 
 def test_vision_map_has_the_setting_of_vision_shapes_and_six_that_differ_from_it_in_one_parameter() -> None:
     common = set(grids.grid("vision-map")) & set(grids.grid("vision-shapes"))
-    assert {(control_name(cell.control), cell.seed) for cell in common} == {
+    assert {(cell.start.name, cell.seed) for cell in common} == {
         (name, seed) for name in ("subnetwork", "random_subnetwork", "full_transfer") for seed in range(5)
     }
-    (base,) = {replace(cell.task, data_seed=0) for cell in common if isinstance(cell, ImageTransfer)}
+    (base,) = {replace(cell.task, data_seed=0) for cell in common if isinstance(cell, Transfer)}
     tasks = {replace(task, data_seed=0) for _, task, _ in cells("vision-map")}
     differing = [[name for name in base.__slots__ if getattr(task, name) != getattr(base, name)] for task in tasks]
     assert sorted(map(len, differing)) == [0, *[1] * 6]
@@ -149,7 +139,7 @@ def test_parameters_are_counted_as_the_network_has_them(model: object) -> None:
 @pytest.mark.parametrize(
     "spec", [image_donor(), image_mask(), image_transfer(), image_donor(VIT)], ids=["donor", "mask", "transfer", "vit"]
 )
-def test_more_images_and_epochs_cost_more_on_every_device(spec: ImageSpec) -> None:
+def test_more_images_and_epochs_cost_more_on_every_device(spec: Run) -> None:
     longer, larger = replace(spec, num_epochs=2 * spec.num_epochs), replace(spec, num_samples=2 * spec.num_samples)
     for model in (cpu_model(), unknown_gpu_model()):
         assert model.price(longer).each > model.price(spec).each

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from subind.identity.run_ids import decode, encoded, run_id
-from subind.specs.runs import ImageNet16Task, Spec, lineage
+from subind.specs.images import ImageNet16Task
+from subind.specs.run import Run, lineage
 from subind.store.store import Store
 from subind.tasks import images, photographs
 from sweeps import commands, image_identity, inputs
@@ -119,7 +120,7 @@ def test_spec_of_named_images_is_read_back_from_its_record(folder: Path, grid: s
 
 
 def test_run_and_all_that_it_descends_from_name_the_same_images(folder: Path, grid: str, store: Store) -> None:
-    def named(spec: Spec) -> str:
+    def named(spec: Run) -> str:
         task = getattr(spec, "task", None) or getattr(spec, "subtask", None)
         assert isinstance(task, ImageNet16Task)
         return task.photographs

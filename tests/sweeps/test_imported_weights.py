@@ -9,7 +9,8 @@ from safetensors.torch import load, save, save_file
 
 from subind.identity.run_ids import decode, encoded, run_id
 from subind.networks import gpt2, vision
-from subind.specs.runs import Donor, ImportedWeights
+from subind.specs.runs import Train
+from subind.specs.training import ImportedWeights
 from subind.stages import run as stages
 from subind.store.store import Store
 from subind.tasks import arithmetic
@@ -22,18 +23,19 @@ from tests.specs import tiny_donor, tiny_model
 from tests.vision_specs import image_donor
 
 GRID = """
-from subind.specs.runs import FullTransfer, ImportedWeights
+from subind.specs.starts import FullTransfer
+from subind.specs.training import ImportedWeights
 from tests.specs import tiny_donor, tiny_transfer
 from dataclasses import replace
 
 
 def grid():
     donor = replace(tiny_donor(), num_epochs=0, weights=ImportedWeights(sha256="{sha256}"))
-    return (replace(tiny_transfer("full_transfer"), control=FullTransfer(donor=donor)),)
+    return (replace(tiny_transfer("full_transfer"), start=FullTransfer(donor=donor)),)
 """
 
 
-def own_weights(donor: Donor) -> dict[str, torch.Tensor]:
+def own_weights(donor: Train) -> dict[str, torch.Tensor]:
     """Weights that no seed of a donor draws, as transformers lays them out."""
     size = arithmetic.vocabulary_size(donor.task)
     return gpt2.to_transformers(gpt2.initial(donor.model, size, torch.Generator().manual_seed(12345)))
@@ -99,7 +101,7 @@ def test_plan_of_weights_of_another_architecture_names_the_tensor(tmp_path: Path
     grid = tmp_path / "own.py"
     grid.write_text(GRID.format(sha256=sha256))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
-    with pytest.raises(ValueError, match=rf"Donor\.weights\.sha256 is '{sha256}': its file {told}"):
+    with pytest.raises(ValueError, match=rf"Train\.weights\.sha256 is '{sha256}': its file {told}"):
         commands.accounted(request, request.opened())
 
 
@@ -111,7 +113,7 @@ def test_plan_of_weights_of_an_image_model_names_the_tensor(tmp_path: Path) -> N
     )
     donor = replace(image_donor(), weights=ImportedWeights(sha256=sha256))
     found = accounts("own", [donor], finished=(), failed=())
-    with pytest.raises(ValueError, match=r"ImageDonor\.weights\.sha256 is .* lacks bn1\.running_mean"):
+    with pytest.raises(ValueError, match=r"Train\.weights\.sha256 is .* lacks bn1\.running_mean"):
         check_architectures(found, Store(str(tmp_path / "store")))
     whole = weights | vision.initial_statistics(model)
     sha256 = Store(str(tmp_path / "store")).add_weights(save({name: each.contiguous() for name, each in whole.items()}))

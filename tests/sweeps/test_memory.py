@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.specs.runs import GPT2, STAGES, Spec, Stage
+from subind.specs.networks import GPT2
+from subind.specs.run import STAGES, Run, Stage
 from sweeps.bench.training import Case, pack
 from sweeps.grids import protocol
 from sweeps.memory import bytes_per_replica, check_fits, most_replicas
@@ -94,16 +95,16 @@ BIG = GPT2(num_layers=100, d_model=16_384, num_heads=8, dropout=0.0)
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        (tiny_donor(model=BIG), r"Donor\.model is GPT2\(num_layers=100, d_model=16384"),
-        (tiny_donor(num_samples=2**31 - 1), r"Donor\.num_samples is 2147483647"),
-        (tiny_donor(num_evaluation_samples=2**31 - 1), r"Donor\.num_evaluation_samples is 2147483647"),
-        (tiny_transfer("random_init", num_disambiguation=2**31 - 99), r"Transfer\.num_disambiguation is 2147483549"),
-        (tiny_donor(num_samples=10**7, batch_size=10**7), r"Donor\.batch_size is 10000000"),
-        (image_donor(num_samples=2**30), r"ImageDonor\.num_samples is 1073741824"),
+        (tiny_donor(model=BIG), r"Train\.model is GPT2\(num_layers=100, d_model=16384"),
+        (tiny_donor(num_samples=2**31 - 1), r"Train\.num_samples is 2147483647"),
+        (tiny_donor(num_evaluation_samples=2**31 - 1), r"Train\.num_evaluation_samples is 2147483647"),
+        (tiny_transfer("random_init", num_disambiguation=2**31 - 99), r"Transfer\.rows[1].num_samples is 2147483549"),
+        (tiny_donor(num_samples=10**7, batch_size=10**7), r"Train\.batch_size is 10000000"),
+        (image_donor(num_samples=2**30), r"Train\.num_samples is 1073741824"),
     ],
     ids=["model", "samples", "evaluation", "disambiguation", "batch", "pictures"],
 )
-def test_run_that_no_memory_holds_is_refused_by_its_largest_field(spec: Spec, field: str) -> None:
+def test_run_that_no_memory_holds_is_refused_by_its_largest_field(spec: Run, field: str) -> None:
     with pytest.raises(ValueError, match=rf"{field}.*: one replica needs about [\d,]+ GB, .* this machine has 10 GB"):
         check_fits([tiny_donor(), spec], device_bytes=1e10, device="this machine has")
 
@@ -116,7 +117,7 @@ def test_plan_of_what_no_machine_holds_is_refused(subind: Call, tmp_path: Path) 
     (tmp_path / "big.py").write_text(
         "from subind.specs.runs import *\nfrom tests.specs import tiny_transfer\n"
         "MODEL = GPT2(num_layers=1000, d_model=65_536, num_heads=8, dropout=0.0)\n"
-        "def grid():\n    return tiny_transfer(control=RandomInit(model=MODEL))\n"
+        "def grid():\n    return tiny_transfer(start=RandomInit(model=MODEL))\n"
     )
     status, out, err = subind("plan", "big.py", "--device", "cpu")
     assert (status, out) == (2, "")
@@ -130,4 +131,4 @@ def test_plan_of_curves_that_no_record_holds_is_refused(subind: Call, tmp_path: 
     )
     status, out, err = subind("plan", "long.py", "--device", "cpu")
     assert (status, out) == (2, "")
-    assert "Mask.num_epochs is 100,000: give at most 64,000" in err
+    assert "Discover.num_epochs is 100,000: give at most 64,000" in err

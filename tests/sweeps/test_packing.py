@@ -13,7 +13,7 @@ from math import ceil
 
 import pytest
 
-from subind.specs.runs import STAGES, Stage
+from subind.specs.run import STAGES, Stage
 from sweeps.cost import Price
 from sweeps.packing import Group, Packing, Piece, best_packing, cut, naive_numbers, schedule
 
@@ -30,14 +30,14 @@ def _group(stage: Stage, name: str, size: int, *, draws: random.Random, parents:
         price=_price(draws),
         most=draws.randint(1, size + 2),
         runs=tuple(f"{name}{index}" for index in range(size)),
-        parents=tuple(draws.choice([*parents, None]) for _ in range(size)),
+        parents=tuple(tuple(draws.sample(parents, min(len(parents), draws.randint(0, 2)))) for _ in range(size)),
     )
 
 
 def _groups(draws: random.Random, *, largest: int = 12) -> list[Group]:
     """Two groups of donors, two of masks of them, three of transfers of either."""
     found: list[Group] = []
-    for stage, number in zip(STAGES, (2, 2, 3), strict=True):
+    for stage, number in zip(STAGES, (2, 2, 3), strict=False):
         made = [run for group in found for run in group.runs]
         for index in range(number):
             size = draws.randint(1, largest)
@@ -165,9 +165,9 @@ def test_piece_waits_for_the_parents_of_its_own_runs() -> None:
         price=Price(start=0, passes=0, each=1),
         most=9,
         runs=("a", "b", "c", "d"),
-        parents=("x", "x", "y", None),
+        parents=(("x",), ("x", "z"), ("y",), ()),
     )
-    assert [piece.parents for piece in cut(group, 2)] == [{"x"}, {"y"}]
+    assert [piece.parents for piece in cut(group, 2)] == [{"x", "z"}, {"y"}]
 
 
 # ---- what packing is for
@@ -175,7 +175,9 @@ def test_piece_waits_for_the_parents_of_its_own_runs() -> None:
 
 def _alike(stage: Stage, name: str, size: int, *, each: float, parent: str | None = None, most: int = 10) -> Group:
     runs = tuple(f"{name}{index}" for index in range(size))
-    return Group(stage=stage, price=Price(start=1, passes=1, each=each), most=most, runs=runs, parents=(parent,) * size)
+    parents = () if parent is None else (parent,)
+    price = Price(start=1, passes=1, each=each)
+    return Group(stage=stage, price=price, most=most, runs=runs, parents=(parents,) * size)
 
 
 def test_long_group_among_short_ones_is_cut_so_that_workers_end_together() -> None:
@@ -189,7 +191,7 @@ def _apart(group: Group) -> list[Group]:
     """The runs of a group that wait for a parent, and those that wait for none."""
     found = []
     for waits in (True, False):
-        members = [index for index, parent in enumerate(group.parents) if (parent is not None) == waits]
+        members = [index for index, parent in enumerate(group.parents) if bool(parent) == waits]
         runs, parents = (tuple(every[index] for index in members) for every in (group.runs, group.parents))
         if members:
             found.append(replace(group, runs=runs, parents=parents))
@@ -203,7 +205,7 @@ def test_runs_without_parents_train_while_the_mask_is_waited_for() -> None:
         price=Price(start=1, passes=30, each=10),
         most=8,
         runs=tuple(f"transfer{index}" for index in range(8)),
-        parents=("donor0", None) * 4,
+        parents=(("donor0",), ()) * 4,
     )
     plain = best_packing([[donor, recipients]], num_workers=2).schedule.makespan
     either = best_packing([[donor, recipients], [donor, *_apart(recipients)]], num_workers=2).schedule.makespan
@@ -250,7 +252,7 @@ def _best(groups: Sequence[Group], num_workers: int) -> float:
         packs = [
             (
                 {group.runs[index] for index in part},
-                {group.parents[index] for index in part} - {None},
+                {parent for index in part for parent in group.parents[index]},
                 group.price.start + group.price.passes + len(part) * group.price.each,
             )
             for group, partition in zip(groups, partitions, strict=True)
@@ -260,9 +262,9 @@ def _best(groups: Sequence[Group], num_workers: int) -> float:
     return found
 
 
-def _length(order: Sequence[tuple[set[str], set[str | None], float]], num_workers: int) -> float:
+def _length(order: Sequence[tuple[set[str], set[str], float]], num_workers: int) -> float:
     """When the last pack ends if each, in this order, starts as soon as a worker and its parents allow."""
-    free, ends = [0.0] * num_workers, dict[str | None, float]()
+    free, ends = [0.0] * num_workers, dict[str, float]()
     for runs, parents, seconds in order:
         if not parents <= ends.keys():
             return float("inf")
@@ -295,6 +297,6 @@ def test_group_whose_runs_cost_nothing_each_is_packed_to_its_bound() -> None:
         price=Price(start=2.0, passes=0.5, each=0.0),
         most=3,
         runs=tuple("abcdefg"),
-        parents=(None,) * 7,
+        parents=((),) * 7,
     )
     assert sorted(len(piece.runs) for piece in best_packing([[group]], num_workers=1).pieces) == [2, 2, 3]

@@ -10,17 +10,10 @@ import torch
 from safetensors.torch import save
 
 from subind.networks import vision
-from subind.specs.runs import (
-    DataMixture,
-    ImageDonor,
-    ImageMask,
-    ImageTransfer,
-    ImportedWeights,
-    Spec,
-    Subnetwork,
-    control_name,
-    lineage,
-)
+from subind.specs.run import Run, lineage
+from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.starts import DataMixture, Subnetwork
+from subind.specs.training import ImportedWeights
 from subind.stages import run as stages
 from subind.store.store import Store
 from subind.training.loop import Runtime
@@ -39,7 +32,7 @@ from tests.vision_specs import RESNET, VIT
 OF_BOTH = pytest.mark.parametrize("of", [paper.RESNET, paper.VIT], ids=["resnet", "vit"])
 
 
-def recipients(of: paper.Setting, *, seed: int = 0) -> list[ImageTransfer]:
+def recipients(of: paper.Setting, *, seed: int = 0) -> list[Transfer]:
     return [paper.transfer(of, control, seed=seed) for control in paper.controls(of, seed=seed)]
 
 
@@ -62,7 +55,7 @@ def test_masks_are_found_as_published(of: paper.Setting, epochs: int, batch: int
     mask = paper.mask(of, paper.pretrained(of, seed=0))
     assert (mask.num_epochs, mask.batch_size, mask.beside) == (epochs, batch, beside)
     assert (mask.penalty, mask.initial_logit, mask.temperature.final) == (1e-8, -0.1, 100.0)
-    assert (mask.optimizer.learning_rate, mask.statistics, mask.subtask.part) == (1e-3, "donor", "balanced")  # type: ignore[union-attr]
+    assert (mask.optimizer.learning_rate, mask.statistics, mask.task.part) == (1e-3, "donor", "balanced")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -76,9 +69,9 @@ def test_recipients_train_as_published(of: paper.Setting, epochs: int, mixture_e
         assert (sgd.learning_rate, sgd.momentum, sgd.weight_decay) == (1e-3, 0.9, 1e-4)  # type: ignore[union-attr]
         assert (spec.batch_size, spec.evaluations_per_epoch) == (128, 5)
         assert (spec.augmentation, spec.class_weights) == ("crop_and_flip", "inverse_frequency")
-        mixed = isinstance(spec.control, DataMixture)
+        mixed = isinstance(spec.start, DataMixture)
         assert spec.num_epochs == (mixture_epochs if mixed else epochs)
-        if isinstance(spec.control, Subnetwork):
+        if isinstance(spec.start, Subnetwork):
             assert spec.held == held
 
 
@@ -97,18 +90,18 @@ def test_samples_fit_what_the_split_leaves_of_sixteen_full_classes_and_of_the_pu
 
 @OF_BOTH
 def test_every_start_is_there_once_a_seed(of: paper.Setting) -> None:
-    counts = Counter(control_name(spec.control) for spec in recipients(of))
+    counts = Counter(spec.start.name for spec in recipients(of))
     assert counts == {
         "subnetwork": 2, "subnetwork_trained_alone": 1, "subnetwork_trainable": 1, "random_subnetwork": 1,
         "complement_subnetwork": 1, "unmasked_only": 1, "full_transfer": 1, "new_head": 1, "random_init": 1,
         "data_mixture": 5,
     }  # fmt: skip
-    masks = [spec.control.mask for spec in recipients(of) if isinstance(spec.control, Subnetwork)]
+    masks = [spec.start.mask for spec in recipients(of) if isinstance(spec.start, Subnetwork)]
     assert [planned_columns(mask)["donor_kind"] for mask in masks] == ["imported", "untrained"]
 
 
 def test_mixtures_have_the_published_images_as_they_are_and_one_to_one() -> None:
-    found = [spec for spec in recipients(paper.RESNET) if isinstance(spec.control, DataMixture)]
+    found = [spec for spec in recipients(paper.RESNET) if isinstance(spec.start, DataMixture)]
     assert [(spec.num_original, spec.num_pooled) for spec in found] == [
         (211_800, 0), (211_800, 13_900), (211_800, 70_600), (211_800, 211_800), (0, 13_900),
     ]  # fmt: skip
@@ -116,13 +109,13 @@ def test_mixtures_have_the_published_images_as_they_are_and_one_to_one() -> None
 
 def test_runs_of_a_cell_have_its_seed() -> None:
     for cell in paper.grid():
-        if isinstance(cell, ImageTransfer):
+        if isinstance(cell, Transfer):
             assert {spec.seed for spec in lineage(cell)} == {cell.seed}
     assert len(with_parents(paper.grid())) == 90 + 12 + 12 + 2
 
 
 def test_published_networks_are_columns_of_their_own() -> None:
-    models = {planned_columns(cell)["model"] for cell in paper.grid() if isinstance(cell, ImageDonor)}
+    models = {planned_columns(cell)["model"] for cell in paper.grid() if isinstance(cell, Train)}
     assert models == {"resnet18_1000", "vit_b_16_1000"}
 
 
@@ -182,11 +175,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_folder(tmp_path_factory.mktemp("photographs")))
 
 
-def in_small(spec: Spec, weights: ImportedWeights) -> Spec:
+def in_small(spec: Run, weights: ImportedWeights) -> Run:
     """The same run on tiny photographs, of a tiny network, in a fraction of a second."""
     few = {"num_evaluation_samples": NUM_EVALUATION, "precision": "float32"}
     match spec:
-        case ImageDonor():
+        case Train():
             like = {"ResNet": RESNET, "ViT": VIT}[type(spec.model).__name__]
             model = replace(like, num_classes=spec.model.num_classes)
             own = spec.weights if spec.trained == "everything" and spec.model.num_classes == 16 else weights
@@ -194,29 +187,29 @@ def in_small(spec: Spec, weights: ImportedWeights) -> Spec:
                 spec, task=BALANCED, model=model, weights=own, num_samples=40, num_cue_conflict=NUM_CONFLICT,
                 num_epochs=min(1, spec.num_epochs), **few,
             )  # type: ignore[arg-type]  # fmt: skip
-        case ImageMask():
+        case Discover():
             parent = in_small(spec.donor, weights)
             return replace(spec, donor=parent, subtask=BALANCED, num_samples=40, num_epochs=2, batch_size=8, **few)  # type: ignore[arg-type]
-        case ImageTransfer():
+        case Transfer():
             return replace(
-                spec, control=_control_in_small(spec, weights), task=TASK, num_samples=NUM_TRANSFER,
+                spec, start=_control_in_small(spec, weights), task=TASK, num_samples=NUM_TRANSFER,
                 num_cue_conflict=NUM_CONFLICT, num_epochs=1, batch_size=8, **few,
             )  # type: ignore[arg-type]  # fmt: skip
         case _:
             raise AssertionError("paper-vision is of images")
 
 
-def _control_in_small(spec: ImageTransfer, weights: ImportedWeights) -> object:
-    match spec.control:
+def _control_in_small(spec: Transfer, weights: ImportedWeights) -> object:
+    match spec.start:
         case DataMixture(donor=donor):
-            return replace(spec.control, donor=in_small(donor, weights), num_mean_pooled=40)  # type: ignore[arg-type]
-        case object(mask=ImageMask() as mask):
-            return replace(spec.control, mask=in_small(mask, weights))  # type: ignore[call-arg]
-        case object(donor=ImageDonor() as donor):
-            return replace(spec.control, donor=in_small(donor, weights))  # type: ignore[call-arg]
+            return replace(spec.start, donor=in_small(donor, weights), num_mean_pooled=40)  # type: ignore[arg-type]
+        case object(mask=Discover() as mask):
+            return replace(spec.start, mask=in_small(mask, weights))  # type: ignore[call-arg]
+        case object(donor=Train() as donor):
+            return replace(spec.start, donor=in_small(donor, weights))  # type: ignore[call-arg]
         case _:
-            model = {"ResNet": RESNET, "ViT": VIT}[type(spec.control.model).__name__]  # type: ignore[union-attr]
-            return replace(spec.control, model=model)  # type: ignore[call-arg]
+            model = {"ResNet": RESNET, "ViT": VIT}[type(spec.start.model).__name__]  # type: ignore[union-attr]
+            return replace(spec.start, model=model)  # type: ignore[call-arg]
 
 
 def small_plan(of: paper.Setting, store: Store) -> Plan:
@@ -231,9 +224,9 @@ def small_plan(of: paper.Setting, store: Store) -> Plan:
 def compute(plan: Plan, store: Store, folder: str) -> None:
     """Every run of the plan, parents first, through the store."""
 
-    def read(parent: Spec, file: str) -> bytes:
+    def read(parent: Run, file: str) -> bytes:
         if file == stages.IMPORTED_FILE:
-            assert isinstance(parent, ImageDonor)
+            assert isinstance(parent, Train)
             return imported_weights(store, parent.weights)
         return store.artifact(parent, file)
 
@@ -260,9 +253,9 @@ def test_whole_grid_in_small_goes_through_the_store_to_measurements(
     assert small_plan(of, store).missing == ()
     for spec in plan.runs.values():
         measured = store.record(spec).measurements
-        names = ["subtask_accuracy", "density"] if isinstance(spec, ImageMask) else ["accuracy_mean_pooled"]
+        names = ["subtask_accuracy", "density"] if isinstance(spec, Discover) else ["accuracy_mean_pooled"]
         assert all(0 <= measured[name] <= 1 for name in names)
-        if not isinstance(spec, ImageMask):
+        if not isinstance(spec, Discover):
             assert measured["num_cue_conflict"] == NUM_CONFLICT
 
 
@@ -272,18 +265,18 @@ def test_check_before_a_run_knows_every_number_of_images(folder: str, tmp_path: 
     mixture = next(
         spec
         for spec in plan.runs.values()
-        if isinstance(spec, ImageTransfer) and isinstance(spec.control, DataMixture) and spec.num_pooled
+        if isinstance(spec, Transfer) and isinstance(spec.start, DataMixture) and spec.num_pooled
     )
-    mask = next(spec for spec in plan.runs.values() if isinstance(spec, ImageMask))
-    few = replace(mixture.control, num_mean_pooled=69)  # type: ignore[type-var]
+    mask = next(spec for spec in plan.runs.values() if isinstance(spec, Discover))
+    few = replace(mixture.start, num_mean_pooled=69)  # type: ignore[type-var]
     for spec, message in (
         (replace(mixture, num_samples=389), "num_samples is 389 and .* has 388"),
-        (replace(mixture, control=few), "num_mean_pooled of a mixture, is 69 and .* has 68"),
+        (replace(mixture, start=few), "num_mean_pooled of a mixture, is 69 and .* has 68"),
         (replace(mixture, num_evaluation_samples=14), "num_evaluation_samples is 14 and .* has 13"),
         (replace(mixture, num_cue_conflict=31), "num_cue_conflict is 31 and .* has 32"),
         (replace(mask, num_samples=69), "num_samples of a mask.* is 69 and .* has 68"),
     ):
-        assert isinstance(spec, ImageTransfer | ImageMask)
+        assert isinstance(spec, Transfer | Discover)
         found = accounts("small", [spec], finished=store.finished(), failed=())
         with pytest.raises(ValueError, match=message):
             inputs.check_images(found, folder)

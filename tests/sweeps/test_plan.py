@@ -8,8 +8,9 @@ import pytest
 
 from subind.identity import run_ids as fingerprint
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Mask, Spec, Transfer
+from subind.specs.run import STAGES, Run, Stage, lineage
+from subind.specs.runs import Discover, Distillation, Train, Transfer
+from subind.specs.starts import FullTransfer
 from subind.store.store import Checkpoint
 from sweeps import grids
 from sweeps.plan import Crew, Pack, Plan, accounts, descendants, packed, with_parents
@@ -18,7 +19,7 @@ from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 MASKED = ("subnetwork", "random_subnetwork")
 
 
-def _mask(seed: int) -> Mask:
+def _mask(seed: int) -> Discover:
     return tiny_mask(donor=tiny_donor(seed=seed), seed=seed)
 
 
@@ -32,7 +33,7 @@ def _cells(*, seeds: Sequence[int] = (0, 1), counts: Sequence[int] = (4, 8)) -> 
     )
 
 
-def _plan(cells: Sequence[Spec], **changes: Any) -> Plan:
+def _plan(cells: Sequence[Run], **changes: Any) -> Plan:
     given: dict[str, Any] = {"finished": (), "failed": (), "checkpoints": (), "num_workers": 1, "pack_size": 100}
     now = {**given, **changes}
     crew = Crew(num_workers=now["num_workers"], pack_size=now["pack_size"])
@@ -40,7 +41,7 @@ def _plan(cells: Sequence[Spec], **changes: Any) -> Plan:
     return packed(found, checkpoints=now["checkpoints"], crew=crew)
 
 
-def _ids(several: Sequence[Spec]) -> set[str]:
+def _ids(several: Sequence[Run]) -> set[str]:
     return set(map(run_id, several))
 
 
@@ -53,13 +54,13 @@ def _sizes(found: Plan, stage: str) -> list[int]:
 
 def test_plan_of_cells_adds_each_parent_once() -> None:
     found = _plan(_cells())
-    assert {stage: found.num_runs(stage) for stage in specs.STAGES} == {"donor": 2, "mask": 2, "transfer": 16}
+    assert [found.num_runs(stage) for stage in STAGES] == [2, 2, 16, 0]
 
 
 def test_plan_of_cells_has_parents_before_their_children() -> None:
     runs = list(with_parents(_cells()))
     for run, spec in with_parents(_cells()).items():
-        assert all(runs.index(run_id(parent)) < runs.index(run) for parent in specs.parents(spec))
+        assert all(runs.index(run_id(parent)) < runs.index(run) for parent in spec.parents())
 
 
 def test_plan_of_cells_keeps_their_order_within_a_stage() -> None:
@@ -73,8 +74,8 @@ def test_cell_given_twice_is_planned_once() -> None:
 
 def test_plan_of_paper_arithmetic_is_30_donors_30_masks_and_4590_transfers() -> None:
     found = _plan(grids.grid("paper-arithmetic"), num_workers=2, pack_size=10)
-    counts = {stage: found.num_runs(stage) for stage in specs.STAGES}
-    assert (len(found.runs), counts) == (4650, {"donor": 30, "mask": 30, "transfer": 4590})
+    counts = {stage: found.num_runs(stage) for stage in STAGES}
+    assert (len(found.runs), counts) == (4650, {"donor": 30, "mask": 30, "transfer": 4590, "measurement": 0})
 
 
 def test_packs_of_paper_arithmetic_hold_every_run_once() -> None:
@@ -107,7 +108,7 @@ def test_finished_runs_of_other_grids_are_not_counted() -> None:
 def test_failed_donor_blocks_its_mask_and_transfers_but_not_the_other_seed() -> None:
     donor = tiny_donor(seed=0)
     found = _plan(_cells(), failed=_ids([donor]))
-    blocked = {run for run, spec in found.runs.items() if donor in specs.lineage(spec)} - {run_id(donor)}
+    blocked = {run for run, spec in found.runs.items() if donor in lineage(spec)} - {run_id(donor)}
     assert found.failed == _ids([donor])
     assert found.blocked == blocked
     assert len(blocked) == 1 + 2 * 3
@@ -148,7 +149,7 @@ def test_descendants_of_nothing_are_none() -> None:
 
 def test_packs_are_of_one_shape() -> None:
     for pack in _plan(_cells()).packs:
-        assert len({specs.pack_shape(spec) for spec in pack.specs}) == 1
+        assert len({spec.pack_shape() for spec in pack.specs}) == 1
 
 
 def test_packs_hold_the_missing_runs_once_each() -> None:
@@ -172,7 +173,7 @@ def test_workers_share_long_runs(num_workers: int, sizes: list[int]) -> None:
 
 def test_packs_come_stage_by_stage() -> None:
     stages = [pack.stage for pack in _plan(_cells(), pack_size=2).packs]
-    assert stages == sorted(stages, key=specs.STAGES.index)
+    assert stages == sorted(stages, key=STAGES.index)
 
 
 def test_long_packs_come_before_short_ones_of_their_stage() -> None:
@@ -194,10 +195,55 @@ def test_plan_without_missing_runs_has_no_pack() -> None:
     assert _plan(_cells(), finished=set(with_parents(_cells()))).packs == ()
 
 
+# ---- graphs of any form
+
+
+def _chained(length: int) -> Run:
+    """A recipient of a recipient of … a donor; all of one shape, but for the donor."""
+    run: Train | Transfer = tiny_donor()
+    for _ in range(length):
+        run = tiny_transfer(FullTransfer(donor=run))
+    return run
+
+
+def test_chain_of_recipients_is_planned_parents_first() -> None:
+    chain = list(with_parents([_chained(5)]).values())
+    assert [each.stage for each in chain] == ["donor", *["transfer"] * 5]
+    assert all(parent in chain[:place] for place, run in enumerate(chain) for parent in run.parents())
+
+
+def test_pack_holds_no_run_and_its_ancestor_though_they_are_of_one_shape() -> None:
+    found = _plan([_chained(4)])
+    assert len(found.packs) == 5
+    starts = {run: found.schedule.starts[place] for place, pack in enumerate(found.packs) for run in pack.runs}
+    for run, spec in found.runs.items():
+        assert all(starts[run_id(parent)] < starts[run] for parent in spec.parents())
+
+
+def test_mask_in_a_recipient_waits_for_it_and_is_blocked_with_it() -> None:
+    recipient = tiny_transfer("full_transfer")
+    mask = tiny_mask(donor=recipient)
+    found = _plan([mask], failed=_ids([recipient]))
+    assert found.blocked == _ids([mask])
+    assert list(_plan([mask]).runs) == [run_id(each) for each in (tiny_donor(), recipient, mask)]
+
+
+def test_run_of_two_parents_is_blocked_by_either() -> None:
+    teacher = tiny_donor(seed=7)
+    taught = Distillation(network=teacher, masks=(), temperature=2.0, weight=0.5)
+    recipient = tiny_transfer("full_transfer", teacher=taught)
+    for failed in (teacher, tiny_donor()):
+        assert _plan([recipient], failed=_ids([failed])).blocked == _ids([recipient])
+
+
+def test_donor_alone_may_be_a_cell() -> None:
+    assert list(_plan([tiny_donor()]).runs) == [run_id(tiny_donor())]
+
+
 # ---- checkpoints
 
 
-def _checkpointed(members: Sequence[Spec], name: str = "left-off") -> Checkpoint:
+def _checkpointed(members: Sequence[Run], name: str = "left-off") -> Checkpoint:
     return Checkpoint(pack=name, runs=tuple(map(run_id, members)))
 
 
@@ -250,7 +296,7 @@ Bump = Callable[..., None]
 def bump(monkeypatch: pytest.MonkeyPatch) -> Bump:
     """Gives a stage another version, for the time of the test."""
 
-    def bumped(stage: specs.Stage, reason: str) -> None:
+    def bumped(stage: Stage, reason: str) -> None:
         monkeypatch.setitem(fingerprint.STAGE_VERSIONS, stage, (*fingerprint.STAGE_VERSIONS[stage], reason))
 
     return bumped
@@ -264,7 +310,7 @@ def test_new_version_of_a_stage_makes_its_runs_and_their_descendants_missing(bum
     finished = set(with_parents(_cells()))
     bump("mask", "dropout is off")
     found = _plan(_cells(), finished=finished)
-    again = {spec for spec in found.runs.values() if any(isinstance(each, Mask) for each in specs.lineage(spec))}
+    again = {spec for spec in found.runs.values() if any(isinstance(each, Discover) for each in lineage(spec))}
     assert set(found.missing) == _ids(list(again))
 
 
@@ -297,7 +343,7 @@ def test_version_of_transfers_leaves_donors_and_masks_finished(bump: Bump) -> No
     finished = set(with_parents(_cells()))
     bump("transfer", "one rounding less")
     found = _plan(_cells(), finished=finished)
-    assert {specs.stage(found.runs[run]) for run in found.finished} == {"donor", "mask"}
+    assert {found.runs[run].stage for run in found.finished} == {"donor", "mask"}
 
 
 def test_changed_field_of_a_spec_is_a_new_run_and_not_a_stale_one() -> None:

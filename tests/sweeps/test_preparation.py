@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subind.specs.runs import STAGES, Spec
+from subind.specs.run import STAGES, Run
 from subind.store.store import Store
 from sweeps import preparation
 from sweeps.commands import Request
@@ -150,7 +150,7 @@ def test_packs_that_share_a_gpu_share_its_memory() -> None:
 
 
 def test_measured_runs_are_those_of_the_store(tmp_path: Path) -> None:
-    finished: list[Spec] = [*runs(0), donor(1), mask(1)]
+    finished: list[Run] = [*runs(0), donor(1), mask(1)]
     found = list(measured_runs(store_with(tmp_path, *finished)))
     assert {spec for spec, _ in found} == set(finished)
     assert all(record.provenance.seconds == 6.0 for _, record in found)
@@ -178,7 +178,7 @@ def test_plan_of_a_tf32_grid_for_a_cpu_is_refused(tmp_path: Path) -> None:
     grid.write_text(
         "from dataclasses import replace\n"
         "from subind.specs.runs import RandomInit\nfrom sweeps.grids import protocol\n\n\n"
-        "def grid():\n    start = RandomInit(model=protocol.model(2))\n"
+        "def grid():\n    start = RandomInit(model=protocol.network(2))\n"
         "    cell = protocol.transfer(start, num_disambiguation=10, seed=0)\n"
         '    return (replace(cell, precision="tf32"),)\n'
     )

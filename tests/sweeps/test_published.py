@@ -15,7 +15,7 @@ from torchvision.models import VisionTransformer
 
 from subind.identity.run_ids import decode, encoded, run_id
 from subind.networks import vision
-from subind.specs.runs import ImportedWeights, PublishedWeights
+from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
 from sweeps import commands, published
 from sweeps.grids import paper_vision

@@ -4,8 +4,7 @@ import random
 from collections.abc import Sequence
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from sweeps.plan import Pack, named_pack, with_parents
 from sweeps.queue import PackQueue
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
@@ -17,18 +16,18 @@ def _packs(num_seeds: int, size: int, generator: random.Random) -> list[Pack]:
     runs = with_parents(tiny_transfer("subnetwork", mask=mask, seed=mask.seed) for mask in masks)
     found = []
     for stage in ("donor", "mask", "transfer"):
-        of_stage = [spec for spec in runs.values() if specs.stage(spec) == stage]
+        of_stage = [spec for spec in runs.values() if spec.stage == stage]
         found += [named_pack(tuple(of_stage[start : start + size])) for start in range(0, len(of_stage), size)]
     generator.shuffle(found)
     return found
 
 
-def _expected(waiting: Sequence[tuple[str, tuple[Spec, ...]]], done: set[str], finished: set[str]) -> list[str]:
+def _expected(waiting: Sequence[tuple[str, tuple[Run, ...]]], done: set[str], finished: set[str]) -> list[str]:
     """The names of the packs of which a run is left and no parent of such a run is unfinished."""
     names = []
     for name, several in waiting:
         left = [spec for spec in several if run_id(spec) not in done]
-        if left and all(run_id(parent) in finished for spec in left for parent in specs.parents(spec)):
+        if left and all(run_id(parent) in finished for spec in left for parent in spec.parents()):
             names.append(name)
     return names
 

@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 
 from subind.identity.run_ids import run_id
 from subind.specs import runs as specs
-from subind.specs.runs import Spec
+from subind.specs.run import Run, lineage
 from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps import failures, search
 from sweeps.search import PackSearcher
@@ -53,7 +53,7 @@ def other_process() -> Iterator[int]:
         child.kill()
 
 
-def _beat(store: Store, several: Sequence[Spec], *, process: int, age: float = 0.0, pack: str = "elsewhere") -> None:
+def _beat(store: Store, several: Sequence[Run], *, process: int, age: float = 0.0, pack: str = "elsewhere") -> None:
     heartbeat = Heartbeat(
         pack=pack,
         runs=tuple(map(run_id, several)),
@@ -117,7 +117,7 @@ def test_pack_waits_for_all_of_its_parents(store: Store) -> None:
 
 
 def test_pack_is_handed_out_once(sweep: Sweep) -> None:
-    started: list[Spec] = []
+    started: list[Run] = []
     while (one := sweep.start()) != Searcher.FINISHED:
         assert isinstance(one, tuple)
         started += one[1]
@@ -163,7 +163,7 @@ def test_failed_pack_blocks_its_descendants_and_the_rest_goes_on(sweep: Sweep) -
     while isinstance(one := sweep.start(), tuple):
         sweep.finish(one[0])
     lost = cells()[0]
-    ids = {stage: run_id(spec) for spec in specs.lineage(lost) for stage in [specs.stage(spec)]}
+    ids = {stage: run_id(spec) for spec in lineage(lost) for stage in [spec.stage]}
     assert one == Searcher.FINISHED
     assert sweep.searcher.failed == {ids["donor"]}
     assert sweep.searcher.blocked == {ids["mask"], ids["transfer"]}

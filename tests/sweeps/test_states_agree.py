@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.results import Status
 from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps import commands
@@ -28,25 +28,25 @@ from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, t
 TRANSFER, LEAF = transfers(0)[0], transfers(0)[1]
 
 
-def _finish(store: Store, *several: Spec, files: Mapping[str, bytes] | None = None) -> None:
+def _finish(store: Store, *several: Run, files: Mapping[str, bytes] | None = None) -> None:
     for spec in several:
         store.commit(spec, exportable_record(spec), files or {})
 
 
-def _fail(store: Store, spec: Spec) -> None:
+def _fail(store: Store, spec: Run) -> None:
     """Write a failure as a driver leaves it that did not know of a commit."""
     path = Path(store.failure_path(spec))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**_failure_data(spec)}))
 
 
-def _failure_data(spec: Spec) -> dict[str, object]:
+def _failure_data(spec: Run) -> dict[str, object]:
     from dataclasses import asdict
 
     return asdict(small_failure(spec))
 
 
-def _beat(store: Store, *several: Spec, seconds_ago: float = 0.0) -> None:
+def _beat(store: Store, *several: Run, seconds_ago: float = 0.0) -> None:
     store.beat(
         Heartbeat(
             pack="under-way",
@@ -63,45 +63,45 @@ def _beat(store: Store, *several: Spec, seconds_ago: float = 0.0) -> None:
     os.utime(Path(store.url, "running", "under-way.json"), (past, past))
 
 
-def _finished_and_failed(store: Store) -> dict[Spec, Status]:
+def _finished_and_failed(store: Store) -> dict[Run, Status]:
     _finish(store, donor(0))
     _fail(store, donor(0))
     return {donor(0): "finished", mask(0): "missing"}
 
 
-def _running_and_failed(store: Store) -> dict[Spec, Status]:
+def _running_and_failed(store: Store) -> dict[Run, Status]:
     _beat(store, donor(0), donor(1))
     _fail(store, donor(0))
     return {donor(0): "failed", donor(1): "running", mask(0): "blocked", LEAF: "missing"}
 
 
-def _silent_with_a_checkpoint(store: Store) -> dict[Spec, Status]:
+def _silent_with_a_checkpoint(store: Store) -> dict[Run, Status]:
     _beat(store, donor(0), seconds_ago=500)
     under_way = (run_id(donor(0)),)
     store.save_checkpoint(Checkpoint(pack="p", runs=under_way, started=0.0, seconds=0.0, pack_size=1), b"state")
     return {donor(0): "missing", mask(0): "missing"}
 
 
-def _running_below_a_failure(store: Store) -> dict[Spec, Status]:
+def _running_below_a_failure(store: Store) -> dict[Run, Status]:
     _finish(store, donor(0))
     _fail(store, mask(0))
     _beat(store, TRANSFER, LEAF)
     return {mask(0): "failed", TRANSFER: "blocked", LEAF: "running"}
 
 
-def _blocked_and_failed(store: Store) -> dict[Spec, Status]:
+def _blocked_and_failed(store: Store) -> dict[Run, Status]:
     _fail(store, donor(0))
     _fail(store, mask(0))
     return {donor(0): "failed", mask(0): "failed", TRANSFER: "blocked", LEAF: "missing"}
 
 
-def _record_of_a_parent_damaged(store: Store) -> dict[Spec, Status]:
+def _record_of_a_parent_damaged(store: Store) -> dict[Run, Status]:
     _finish(store, donor(0), mask(0))
     Path(store.folder(mask(0)), "record.json").write_bytes(b"{}")
     return {donor(0): "finished", mask(0): "failed", TRANSFER: "blocked", LEAF: "missing"}
 
 
-def _record_that_is_a_pipe(store: Store) -> dict[Spec, Status]:
+def _record_that_is_a_pipe(store: Store) -> dict[Run, Status]:
     _finish(store, *runs(0))
     path = Path(store.folder(LEAF), "record.json")
     path.unlink()
@@ -109,21 +109,21 @@ def _record_that_is_a_pipe(store: Store) -> dict[Spec, Status]:
     return {donor(0): "finished", mask(0): "finished", TRANSFER: "finished", LEAF: "failed"}
 
 
-def _record_that_is_empty_under_a_heartbeat(store: Store) -> dict[Spec, Status]:
+def _record_that_is_empty_under_a_heartbeat(store: Store) -> dict[Run, Status]:
     _finish(store, donor(0))
     Path(store.folder(donor(0)), "record.json").write_bytes(b"")
     _beat(store, donor(0))
     return {donor(0): "failed", mask(0): "blocked"}
 
 
-def _artifact_cut_short(store: Store) -> dict[Spec, Status]:
+def _artifact_cut_short(store: Store) -> dict[Run, Status]:
     _finish(store, donor(0))
     _finish(store, mask(0), files={"mask.safetensors": b"the bits of a mask"})
     next(Path(store.folder(mask(0))).glob("mask-*")).write_bytes(b"the bits")
     return {donor(0): "finished", mask(0): "failed", TRANSFER: "blocked", LEAF: "missing"}
 
 
-def _artifact_gone_with_finished_children(store: Store) -> dict[Spec, Status]:
+def _artifact_gone_with_finished_children(store: Store) -> dict[Run, Status]:
     _finish(store, donor(0))
     _finish(store, mask(0), files={"mask.safetensors": b"the bits of a mask"})
     _finish(store, TRANSFER)
@@ -131,7 +131,7 @@ def _artifact_gone_with_finished_children(store: Store) -> dict[Spec, Status]:
     return {mask(0): "failed", TRANSFER: "finished", transfers(0)[2]: "blocked"}
 
 
-def _damaged_failure(store: Store) -> dict[Spec, Status]:
+def _damaged_failure(store: Store) -> dict[Run, Status]:
     path = Path(store.failure_path(donor(0)))
     path.parent.mkdir(parents=True)
     path.write_bytes(b"{}")

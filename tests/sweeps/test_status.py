@@ -1,7 +1,7 @@
 """States of planned runs, counts by stage, and failures by class."""
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.results import Failure
 from sweeps.plan import accounts
 from sweeps.status import LONGEST_EXAMPLE, failure_classes, stage_counts, states, total
@@ -9,7 +9,7 @@ from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, mask, transfers
 
 
-def _failures(error: str, *several: Spec, message: str = "out of luck") -> list[Failure]:
+def _failures(error: str, *several: Run, message: str = "out of luck") -> list[Failure]:
     return [small_failure(spec, error=error, message=message) for spec in several]
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 
 from subind.identity.run_ids import canonical_json, run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.provenance import code
 from subind.store.store import Checkpoint, Store
 from subind.training.loop import Runtime
@@ -22,7 +22,7 @@ from sweeps.trainable import Job, Worker
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor, tiny_model
 
-PACK: tuple[Spec, ...] = tuple(tiny_donor(model=tiny_model(dropout=0.1), seed=seed) for seed in range(4))
+PACK: tuple[Run, ...] = tuple(tiny_donor(model=tiny_model(dropout=0.1), seed=seed) for seed in range(4))
 PACK_NAME = "donor-pack"
 NUM_SAVED = 3
 STARTED, SECONDS = 1e9, 5000.0
@@ -32,7 +32,7 @@ class KilledError(Exception):
     """Stands for the end of a worker's process."""
 
 
-def worker(store: Store, pack: Sequence[Spec] = PACK, *, send: Callable[[dict[str, Any]], None], name: str) -> Worker:
+def worker(store: Store, pack: Sequence[Run] = PACK, *, send: Callable[[dict[str, Any]], None], name: str) -> Worker:
     job = Job(
         specs={run_id(spec): canonical_json(spec) for spec in pack},
         store=store.url,
@@ -47,7 +47,7 @@ def ignored(data: dict[str, Any]) -> None:
     """Progress that nobody reads."""
 
 
-def run_pack(store: Store, pack: Sequence[Spec] = PACK, *, name: str = PACK_NAME) -> list[str]:
+def run_pack(store: Store, pack: Sequence[Run] = PACK, *, name: str = PACK_NAME) -> list[str]:
     """Have a worker compute the pack; what it notes."""
     made = worker(store, pack, send=ignored, name=name)
     made.run()
@@ -92,7 +92,7 @@ def undisturbed(folder: Path) -> Store:
     return made
 
 
-def results(store: Store, spec: Spec) -> tuple[object, ...]:
+def results(store: Store, spec: Run) -> tuple[object, ...]:
     record = store.record(spec)
     return record.measurements, record.curves, {name: each.sha256 for name, each in record.artifacts.items()}
 

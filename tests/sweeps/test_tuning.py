@@ -9,7 +9,7 @@ import pytest
 
 from subind.identity import run_ids as fingerprint
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.specs.tuning import OwnValidation, TuningValidation
 from sweeps import grids, tuned
 from sweeps.tuning import choice
@@ -55,14 +55,14 @@ def test_study_whose_base_is_judged_on_reported_samples_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "figure-3-depth-2", "paper-arithmetic"])
 def test_studies_of_a_grid_tune_a_mask_of_its_own_tasks_and_architectures(name: str) -> None:
-    masks = [cell.control.mask for cell in grids.grid(name) if hasattr(cell.control, "mask")]
-    wanted = {(mask.subtask, mask.donor.model) for mask in masks}
-    assert {(study.base.subtask, study.base.donor.model) for study in grids.studies(name)} == wanted
+    masks = [cell.start.mask for cell in grids.grid(name) if hasattr(cell.start, "mask")]
+    wanted = {(mask.task, mask.network) for mask in masks}
+    assert {(study.base.task, study.base.network) for study in grids.studies(name)} == wanted
 
 
 @pytest.mark.parametrize("name", ["quickstart", "figure-3-depth-2"])
 def test_published_setting_of_a_study_is_the_grids_mask_on_other_validation(name: str) -> None:
-    masks = {cell.control.mask for cell in grids.grid(name) if hasattr(cell.control, "mask")}
+    masks = {cell.start.mask for cell in grids.grid(name) if hasattr(cell.start, "mask")}
     for study in grids.studies(name):
         assert replace(study.published, validation=OwnValidation()) in masks
 
@@ -166,7 +166,7 @@ def test_rule_of_any_other_text_is_refused(text: str) -> None:
 # ---- the choice's file
 
 
-def written(folder: Path, mask: Mask) -> Path:
+def written(folder: Path, mask: Discover) -> Path:
     path = folder / "mine.json"
     objectives = {"tuning_accuracy": 1.0, "density": 0.1}
     made = tuned.made(study="mine", study_id=1, trial=3, rule="knee", objectives=objectives, spec=mask)

@@ -16,7 +16,7 @@ import pytest
 from optuna.trial import TrialState
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.store.store import Checkpoint, Store
 from sweeps.plan import Pack
 from sweeps.tracking_experiment import Content
@@ -50,7 +50,7 @@ def packs(feed: TrialFeed, store: Store) -> Iterator[Pack]:
     """All packs that the feed gives; each is trained before the next is asked for."""
     while several := feed.more():
         for pack in several:
-            commit_made_up(store, [spec for spec in pack.specs if isinstance(spec, Mask)])
+            commit_made_up(store, [spec for spec in pack.specs if isinstance(spec, Discover)])
             yield pack
 
 
@@ -94,7 +94,7 @@ def test_asked_trials_differ_and_lie_in_their_ranges(tmp_path: Path, store: Stor
     definition = small_study()
     assert len({run_id(mask) for mask in masks}) == 10
     for mask in masks:
-        assert isinstance(mask, Mask)
+        assert isinstance(mask, Discover)
         assert definition.penalty.low <= mask.penalty <= definition.penalty.high
         assert definition.num_epochs.low <= mask.num_epochs <= definition.num_epochs.high
         assert replace(mask, seed=0, donor=mask.donor).validation == definition.base.validation
@@ -176,7 +176,7 @@ def test_trial_that_failed_is_failed_with_its_message_and_the_rest_goes_on(tmp_p
     (first,) = feed.more() or ()
     bad, *others = first.specs
     store.fail(bad, small_failure(bad, error="RunFailed", message="train_loss not finite in epoch 1"))
-    commit_made_up(store, [spec for spec in others if isinstance(spec, Mask)])
+    commit_made_up(store, [spec for spec in others if isinstance(spec, Discover)])
     assert len(list(packs(feed, store))) == 1
     failed = trials.study.get_trials(states=(TrialState.FAIL,))
     assert [each.user_attrs["run_id"] for each in failed] == [run_id(bad)]
@@ -188,9 +188,9 @@ def test_trial_that_was_stopped_is_pruned_and_leaves_no_failed_run(tmp_path: Pat
     feed = small_feed(trials, store, num_trials=4)
     (pack,) = feed.more() or ()
     slow = pack.specs[0]
-    assert isinstance(slow, Mask)
+    assert isinstance(slow, Discover)
     store.fail(slow, stopped(slow))
-    commit_made_up(store, [spec for spec in pack.specs[1:] if isinstance(spec, Mask)])
+    commit_made_up(store, [spec for spec in pack.specs[1:] if isinstance(spec, Discover)])
     assert feed.more() is None
     assert states(trials).count(TrialState.PRUNED) == 1
     assert store.failed() == frozenset()
@@ -201,7 +201,7 @@ def test_packs_after_enough_finished_trials_carry_the_rungs_of_their_medians(tmp
     feed = small_feed(small_trials(tmp_path), store, num_trials=16, batch=8)
     (first,) = feed.more() or ()
     assert feed.config(first)["rungs"] == []
-    commit_made_up(store, [spec for spec in first.specs if isinstance(spec, Mask)])
+    commit_made_up(store, [spec for spec in first.specs if isinstance(spec, Discover)])
     (second,) = feed.more() or ()
     assert [each["share"] for each in feed.config(second)["rungs"]] == [0.5, 0.75]
     assert set(feed.config(second)["specs"]) == set(second.runs)

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.claims import judged, of_rows
 from analysis.load import load
-from subind.specs.runs import Transfer, control_name
+from subind.specs.runs import Transfer
 from subind.store.store import Store
 from sweeps import commands
 from sweeps.cli.deciding import decided
@@ -57,7 +57,7 @@ def test_until_decided_adds_seeds_to_the_claims_cells_until_it_holds(request_of:
     request = request_of(CLAIMS)
     store = request.opened()
     outcome = decided(request, store, Fabricating(store), max_seeds=20)
-    added = [(cell.seed, cell.num_disambiguation) for cell in outcome.request.added]
+    added = [(cell.seed, cell.rows[1].num_samples) for cell in outcome.request.added]
     assert added == [(seed, 4) for seed in range(2, 6)]
     assert verdicts(outcome, store) == [("holds", 6)]
 
@@ -115,7 +115,7 @@ def test_until_decided_fills_the_arm_that_lacks_seeds(request_of: Callable[[str]
     )
     store = request.opened()
     outcome = decided(request, store, Fabricating(store), max_seeds=20)
-    assert {(control_name(cell.control), cell.seed) for cell in outcome.request.added} == {
+    assert {(cell.start.name, cell.seed) for cell in outcome.request.added} == {
         ("subnetwork", seed) for seed in range(2, 6)
     }
     assert verdicts(outcome, store) == [("holds", 6)]

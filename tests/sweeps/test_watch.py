@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
 from sweeps import commands
 from sweeps.cli.watching import followed_by_lines, followed_live
@@ -24,7 +24,7 @@ from sweeps.watch_picture import picture, short_names
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, store_with, transfers, written_grid
 
-ALL: list[Spec] = [*runs(0), *runs(1)]
+ALL: list[Run] = [*runs(0), *runs(1)]
 
 
 @dataclass(slots=True)
@@ -47,12 +47,12 @@ def _watch(folder: Path, store: Store, clock: Clock | None = None) -> Watch:
     return Watch(_plan(folder, store), store, clock=clock or Clock())
 
 
-def _commit(store: Store, *several: Spec) -> None:
+def _commit(store: Store, *several: Run) -> None:
     for spec in several:
         store.commit(spec, exportable_record(spec), {})
 
 
-def _beat(store: Store, *several: Spec, pack: str = "under-way", host: str | None = None, step: int = 3) -> None:
+def _beat(store: Store, *several: Run, pack: str = "under-way", host: str | None = None, step: int = 3) -> None:
     store.beat(
         Heartbeat(
             pack=pack,
@@ -123,7 +123,7 @@ def test_grid_is_over_when_nothing_runs_or_is_missing(tmp_path: Path) -> None:
     store.fail(donor(1), small_failure(donor(1)))
     watch = _watch(tmp_path, store)
     assert not watch.look().is_over
-    _commit(store, *(spec for spec in transfers(1) if "RandomInit" in str(spec.control)))
+    _commit(store, *(spec for spec in transfers(1) if "RandomInit" in str(spec.start)))
     assert watch.look().is_over
 
 
@@ -227,7 +227,7 @@ def test_speed_counts_packs_under_way_by_their_steps(tmp_path: Path) -> None:
 def test_blocked_runs_are_not_waited_for(tmp_path: Path) -> None:
     store, clock = store_with(tmp_path, *runs(0)[:-1]), Clock()
     store.fail(donor(1), small_failure(donor(1)))
-    _commit(store, *(spec for spec in transfers(1) if "RandomInit" in str(spec.control)))
+    _commit(store, *(spec for spec in transfers(1) if "RandomInit" in str(spec.start)))
     watch = _watch(tmp_path, store, clock)
     watch.look()
     _commit(store, runs(0)[-1])

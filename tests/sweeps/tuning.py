@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Mask
+from subind.specs.runs import Discover
 from subind.specs.tuning import TuningValidation
 from subind.store.results import Failure, RunRecord
 from subind.store.store import Store
@@ -31,7 +31,7 @@ def small_trials(folder: Path, *, objective: Objective | None = None, study: Stu
     return Trials(storage, "small", study or small_study(), objective or Pareto())
 
 
-def made_up_record(mask: Mask, *, accuracy: float | None = None, density: float | None = None) -> RunRecord:
+def made_up_record(mask: Discover, *, accuracy: float | None = None, density: float | None = None) -> RunRecord:
     """What the mask might have measured: the higher its penalty, the smaller and the worse it is."""
     thin = mask.penalty / (mask.penalty + 1e-6)
     density = 0.5 * (1 - thin) + 0.01 if density is None else density
@@ -55,12 +55,12 @@ def made_up_record(mask: Mask, *, accuracy: float | None = None, density: float 
     return replace(fabricated_record(mask, measurements=measured), curves=curves)
 
 
-def commit_made_up(store: Store, masks: list[Mask]) -> None:
+def commit_made_up(store: Store, masks: list[Discover]) -> None:
     """Commit what the masks might have measured."""
     for mask in masks:
         store.commit(mask, made_up_record(mask), {"mask.safetensors": MASK_BITS})
 
 
-def stopped(mask: Mask) -> Failure:
+def stopped(mask: Discover) -> Failure:
     """What a worker writes of a trial that a rung has stopped."""
     return small_failure(mask, error="Stopped", message=f"stopped after epoch 3: {run_id(mask)} is worse")
