@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from subind.specs.run import STAGES, Stage
+from subind.specs.run import Stage
 from subind.store.store import Store
 from sweeps.forecast import Forecast, StageBasis
 from sweeps.plan import Plan
@@ -84,7 +84,7 @@ class Bill:
 def bill(times: Forecast, *, device: str, offers: Sequence[Offer]) -> Bill:
     """The bill of a forecast on devices of that name, with a quote of each offer, in their order."""
     num_devices = times.num_workers // times.sharing
-    stages = {stage: _stage_bill(times, stage) for stage in STAGES}
+    stages = {stage: _stage_bill(times, stage) for stage in times.stages}
     used = Amount(
         least=sum(each.device_hours.least for each in stages.values()),
         most=sum(each.device_hours.most for each in stages.values()),

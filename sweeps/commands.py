@@ -12,7 +12,7 @@ from safetensors import SafetensorError, deserialize
 
 from subind.specs.network_sizes import FLOAT
 from subind.specs.quoting import quoted, quoted_path
-from subind.specs.run import STAGES, Run
+from subind.specs.run import Run
 from subind.specs.training import ImportedWeights
 from subind.store.errors import StoreError
 from subind.store.listing import Listing
@@ -26,7 +26,7 @@ from sweeps.image_identity import identified
 from sweeps.keeping import Keep, kept_bytes, with_kept
 from sweeps.memory import num_parameters
 from sweeps.plan import Plan, accounts
-from sweeps.status import total
+from sweeps.status import told_stages, total
 from sweeps.watch import Snapshot, Watch
 from sweeps.weight_files import MOST_HEADER_BYTES, check_architectures
 
@@ -152,7 +152,7 @@ def plan_data(found: Plan, times: Forecast | None) -> dict[str, Any]:
         "stale": len(found.stale),
         "damaged": dict(found.damaged),
         "packs": len(found.packs),
-        "stages": {stage: found.num_runs(stage) for stage in STAGES},
+        "stages": {stage: found.num_runs(stage) for stage in found.stages},
         "kept": len(found.kept),
         "kept_bytes": kept_bytes(found),
         "unkept": len(found.unkept),
@@ -172,7 +172,7 @@ def status_data(found: Plan, store: Store, snapshot: Snapshot | None = None) -> 
     return {
         "grid": found.grid,
         **{state: total(counts, state) for state in STATUSES},
-        "stages": {stage: {state: each[state] for state in STATUSES} for stage, each in counts.items()},
+        "stages": {stage: {state: counts[stage][state] for state in STATUSES} for stage in told_stages(counts)},
         "packs": [_pack_data(beat) for beat in taken.beats],
         "nodes": [node.data() for node in taken.nodes],
         "unattributed": taken.num_unattributed,

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from subind.specs.run import STAGES, Stage
+from subind.specs.run import Stage
 from sweeps.plan import Pack, Plan
 from sweeps.work import operations
 
@@ -114,7 +114,7 @@ class Display:
 
 def line(board: Board) -> str:
     """The board in one line."""
-    stages = [f"{stage}s {board.num_done(stage)}/{board.plan.num_runs(stage)}" for stage in STAGES]
+    stages = [f"{stage}s {board.num_done(stage)}/{board.plan.num_runs(stage)}" for stage in board.plan.stages]
     packs = [_pack_line(state) for state in board.packs.values()]
     parts = [
         time.strftime("%H:%M:%S"),
@@ -164,7 +164,7 @@ def _stage_table(board: Board) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "finished", "", "failed", "blocked"):
         table.add_column(name, justify="left" if name in ("stage", "") else "right")
-    for stage in STAGES:
+    for stage in board.plan.stages:
         done, planned = board.num_done(stage), board.plan.num_runs(stage)
         bar = ProgressBar(total=max(1, planned), completed=done, width=30)
         counts = [_num_of(board, stage, each) for each in (board.failed, board.blocked)]

@@ -141,7 +141,7 @@ class Explainer:
             return self._by_folder(found)
         if run_id(found.spec) != found.run:
             return self._outdated(found, found.spec)
-        made = self._lineage(found.spec, self._plan(found.spec))
+        made = self._lineage(found.spec, self._plan(found.spec), set())
         return replace(made, grids=found.grids)
 
     def _plan(self, spec: Run) -> Plan:
@@ -154,9 +154,11 @@ class Explainer:
         finished = [each for each in lineage(spec) if run_id(each) in plan.finished]
         return with_damaged(plan, damaged_records(finished, self._store))
 
-    def _lineage(self, spec: Run, plan: Plan) -> Explanation:
-        """The run and, within it, what it descends from."""
-        run, parents = run_id(spec), tuple(self._lineage(parent, plan) for parent in spec.parents())
+    def _lineage(self, spec: Run, plan: Plan, known: set[str]) -> Explanation:
+        """The run and, within it, what it descends from, each once: runs that are `known` are explained already."""
+        run = run_id(spec)
+        known.add(run)
+        parents = tuple(self._lineage(each, plan, known) for each in spec.parents() if run_id(each) not in known)
         beat = next((beat for beat in self._beats if run in beat.runs), None)
         state = status(plan, run, () if beat is None else beat.runs)
         record = self._store.record(spec) if state == "finished" else None

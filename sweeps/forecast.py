@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from subind.specs.run import STAGES, Stage
+from subind.specs.run import Stage
 from sweeps.cost import Basis, CostModel, kind
 from sweeps.plan import Pack, Plan
 
@@ -62,7 +62,7 @@ def forecast(found: Plan, model: CostModel, *, num_workers: int, sharing: int, s
         num_workers=num_workers,
         sharing=sharing,
         gain_of_packing=found.naive_makespan / found.schedule.makespan if found.packs else 1.0,
-        stages={stage: _stage(found, model, stage, slowness=slowness, sharing=sharing) for stage in STAGES},
+        stages={stage: _stage(found, model, stage, slowness=slowness, sharing=sharing) for stage in found.stages},
     )
 
 

@@ -92,7 +92,7 @@ def _several(path: Path, module: ModuleType, function: str, *, most: int, kind: 
             raise _RefusedError(f"{of} gives more than {most:,} items, which is the most a plan takes: {remedy}")
         found.append(each)
     if not found:
-        raise _RefusedError(f"{of} gives nothing: let it give at least one of {_NAMES[kind]}")
+        raise _RefusedError(f"{of} gives nothing: let it give {_NAMES[kind]}, at least one")
     return tuple(found)
 
 

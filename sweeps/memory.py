@@ -46,7 +46,8 @@ def _parts(run: Run) -> dict[str, int]:
     evaluation = size.evaluation_bytes * min(ROWS_OF_AN_EVALUATION, evaluated)
     field = "batch_size" if step >= evaluation else "task"
     rows = "rows" if trained >= evaluated else "num_evaluation_samples"
-    return {"network": state, field: max(step, evaluation), rows: run.bytes_of_rows() + 2 * INDEX * trained}
+    network = "model" if hasattr(run, "model") else "network"
+    return {network: state, field: max(step, evaluation), rows: run.bytes_of_rows() + 2 * INDEX * trained}
 
 
 def check_fits(several: Iterable[Run], *, device_bytes: float, device: str) -> None:

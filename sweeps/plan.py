@@ -72,6 +72,11 @@ class Plan:
         done = self.finished | self.failed | self.blocked
         return tuple(each for each in self.runs if each not in done)
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that are told: those of a sweep, and measurements where there are any."""
+        return tuple(stage for stage in STAGES if stage != "measurement" or self.num_runs(stage))
+
     def num_runs(self, stage: Stage) -> int:
         """How many runs of the stage are planned."""
         return sum(spec.stage == stage for spec in self.runs.values())

@@ -29,6 +29,11 @@ class FailureClass:
         return {"error": self.error, "runs": self.num_runs, "run_id": self.run_id, "example": self.example}
 
 
+def told_stages(counts: StageCounts) -> tuple[Stage, ...]:
+    """The stages that are told: those of a sweep, and measurements where there are any."""
+    return tuple(stage for stage in STAGES if stage != "measurement" or counts[stage])
+
+
 def state_of(*, is_finished: bool, is_failed: bool, is_blocked: bool, is_running: bool) -> Status:
     """The state of a run: the first of these that holds, else missing. All that say a state say this one.
 

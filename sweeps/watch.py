@@ -17,7 +17,7 @@ from sweeps.damaged_runs import failure_of, with_damaged
 from sweeps.display import duration
 from sweeps.nodes import Node, Origins, Pace, nodes
 from sweeps.plan import Plan, standing
-from sweeps.status import FailureClass, StageCounts, failure_classes, stage_counts, states, total
+from sweeps.status import FailureClass, StageCounts, failure_classes, stage_counts, states, told_stages, total
 from sweeps.work import operations
 
 SHARE_OF_TIME = 0.1
@@ -216,7 +216,7 @@ def recounted(plan: Plan, listing: Listing, *, before: Listing | None = None) ->
 def line(snapshot: Snapshot) -> str:
     """The snapshot in one line."""
     counts = snapshot.counts
-    stages = [f"{stage}s {counts[stage]['finished']}/{sum(counts[stage].values())}" for stage in STAGES]
+    stages = [f"{stage}s {counts[stage]['finished']}/{sum(counts[stage].values())}" for stage in told_stages(counts)]
     others = [f"{state} {total(counts, state)}" for state in STATUSES if state != "finished"]
     where = f"packs {len(snapshot.beats)} · nodes {sum(node.num_packs > 0 for node in snapshot.nodes)}"
     parts = [*stages, *others, where, speed_told(snapshot)]

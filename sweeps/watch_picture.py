@@ -8,7 +8,7 @@ from subind.specs.runs import STAGES
 from subind.store.results import STATUSES, Status
 from sweeps.display import duration
 from sweeps.nodes import Node
-from sweeps.status import FailureClass, total
+from sweeps.status import FailureClass, told_stages, total
 from sweeps.terminal import columns, shortened
 from sweeps.watch import Snapshot, speed_told, unreadable_told
 
@@ -51,7 +51,7 @@ def picture(snapshot: Snapshot, *, width: int, height: int, seconds_watched: flo
 def stage_table(snapshot: Snapshot) -> Table:
     """How many runs of each stage are in each state."""
     table = columns("stage", numbers=(*STATUSES, "done"))
-    for stage in STAGES:
+    for stage in told_stages(snapshot.counts):
         counts = snapshot.counts[stage]
         cells = [_count(counts[state], STYLES[state]) for state in STATUSES]
         table.add_row(stage, *cells, _share(counts["finished"], sum(counts.values())))

@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 
 from subind.specs.quoting import quoted_path
-from subind.specs.run import STAGES, Stage
+from subind.specs.run import Stage
 from subind.store.errors import is_full
 from subind.store.store import Store
 from sweeps import commands, stop_signals
@@ -98,7 +98,7 @@ def _print_plan(made: Prepared) -> None:
     columns = [
         _by_stage(found, runs) for runs in (found.runs, found.finished, found.failed, found.blocked, found.missing)
     ]
-    for stage in (each for each in STAGES if each != "measurement" or found.num_runs(each)):
+    for stage in found.stages:
         table.add_row(stage, *(str(column[stage]) for column in columns), *_packs_told(made, stage))
     out.print(table)
     unknown = "unknown: no run of this store was computed on such a device"

@@ -74,6 +74,9 @@ def test_plan_data_count_runs_and_stages_and_hold_the_forecast(tmp_path: Path) -
         "damaged": {},
         "packs": 0,
         "stages": NUM_RUNS,
+        "kept": 0,
+        "kept_bytes": 0,
+        "unkept": 0,
         "forecast_seconds": 0.0,
         "forecast": times.data(),
     }

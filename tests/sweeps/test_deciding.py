@@ -16,7 +16,7 @@ from sweeps import grids
 from sweeps.deciding import Expected, Need, added_cells, fewest_seeds, next_look
 from sweeps.export import export
 from sweeps.plan import accounts
-from tests.specs import tiny_donor, tiny_mask, tiny_transfer
+from tests.specs import tiny_donor, tiny_mask, tiny_transfer, with_method
 
 NEED = Need(controls=frozenset({"subnetwork", "random_init"}), num_disambiguation=4, depth=None)
 
@@ -102,7 +102,9 @@ def test_added_cells_of_a_selected_mask_keep_it_and_its_donor():
 
 def test_added_cells_of_another_penalty_than_the_claims_are_none():
     several = tuple(
-        tiny_transfer("subnetwork", mask=replace(own_mask(seed), penalty=penalty), seed=seed, num_disambiguation=4)
+        tiny_transfer(
+            "subnetwork", mask=with_method(own_mask(seed), {"penalty": penalty}), seed=seed, num_disambiguation=4
+        )
         for seed in (0, 1)
         for penalty in (1e-7, 1e-6)
     )
@@ -110,7 +112,7 @@ def test_added_cells_of_another_penalty_than_the_claims_are_none():
     (cell,) = added_cells(several, [need], num_seeds=3)
     assert isinstance(cell.start, Subnetwork)
     assert isinstance(cell.start.mask, Discover)
-    assert (cell.seed, cell.start.mask.penalty) == (2, 1e-6)
+    assert (cell.seed, cell.start.mask.method.searched()["penalty"]) == (2, 1e-6)
 
 
 def test_added_cells_take_time_in_proportion_to_the_cells():

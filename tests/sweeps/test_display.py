@@ -11,9 +11,9 @@ from rich.console import Console
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
-from sweeps.cost import operations
 from sweeps.display import Board, Display, PackState, duration, line, picture
 from sweeps.plan import Crew, accounts, packed
+from sweeps.work import operations
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 

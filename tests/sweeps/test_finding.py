@@ -104,7 +104,7 @@ def test_text_that_means_nothing_is_told_with_the_remedy(text: str) -> None:
         meant_run(text, {"0123456789abcdef": _run("0123456789abcdef")})
 
 
-@pytest.mark.parametrize("text", ["tran", "transfer", "Discover", "don"])
+@pytest.mark.parametrize("text", ["tran", "transfer", "Mask", "don"])
 def test_beginning_of_a_stage_is_told_as_a_stage_and_offers_no_run(known: dict[str, Known], text: str) -> None:
     with pytest.raises(ValueError, match=r"and (transfer|mask|donor) is a stage; give an id, or \w+/ and the name"):
         meant_run(text, known)

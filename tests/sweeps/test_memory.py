@@ -96,11 +96,11 @@ BIG = GPT2(num_layers=100, d_model=16_384, num_heads=8, dropout=0.0)
     ("spec", "field"),
     [
         (tiny_donor(model=BIG), r"Train\.model is GPT2\(num_layers=100, d_model=16384"),
-        (tiny_donor(num_samples=2**31 - 1), r"Train\.num_samples is 2147483647"),
+        (tiny_donor(num_samples=2**31 - 1), r"Train\.rows is .*num_samples=2147483647"),
         (tiny_donor(num_evaluation_samples=2**31 - 1), r"Train\.num_evaluation_samples is 2147483647"),
-        (tiny_transfer("random_init", num_disambiguation=2**31 - 99), r"Transfer\.rows[1].num_samples is 2147483549"),
+        (tiny_transfer("random_init", num_disambiguation=2**31 - 99), r"Transfer\.rows is .*samples=2147483549"),
         (tiny_donor(num_samples=10**7, batch_size=10**7), r"Train\.batch_size is 10000000"),
-        (image_donor(num_samples=2**30), r"Train\.num_samples is 1073741824"),
+        (image_donor(num_samples=2**30), r"Train\.rows is .*num_samples=1073741824"),
     ],
     ids=["model", "samples", "evaluation", "disambiguation", "batch", "pictures"],
 )
@@ -115,13 +115,13 @@ def test_batch_larger_than_the_samples_takes_no_more_than_they_do() -> None:
 
 def test_plan_of_what_no_machine_holds_is_refused(subind: Call, tmp_path: Path) -> None:
     (tmp_path / "big.py").write_text(
-        "from subind.specs.runs import *\nfrom tests.specs import tiny_transfer\n"
+        "from subind import GPT2, RandomInit\nfrom tests.specs import tiny_transfer\n"
         "MODEL = GPT2(num_layers=1000, d_model=65_536, num_heads=8, dropout=0.0)\n"
         "def grid():\n    return tiny_transfer(start=RandomInit(model=MODEL))\n"
     )
     status, out, err = subind("plan", "big.py", "--device", "cpu")
     assert (status, out) == (2, "")
-    assert "Transfer.model is GPT2(num_layers=1000" in err
+    assert "Transfer.network is GPT2(num_layers=1000" in err
 
 
 def test_plan_of_curves_that_no_record_holds_is_refused(subind: Call, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import pytest
 from ray.tune.search import Searcher
 
 from subind.identity.run_ids import run_id
-from subind.specs import runs as specs
 from subind.specs.run import Run, lineage
 from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps import failures, search
@@ -86,7 +85,7 @@ def test_searcher_names_pack_and_runs_to_tune(sweep: Sweep) -> None:
 def test_mask_of_a_finished_donor_is_handed_out_while_another_donor_is_running(sweep: Sweep) -> None:
     donors = sweep.all_started()
     sweep.finish(donors[tiny_donor(seed=0)])
-    assert sweep.started()[1] == (specs.parents(cells()[0])[0],)
+    assert sweep.started()[1] == (cells()[0].parents()[0],)
     assert sweep.start() is None
 
 
@@ -176,7 +175,7 @@ def test_replica_that_failed_in_a_pack_that_ended_well_has_failed(store: Store) 
     commit_fabricated(store, donors[1:])
     sweep.searcher.on_trial_complete(trial, result={})
     assert sweep.searcher.failed == {run_id(donors[0])}
-    assert sweep.started()[1] == tuple(specs.parents(cells()[1]))
+    assert sweep.started()[1] == cells()[1].parents()[:1]
 
 
 def test_pack_that_died_keeps_what_it_had_committed(store: Store) -> None:
@@ -254,7 +253,7 @@ def test_pack_of_a_dead_process_is_handed_out(sweep: Sweep) -> None:
 
 def test_what_another_driver_has_finished_is_dropped(sweep: Sweep) -> None:
     commit_fabricated(sweep.store, [tiny_donor(seed=0)])
-    mask = specs.parents(cells()[0])[0]
+    mask = cells()[0].parents()[0]
     assert sweep.all_started().keys() == {mask, tiny_donor(seed=1)}
 
 

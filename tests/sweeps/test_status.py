@@ -6,7 +6,7 @@ from subind.store.results import Failure
 from sweeps.plan import accounts
 from sweeps.status import LONGEST_EXAMPLE, failure_classes, stage_counts, states, total
 from tests.subind.records import small_failure
-from tests.sweeps.fabricated_grid import donor, mask, transfers
+from tests.sweeps.fabricated_grid import NUM_RUNS, donor, mask, transfers
 
 
 def _failures(error: str, *several: Run, message: str = "out of luck") -> list[Failure]:
@@ -23,7 +23,7 @@ def test_states_put_each_run_in_the_first_that_holds() -> None:
 def test_counts_of_stages_add_up_to_the_runs_of_each() -> None:
     plan = accounts("tiny", [*transfers(0), *transfers(1)], finished=[run_id(donor(0))], failed=[])
     counts = stage_counts(plan, states(plan, []))
-    assert {stage: sum(each.values()) for stage, each in counts.items()} == {"donor": 2, "mask": 2, "transfer": 8}
+    assert {stage: sum(each.values()) for stage, each in counts.items()} == {**NUM_RUNS, "measurement": 0}
     assert (total(counts, "finished"), total(counts, "missing")) == (1, 11)
 
 

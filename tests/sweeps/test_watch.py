@@ -16,11 +16,11 @@ from subind.store.store import Heartbeat, Store
 from sweeps import commands
 from sweeps.cli.watching import followed_by_lines, followed_live
 from sweeps.commands import Request
-from sweeps.cost import operations
 from sweeps.plan import Plan
 from sweeps.status import total
 from sweeps.watch import Watch, change_key, line, recounted
 from sweeps.watch_picture import picture, short_names
+from sweeps.work import operations
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, store_with, transfers, written_grid
 
