@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.networks import AnyModule
+from subind.specs.any_module import AnyModule
 from subind.specs.runs import Distillation, Train, Transfer
 from subind.specs.starts import FullTransfer
 from subind.specs.tasks import Task

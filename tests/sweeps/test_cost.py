@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from subind.identity.run_ids import run_id
 from subind.networks.network import State, bound
-from subind.specs.networks import GPT2, AnyModule
+from subind.specs.any_module import AnyModule
+from subind.specs.networks import GPT2
 from subind.specs.rows import Part
 from subind.specs.run import Run, Stage
 from subind.specs.tasks import Task
@@ -272,11 +273,15 @@ def test_replicas_of_any_module_cost_the_same_in_one_pack_as_apart() -> None:
     assert price.seconds(5) - price.start == pytest.approx(5 * (price.seconds(1) - price.start))
 
 
-def test_fit_to_packs_of_any_module_forecasts_others_of_it() -> None:
-    packs = [_finished_pack(_of_module(width), seconds=width**2 / 100, started=str(width)) for width in (64, 128, 256)]
+def test_fit_to_packs_of_any_module_is_of_its_own_kind() -> None:
+    """A machine that takes ten times as long for such a module."""
+    slower = cpu_model().scaled(10.0)
+    several = [_of_module(width) for width in (64, 128, 512, 1024)]
+    packs = [_finished_pack(each, seconds=slower.price(each).seconds(1), started=str(each)) for each in several]
     model = fitted(cpu_model(), [each for pack in packs for each in pack], device="cpu")
-    assert model.price(_of_module(192)).seconds(1) == pytest.approx(192**2 / 100, rel=0.2)
-    assert model.basis == "measured"
+    asked = _of_module(2048)
+    assert model.price(asked).seconds(1) == pytest.approx(slower.price(asked).seconds(1), rel=0.25)
+    assert model.num_packs == {("donor", "linear", "float32"): 4}
 
 
 # ---- defaults
