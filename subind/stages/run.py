@@ -5,6 +5,7 @@ A stage reads its parents' files through a function that the caller gives; it ne
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -53,6 +54,38 @@ def run(
     """
     assert len({each.pack_shape() for each in pack}) == 1, "the runs of a pack are of one shape"
     torch.set_num_threads(runtime.num_threads)
+    with tiny_numbers_are_zero():
+        yield from _computed(
+            pack, read=read, runtime=runtime, save=save, report=report, kept=kept, resumed=resumed, refuse=refuse
+        )
+
+
+@contextmanager
+def tiny_numbers_are_zero() -> Iterator[None]:
+    """Have this thread's CPU take numbers below float32's normal range (1.2e-38) as zero.
+
+    Masks that are nearly hard and the moments of weights without a gradient are full of them, and a CPU computes with
+    them up to 170 times slower.
+    """
+    was_so = bool(torch.tensor(1e-30) * torch.tensor(1e-12) == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_so)
+
+
+def _computed(
+    pack: Sequence[Run],
+    *,
+    read: ReadFile,
+    runtime: Runtime,
+    save: SaveCheckpoint,
+    report: ReportProgress,
+    kept: Set[Run],
+    resumed: Resumed | None,
+    refuse: Callable[[str], None],
+) -> Iterator[Finished]:
     if isinstance(pack[0], Measure):
         for each in pack:
             assert isinstance(each, Measure)
