@@ -51,8 +51,9 @@ class ImageTask(Task):
         for part in parts:
             if part.name not in PARTS:
                 raise ValueError(f"rows has the part {quoted(part.name)}: images have {', '.join(PARTS)}")
-            if part.num_samples > MOST_IMAGES:
-                raise ValueError(f"rows has {part.num_samples} images: give at most {MOST_IMAGES:,}")
+            if max(part.num_samples, part.num_distinct) > MOST_IMAGES:
+                most = max(part.num_samples, part.num_distinct)
+                raise ValueError(f"rows has {most} images: give at most {MOST_IMAGES:,}")
 
     def check_evaluation(self, num_samples: int) -> None:
         if num_samples > MOST_IMAGES:

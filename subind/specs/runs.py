@@ -58,7 +58,7 @@ class Distillation(Checked):
     weight: float
 
     def _check(self) -> None:
-        positive(self, "temperature")
+        require(1e-3 <= self.temperature <= 1e3, self, "temperature", "give 0.001 to 1000")
         require(0 < self.weight <= 1, self, "weight", "give a share from above 0 to 1")
         require(len(self.masks) <= 1, self, "masks", "give one mask at most")
         for mask in self.masks:
@@ -83,6 +83,7 @@ class SecondTask(Checked):
         positive(self, "batch_size", "weight")
         at_most(self, LARGEST_COUNT, "batch_size")
         _check_parts(self, self.task)
+        require(self.batch_size <= num_rows(self.rows), self, "batch_size", "give at most as many as there are rows")
 
 
 Teacher = NoTeacher | Distillation

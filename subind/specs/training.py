@@ -9,6 +9,10 @@ MOST_EPOCHS = 100_000
 """A record has curves with a value for each epoch, and a limit to its size."""
 
 
+LARGEST_STD = 1e6
+"""Of fresh weights; the paper's is 0.02."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEpoch(Checked):
     """The last epoch is kept."""
@@ -75,6 +79,7 @@ class Normal(Checked):
 
     def _check(self) -> None:
         positive(self, "std")
+        at_most(self, LARGEST_STD, "std")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,9 @@ from tests.subind.packs import HandMade, finished
 
 LONGEST_MESSAGE = 1000
 SLOWEST_SECONDS = 5.0
+TOLD_IN_TRAINING = {"learning_rate": "lower the learning rate", "curve": "kept_epoch.curve is", "beside": "beside has"}
+"""What only a network and the first epoch tell: too fast a learning rate, and names of curves and parameters."""
+
 MOST_STEPS, MOST_BYTES = 2000, 5e7
 """Of the accepted runs that are trained."""
 
@@ -117,7 +120,7 @@ def test_accepted_hostile_value_does_not_end_the_training(capsys: pytest.Capture
             failure = _trained(spec).replica.failure
         except Exception as error:  # noqa: BLE001  what is reported below, with the rest
             failure = f"{type(error).__name__}: {error}"
-        if failure and not (case.field == "learning_rate" and "lower the learning rate" in failure):
+        if failure and TOLD_IN_TRAINING.get(case.field, failure + " ") not in failure:
             failed[str(case)] = failure
     with capsys.disabled():
         print(f"\n{len(small)} accepted runs of hostile values trained, {len(failed)} failed")
