@@ -248,7 +248,8 @@ def _tidy(path: str | PathLike[str], table: pa.Table, column: str, runs: pd.Data
     repeated = own.iloc[np.repeat(np.arange(len(own)), lengths)].reset_index(drop=True)
     places = np.concatenate([np.arange(1, length + 1) for length in lengths])
     per_epoch = repeated["evaluations_per_epoch"].fillna(1).to_numpy(float)
-    return repeated.assign(epoch=places / per_epoch, value=pc.list_flatten(values).to_numpy())
+    tidy: pd.DataFrame = repeated.assign(epoch=places / per_epoch, value=pc.list_flatten(values).to_numpy())
+    return tidy
 
 
 def joined(fingerprints: Sequence[str]) -> str:

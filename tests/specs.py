@@ -179,7 +179,7 @@ def tiny_transfer(start: str | Start = "subnetwork", *, mask: MaskRun | None = N
     tiny = Transfer(
         start=tiny_start(start, mask=mask) if isinstance(start, str) else start,
         task=task,
-        rows=recipient_rows(**own),  # type: ignore[arg-type]
+        rows=recipient_rows(**own),
         num_evaluation_samples=12,
         fresh_weights=Normal(std=0.02),
         optimizer=tiny_optimizer(),

@@ -7,7 +7,7 @@ image task, and what `tests.specs` shortens.
 from dataclasses import fields, replace
 from typing import Any
 
-from subind.specs.images import ImageTask, ShapesTask
+from subind.specs.images import ShapesTask
 from subind.specs.mask_methods import ContinuousSparsification
 from subind.specs.network import Network
 from subind.specs.networks import ResNet, ViT
@@ -72,8 +72,7 @@ def shapes_task(**changes: Any) -> ShapesTask:
 def _with_task(made: Any, changes: dict[str, Any]) -> dict[str, Any]:
     """The changes, of which those that are fields of the image task are made in the task."""
     changes = dict(changes)
-    task = changes.pop("task", made.task)
-    assert isinstance(task, ImageTask)
+    task: Any = changes.pop("task", made.task)
     names = [field.name for field in fields(task) if field.name in changes]
     changes["task"] = replace(task, **{name: changes.pop(name) for name in names})
     return changes
@@ -103,10 +102,10 @@ def image_donor(model: Network = RESNET, **changes: Any) -> Train:
 def image_mask(donor: Train | None = None, **changes: Any) -> Discover:
     """A mask of a tiny donor for its images mean-pooled."""
     own = donor or image_donor()
-    assert isinstance(own.task, ImageTask)
+    task: Any = own.task
     made = Discover(
         donor=own,
-        task=replace(own.task, pooled=True),
+        task=replace(task, pooled=True),
         rows=mean_pooled(30),
         num_evaluation_samples=20,
         method=ContinuousSparsification(

@@ -104,13 +104,13 @@ def _numeric_axis(table: pd.DataFrame, axes: list[str]) -> str | None:
 
 
 def _are_numbers(values: pd.Series) -> bool:
-    return values.dropna().map(lambda each: isinstance(each, int | float) and not isinstance(each, bool)).all()
+    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values.dropna())
 
 
 def _points(rows: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
     """Each seed's value in a setting."""
     own = rows[any_task.agrees(rows, values) & (rows["status"] == "finished")]
-    return own.groupby(["start", "seed"], as_index=False)["measured"].mean()
+    return own.groupby(["start", "seed"], as_index=False).agg(measured=("measured", "mean"))
 
 
 def _chance(part: pd.DataFrame, measure: str) -> tuple[float, ...]:

@@ -8,10 +8,10 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from subind.identity.run_ids import run_id
+from subind.specs.base import behaviour
 from subind.specs.run import Run
 from subind.stages.parents import network_of
 from subind.store.store import Store
-from subind.tasks.arithmetic import Arithmetic
 from subind.tasks.task import Key
 from subind.training.counters import generator
 from subind.training.tensors import Tokens
@@ -49,7 +49,7 @@ def test_weights_of_a_donor_are_loaded_by_transformers(subind: Call, tmp_path: P
     model = GPT2LMHeadModel(config).eval()
     model.load_state_dict(load_file(file))
     key = Key(stage="donor", seed=0, rows="test")
-    tokens = Arithmetic(donor.task).rows("test", num_rows=12, key=key)["tokens"][:, :3]
+    tokens = behaviour(donor.task).rows("test", num_rows=12, key=key)["tokens"][:, :3]
     torch.testing.assert_close(answers(donor, tokens), model(tokens).logits, rtol=1e-4, atol=1e-5)
 
 
