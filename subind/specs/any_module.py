@@ -43,7 +43,7 @@ class AnyModule(Network):
         Network.__post_init__(self)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._told_apart() == other._told_apart()  # type: ignore[attr-defined]
+        return type(other) is type(self) and self._told_apart() == other._told_apart()
 
     def __hash__(self) -> int:
         return hash(self._told_apart())

@@ -9,7 +9,7 @@ import types
 import typing
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
@@ -22,6 +22,8 @@ NEUTRAL = "neutral"
 """Metadata key of a field added later: at this value the field is left out of an id, and old ids stay as they were."""
 
 Test = Callable[[Any], bool]
+
+_FIELDS = "__dataclass_fields__"
 
 LARGEST_INTEGER = 2**63 - 1
 """A result row holds integers of 64 bits."""
@@ -195,7 +197,7 @@ def _check_class(cls: type) -> None:
         raise ValueError(f"{name} cannot be hashed: leave out its __eq__, or give it a __hash__")
     if not issubclass(cls, Open):
         return
-    if "version" in {field.name for field in fields(cls)}:
+    if "version" in vars(cls)[_FIELDS]:
         raise ValueError(f"{name}.version is a field: write it without a type, as in `version = 1`")
     if type(cls.version) is not int or cls.version < 1:
         raise ValueError(f"{name}.version is {quoted(cls.version)}: give an int above 0")
@@ -232,7 +234,7 @@ def _test(declared: Any) -> Test:
             return is_text
         case _ if declared is bool:
             return lambda value: type(value) is bool
-        case _ if isinstance(declared, type) and issubclass(declared, Checked) and is_dataclass(declared):
+        case _ if isinstance(declared, type) and issubclass(declared, Checked) and hasattr(declared, _FIELDS):
             _check_class(declared)
             return lambda value: type(value) is declared
         case _:

@@ -215,7 +215,10 @@ class ImageNet16Task(ImageTask):
         return not self.photographs
 
     def with_fingerprints(self, parts: Mapping[str, str]) -> "ImageNet16Task":
-        return self if self.photographs else replace(self, **{name: parts[name] for name in FINGERPRINTS})
+        if self.photographs:
+            return self
+        known: dict[str, Any] = {name: parts[name] for name in FINGERPRINTS}
+        return replace(self, **known)
 
     def files_needed(self, run: Any) -> tuple[tuple[str, int], ...]:
         """Sets are "evaluation", "cue conflict", "train original" and "train mean_pooled"."""

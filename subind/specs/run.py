@@ -130,4 +130,5 @@ def lineage(run: Run) -> Iterator[Run]:
 
 def steps_per_epoch(run: Any) -> int:
     """Optimiser steps of one epoch; the last batch of an epoch may be smaller."""
-    return ceil(run.num_training_samples / run.batch_size)
+    steps: int = ceil(run.num_training_samples / run.batch_size)
+    return steps

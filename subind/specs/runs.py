@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from subind.specs.base import LARGEST_COUNT, Checked, at_most, not_negative, positive, require
+from subind.specs.base import LARGEST_COUNT, at_most, not_negative, positive, require
+from subind.specs.loss_terms import (
+    Distillation,
+    NoSecondTask,
+    NoTeacher,
+    Second,
+    SecondTask,
+    Teacher,
+    check_rows,
+    second_shape,
+    teacher_shape,
+    teachers,
+)
 from subind.specs.mask_methods import MaskMethod
 from subind.specs.measurements import Measurement
 from subind.specs.network import Network
@@ -38,56 +50,6 @@ __all__ = [
     "STAGES", "Discover", "Distillation", "Measure", "NoSecondTask", "NoTeacher", "Run", "SecondTask", "Stage", "Train",
     "Transfer", "lineage", "steps_per_epoch",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoTeacher(Checked):
-    """The loss is the task's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distillation(Checked):
-    """A finished network teaches: loss = (1 - weight)·task + weight·T²·KL(teacher ‖ student) at temperature T.
-
-    The teacher is `network`, under `mask` where one is given (Hinton et al. 2015).
-    """
-
-    network: NetworkRun
-    masks: tuple[MaskRun, ...]
-    temperature: float
-    weight: float
-
-    def _check(self) -> None:
-        require(1e-3 <= self.temperature <= 1e3, self, "temperature", "give 0.001 to 1000")
-        require(0 < self.weight <= 1, self, "weight", "give a share from above 0 to 1")
-        require(len(self.masks) <= 1, self, "masks", "give one mask at most")
-        for mask in self.masks:
-            require(mask.donor == self.network, self, "masks", "give a mask of the teaching network")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSecondTask(Checked):
-    """Batches hold rows of the run's task alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecondTask(Checked):
-    """Each step also takes `batch_size` rows of another task: loss = task + weight · second task."""
-
-    task: Task
-    rows: tuple[AnyPart, ...]
-    batch_size: int
-    weight: float
-
-    def _check(self) -> None:
-        positive(self, "batch_size", "weight")
-        at_most(self, LARGEST_COUNT, "batch_size")
-        _check_parts(self, self.task)
-        require(self.batch_size <= num_rows(self.rows), self, "batch_size", "give at most as many as there are rows")
-
-
-Teacher = NoTeacher | Distillation
-Second = NoSecondTask | SecondTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +88,14 @@ class Train(NetworkRun):
         return self.model
 
     def parents(self) -> tuple[Run, ...]:
-        return _teachers(self.teacher)
+        return teachers(self.teacher)
 
     @property
     def num_training_samples(self) -> int:
         return num_rows(self.rows)
 
     def columns(self) -> Mapping[str, Any]:
-        return self.task.columns() | self.task.part_columns(self.rows) | self.inherited_columns() | _kept(self)
+        return {**_task_columns(self), **self.inherited_columns(), **_kept(self)}
 
     def inherited_columns(self) -> Mapping[str, Any]:
         trained = "trained" if self.num_epochs else "untrained"
@@ -197,8 +159,7 @@ class Discover(MaskRun):
         return num_rows(self.rows)
 
     def columns(self) -> Mapping[str, Any]:
-        of_task = self.task.columns() | self.task.part_columns(self.rows)
-        return of_task | self.inherited_columns() | _kept(self)
+        return {**_task_columns(self), **self.inherited_columns(), **_kept(self)}
 
     def inherited_columns(self) -> Mapping[str, Any]:
         return {"mask_seed": self.seed, "subtask": self.task.label(), **self.method.columns()}
@@ -251,8 +212,8 @@ class Transfer(NetworkRun):
         return self.start.network
 
     def parents(self) -> tuple[Run, ...]:
-        parents, teachers = self.start.parents(), _teachers(self.teacher)
-        return tuple(dict.fromkeys((*parents, *teachers))) if teachers else parents
+        parents, taught_by = self.start.parents(), teachers(self.teacher)
+        return tuple(dict.fromkeys((*parents, *taught_by))) if taught_by else parents
 
     @property
     def num_training_samples(self) -> int:
@@ -270,7 +231,7 @@ class Transfer(NetworkRun):
             "held": self.held,
             "evaluations_per_epoch": self.evaluations_per_epoch,
         }
-        return self.task.columns() | self.task.part_columns(self.rows) | own | _kept(self)
+        return {**_task_columns(self), **own, **_kept(self)}
 
     def pack_shape(self) -> tuple[object, ...]:
         return (*_training_shape(self), self.frozen)
@@ -303,7 +264,7 @@ class Measure(Run):
         self.measurement.check(self.of)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> Task:  # type: ignore[override]
         """The task of the network that is asked."""
         return self.of.task
 
@@ -351,8 +312,8 @@ def _trained_signature(task: Task) -> Signature:
     return replace(task.signature(), other_outputs=())
 
 
-def _teachers(teacher: Teacher) -> tuple[Run, ...]:
-    return (teacher.network, *teacher.masks) if isinstance(teacher, Distillation) else ()
+def _task_columns(run: TrainingRun) -> dict[str, Any]:
+    return {**run.task.columns(), **run.task.part_columns(run.rows)}
 
 
 def _kept(run: TrainingRun) -> dict[str, Any]:
@@ -360,20 +321,12 @@ def _kept(run: TrainingRun) -> dict[str, Any]:
     return {"kept_epoch": f"{kept.ties}_best" if isinstance(kept, BestEpoch) else "last"}
 
 
-def _check_parts(made: Any, task: Task) -> None:
-    names = [part.name for part in made.rows]
-    require(len(set(names)) == len(names) > 0, made, "rows", "give at least one part, and each once")
-    require(num_rows(made.rows) > 0, made, "rows", "give at least one row")
-    at_most(made, LARGEST_COUNT, *(["num_training_samples"] if hasattr(made, "num_training_samples") else []))
-    task.check_parts(made.rows)
-
-
 def _check_common(made: TrainingRun) -> None:
     positive(made, "batch_size", "num_evaluation_samples")
     not_negative(made, "num_epochs", "seed")
     at_most(made, LARGEST_COUNT, "batch_size", "num_evaluation_samples")
     at_most(made, MOST_EPOCHS, "num_epochs")
-    _check_parts(made, made.task)
+    check_rows(made, made.task)
     made.task.check_evaluation(made.num_evaluation_samples)
     _check_precision(made)
 
@@ -425,14 +378,5 @@ def _common_shape(run: TrainingRun) -> tuple[object, ...]:
 
 
 def _training_shape(run: Train | Transfer) -> tuple[object, ...]:
-    several = (run.held, run.evaluations_per_epoch, type(run.kept_epoch), _taught_shape(run))
-    return (*_common_shape(run), *several)
-
-
-def _taught_shape(run: Train | Transfer) -> tuple[object, ...]:
-    second = run.second_task
-    of_second: tuple[object, ...] = ()
-    if isinstance(second, SecondTask):
-        rows = tuple((part.name, part.num_samples) for part in second.rows)
-        of_second = (second.task.pack_shape(), rows, second.batch_size)
-    return type(run.teacher), *of_second
+    several = (run.held, run.evaluations_per_epoch, type(run.kept_epoch))
+    return (*_common_shape(run), *several, teacher_shape(run.teacher), second_shape(run.second_task))

@@ -125,7 +125,8 @@ class Task(Open):
 
     def bytes_of_rows(self, run: Any) -> int:
         """Memory that the rows of a run (which trains) take on the device, about."""
-        return _bytes_of_a_row(self.signature().inputs) * (run.num_training_samples + run.num_evaluation_samples)
+        num_rows: int = run.num_training_samples + run.num_evaluation_samples
+        return _bytes_of_a_row(self.signature().inputs) * num_rows
 
     def needs_images(self) -> bool:
         """Whether rows are made from the folder of images that `--images` names."""

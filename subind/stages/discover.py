@@ -29,7 +29,7 @@ def started(run: Discover, parents: Parents) -> State:
 class MaskDiscovery(Pack):
     """Trains mask logits over frozen networks, and what is named to train beside them."""
 
-    terms = (TRAIN_LOSS, "penalty")
+    terms: tuple[str, ...] = (TRAIN_LOSS, "penalty")
 
     def __init__(self, starts: Sequence[tuple[Discover, State]], runtime: Runtime) -> None:
         runs, first = [run for run, _ in starts], starts[0][0]

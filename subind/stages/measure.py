@@ -15,7 +15,8 @@ from subind.specs.runs import Measure
 from subind.specs.tasks import Task
 from subind.stages.parents import Parents, ReadFile, network_of
 from subind.tasks.task import ROWS_AT_ONCE, Ask, PackOrder, Rows, TaskPack, key, packed
-from subind.training.loop import Finished, Replica, Runtime, set_products
+from subind.training.loop import Finished, Replica, Runtime
+from subind.training.precision import set_products
 from subind.training.tensors import Inputs
 
 

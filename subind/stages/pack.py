@@ -9,7 +9,7 @@ from torch import Tensor
 
 from subind.networks.network import Network, State
 from subind.stages.parents import network_of
-from subind.tasks.task import Ask, PackOrder, TaskPack, packed
+from subind.tasks.task import Ask, Judged, PackOrder, TaskPack, packed
 from subind.training.counters import Draws
 from subind.training.loop import Replica, Runtime
 from subind.training.tensors import Inputs, Parameters
@@ -26,7 +26,7 @@ class Pack:
 
     terms: tuple[str, ...] = (TRAIN_LOSS,)
 
-    def __init__(self, runs: Sequence[Any], runtime: Runtime, *, judged: str = "validation") -> None:
+    def __init__(self, runs: Sequence[Any], runtime: Runtime, *, judged: Judged = "validation") -> None:
         first = runs[0]
         self.replicas = [Replica(spec=run) for run in runs]
         self.runtime, self.device, self.precision = runtime, runtime.device, first.precision

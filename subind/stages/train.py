@@ -105,10 +105,10 @@ class NetworkTraining(Pack):
         self._place([own for _, (own, _) in starts], held=first.held)
         self._dropout = self.draw("dropout")
         self._uses_batch = first.held == "nothing"
-        self._thaws_after = first.frozen.num_epochs if _is_thawed(first) else 0
+        self._thaws_after = _frozen_epochs(first)
         self.terms = (TRAIN_LOSS,)
-        self._weights: list[float] = [1.0]
-        self._taught = self._second = None
+        self._taught: Network | None = None
+        self._second: TaskPack | None = None
         if isinstance(first.teacher, Distillation):
             self._add_teacher([teacher for _, (_, teacher) in starts])
         if isinstance(first.second_task, SecondTask):
@@ -212,8 +212,8 @@ class NetworkTraining(Pack):
     # ---- a second task
 
     def _add_second(self, runs: Sequence[TrainingRun]) -> None:
-        seconds = [run.second_task for run in runs]
-        self._second: TaskPack | None = packed(
+        seconds = [run.second_task for run in runs if isinstance(run.second_task, SecondTask)]
+        self._second = packed(
             PackOrder(
                 runs=runs,
                 tasks=[each.task for each in seconds],
@@ -282,8 +282,9 @@ class NetworkTraining(Pack):
             self._second_rows = self._second_rows[index]
 
 
-def _is_thawed(run: TrainingRun) -> bool:
-    return isinstance(run, Transfer) and isinstance(run.frozen, FrozenFor)
+def _frozen_epochs(run: TrainingRun) -> int:
+    """After how many epochs what the start freezes is trained; 0 where it never is."""
+    return run.frozen.num_epochs if isinstance(run, Transfer) and isinstance(run.frozen, FrozenFor) else 0
 
 
 def _shares(own: Recipient) -> dict[str, float]:

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from subind.specs.optimizers import Precision
 from subind.specs.run import steps_per_epoch
 from subind.training import checkpoints, tensors
 from subind.training.checkpoints import History
@@ -23,6 +22,7 @@ from subind.training.counters import generator
 from subind.training.graphs import GraphedStep, Step
 from subind.training.kept_epoch import is_kept, num_epochs_since_better
 from subind.training.optimiser import Pace, PackedOptimizer
+from subind.training.precision import set_products
 from subind.training.tensors import Parameters
 
 TrainingRun = Any
@@ -85,15 +85,18 @@ class Method(Protocol):
     """What the loop must know of a stage. All tensors carry the replica axis, in the order of `replicas`.
 
     `statistics` change in training without gradients, such as running means. `terms` are the names of the loss's terms,
-    by which their means over an epoch stand on the curves. `can_be_captured` says whether a step may become a CUDA
-    graph.
+    by which their means over an epoch stand on the curves.
     """
 
     replicas: list[Replica]
     trainable: Parameters
     statistics: Parameters
     terms: tuple[str, ...]
-    can_be_captured: bool
+
+    @property
+    def can_be_captured(self) -> bool:
+        """Whether a step may become a CUDA graph."""
+        ...
 
     @property
     def num_rows(self) -> int:
@@ -393,11 +396,3 @@ def at_best_epoch(replica: Replica) -> dict[str, float]:
     place = max(place for place, epoch in enumerate(epochs) if epoch == replica.best_epoch)
     values = {name: curve[place] for name, curve in replica.curves.items() if name != "epoch"}
     return {**values, "best_epoch": replica.best_epoch}
-
-
-def set_products(precision: Precision, device: str) -> None:
-    """Have PyTorch's float32 products be what the precision says. Raises ValueError if the device has no such ones."""
-    if precision == "tf32" and not device.startswith("cuda"):
-        raise ValueError(f"precision is 'tf32', and {device} has none: run on a CUDA device or give 'float32'")
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
