@@ -135,7 +135,7 @@ def load_grid(path: Path) -> ModuleType:
         with _no_bytecode():
             spec.loader.exec_module(module)
     except BaseException:
-        sys.modules.pop(name, None)
+        forget_grid(path)
         raise
     return module
 

@@ -78,6 +78,10 @@ class AnyModule(Network):
         digits = hashlib.sha256("_".join(parts).encode()).hexdigest()[:8]
         return f"{text[: LONGEST_NAME - len(digits) - 1]}_{digits}"
 
+    @property
+    def family(self) -> str:
+        return self.make.__name__
+
     def precisions(self) -> tuple[str, ...]:
         return ("float32", "tf32")
 

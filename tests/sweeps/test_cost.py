@@ -256,10 +256,10 @@ def linear(width: int) -> torch.nn.Module:
     return torch.nn.Linear(width, width, bias=False)
 
 
-def _of_module(width: int) -> Run:
+def _of_module(width: int, *, rows: int = 100) -> Run:
     network = AnyModule(make=linear, arguments={"width": width}, maskable=("weight",))
-    rows = (Part(name="letters", num_samples=100),)
-    return replace(tiny_donor(), task=Letters(), model=network, rows=rows, num_evaluation_samples=10)
+    letters = (Part(name="letters", num_samples=rows),)
+    return replace(tiny_donor(), task=Letters(), model=network, rows=letters, num_evaluation_samples=10)
 
 
 def test_run_of_any_module_multiplies_with_each_of_its_parameters_for_every_row() -> None:
@@ -276,10 +276,10 @@ def test_replicas_of_any_module_cost_the_same_in_one_pack_as_apart() -> None:
 def test_fit_to_packs_of_any_module_is_of_its_own_kind() -> None:
     """A machine that takes ten times as long for such a module."""
     slower = cpu_model().scaled(10.0)
-    several = [_of_module(width) for width in (64, 128, 512, 1024)]
+    several = [_of_module(width, rows=10**6) for width in (64, 128, 256, 512)]
     packs = [_finished_pack(each, seconds=slower.price(each).seconds(1), started=str(each)) for each in several]
     model = fitted(cpu_model(), [each for pack in packs for each in pack], device="cpu")
-    asked = _of_module(2048)
+    asked = _of_module(384, rows=10**6)
     assert model.price(asked).seconds(1) == pytest.approx(slower.price(asked).seconds(1), rel=0.25)
     assert model.num_packs == {("donor", "linear", "float32"): 4}
 
