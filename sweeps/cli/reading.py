@@ -13,6 +13,7 @@ from subind.specs.quoting import quoted_path
 from subind.store.listing import Listing
 from subind.store.store import Store
 from sweeps import commands, grids, stop_signals
+from sweeps.changed_sources import changed_sources, told
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.commands import Request
 from sweeps.deciding import Expected
@@ -149,6 +150,13 @@ def warn_of_unnamed_images(found: Plan) -> None:
     """Say that ids depend on photographs which nobody has named, if they do."""
     if is_unidentified(found.runs.values()):
         err.print(UNIDENTIFIED, style="yellow")
+
+
+def warn_of_changed_sources(request: Request, found: Plan, store: Store) -> None:
+    """Say which of a grid file's classes were changed and kept their version."""
+    if request.grid.endswith(".py"):
+        for name, run in changed_sources(found, store).items():
+            err.print(told(name, run), style="yellow")
 
 
 @app.command("export")

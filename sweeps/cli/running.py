@@ -28,6 +28,7 @@ from sweeps.cli.reading import (
     print_damaged,
     print_failures,
     rows_path,
+    warn_of_changed_sources,
     warn_of_unnamed_images,
     write_rows_and_report,
 )
@@ -76,6 +77,7 @@ def plan_command(
     except ValueError as error:
         err.print(f"a run with these workers is refused: {error}", style="yellow")
     warn_of_unnamed_images(made.plan)
+    warn_of_changed_sources(request, made.plan, opened)
     if as_json:
         data = commands.plan_data(made.plan, made.forecast)
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
@@ -241,6 +243,7 @@ def _swept(
     if other := remember(made.plan, store, request.images):
         err.print(other, style="yellow")
     check_room(made)
+    warn_of_changed_sources(request, made.plan, store)
     _print_plan(made)
     print_damaged(made.plan)
     if not made.plan.missing:

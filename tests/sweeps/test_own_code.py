@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from subind.identity.parts import source_digests
 from subind.identity.run_ids import canonical_json, run_id
+from subind.store.store import Store
 from sweeps import grids
 from sweeps.own_code import NO_OWN_CODE, OwnCode, install, own_code, own_files
 from sweeps.plan import with_parents
+from tests.subind.records import small_record
 from tests.sweeps.conftest import Call
 
 TASKS = """
@@ -119,7 +123,7 @@ def test_grid_of_ours_sends_nothing() -> None:
 
 def test_module_that_a_worker_lacks_is_named_with_the_remedy() -> None:
     code = OwnCode(grid="", files={}, modules=("nowhere_at_all",), functions=())
-    with pytest.raises(ValueError, match="nowhere_at_all of the grid cannot be imported here .* beside the grid file"):
+    with pytest.raises(ValueError, match=r"nowhere_at_all of the grid cannot be imported here .* beside the grid file"):
         install(code)
 
 
@@ -158,5 +162,22 @@ def test_plan_of_a_users_own_task_and_network_has_a_forecast(subind: Call, grid:
 
 
 def test_run_of_a_grid_file_is_chosen_by_a_column_of_its_task(subind: Call, grid: Path) -> None:
-    status, out, _ = subind("plan", str(grid), "--json", "--device", "cpu", "--where", "model=linear_width3", "--where", "seed=1")
+    where = ("--where", "model=linear_width3", "--where", "seed=1")
+    status, out, _ = subind("plan", str(grid), "--json", "--device", "cpu", *where)
     assert (status, json.loads(out)["cells"]) == (0, 1)
+
+
+def test_changed_class_of_the_same_version_is_told_by_a_plan(subind: Call, grid: Path, tmp_path: Path) -> None:
+    cell = grids.grid(str(grid))[0]
+    store = Store(str(tmp_path / "store"))
+    store.commit(cell, replace(small_record(cell), sources=source_digests(cell)), {"weights.safetensors": b""})
+    assert subind("plan", "own.py", "--device", "cpu")[2] == ""
+    sources = grid.parent / "own_tasks" / "sums.py"
+    changed = TASKS.replace("/ 2).long()", "/ 3).long()")
+    sources.write_text(changed)
+    told = subind("plan", "own.py", "--device", "cpu")[2]
+    assert told.startswith(f"the source of own_tasks.sums:Sums is another than when run {run_id(cell)} was computed")
+    sources.write_text(
+        TASKS.replace("/ 2).long()", "/ 3).long()").replace("length: int", "version = 2\n    length: int")
+    )
+    assert subind("plan", "own.py", "--device", "cpu")[2] == ""
