@@ -123,13 +123,8 @@ def _lines(axes: Axes, panel: Panel, looks: Mapping[str, Style], column: str) ->
         along, means = cells[column].to_numpy(float), cells["mean"].to_numpy(float)
         low, high = (cells[name].fillna(cells["mean"]).to_numpy(float) for name in ("low", "high"))
         axes.fill_between(along, low, high, color=style.color, alpha=0.12, linewidth=0)
-        shape: dict[str, Any] = {
-            "color": style.color,
-            "linewidth": style.linewidth,
-            "marker": style.marker,
-            "markersize": 4,
-        }
-        axes.plot(along, means, zorder=style.zorder, **shape)
+        shape: dict[str, Any] = {"color": style.color, "linewidth": style.linewidth, "marker": style.marker}
+        axes.plot(along, means, zorder=style.zorder, markersize=4, **shape)
     grid(axes)
 
 

@@ -8,8 +8,8 @@ from analysis import any_task, controls
 from analysis.statistics import t_interval
 from analysis.tables.wording import DASH, MISSING, decimal, interval
 
-DONOR = "donor"
-"""The start of a network that is no recipient."""
+DONOR, MASK = "donor", "mask"
+"""The start of a network that is no recipient: as it is, or under a mask."""
 
 KEY = ["measurement", "task", "model"]
 COLUMNS: dict[str, Any] = {
@@ -43,7 +43,9 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     The interval is Student's t over the finished runs.
     """
     names = axes(found)
-    starts = [DONOR if pd.isna(name) else controls.label(str(name)) for name in found["control"]]
+    plain = [DONOR if is_donor else MASK for is_donor in found["mask_seed"].isna()]
+    controlled = zip(found["control"], plain, strict=True)
+    starts = [other if pd.isna(name) else controls.label(str(name)) for name, other in controlled]
     given = found.assign(start=pd.Series(starts, found.index, dtype="string"))
     order = controls.ordered(found["control"].dropna())
     rank = found["control"].map({name: place for place, name in enumerate(order)}).fillna(-1)
