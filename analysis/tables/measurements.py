@@ -40,7 +40,7 @@ def axes(found: pd.DataFrame) -> list[str]:
 def table(found: pd.DataFrame) -> pd.DataFrame:
     """One row per measurement, task, network, axis, start and named value, with COLUMNS. `found` is a row per value.
 
-    The interval is Student's t over the finished runs.
+    Mean and Student's t interval are over the finished runs that have the value: a table lacks what does not occur.
     """
     names = axes(found)
     plain = [DONOR if is_donor else MASK for is_donor in found["mask_seed"].isna()]

@@ -9,12 +9,13 @@ import pytest
 from analysis import write_report
 from subind.computing import compute
 from subind.identity.run_ids import run_id
+from subind.measurements.per_class import PerClass
 from subind.specs.digits import DigitsTask
 from subind.specs.mask_methods import ContinuousSparsification
 from subind.specs.networks import MLP
 from subind.specs.optimizers import AdamW, NoClip
 from subind.specs.rows import Part
-from subind.specs.runs import Discover, Train, Transfer
+from subind.specs.runs import Discover, Measure, Train, Transfer
 from subind.specs.starts import FullTransfer, RandomInit, Start, Subnetwork
 from subind.specs.temperature import TemperatureSchedule
 from subind.specs.training import LastEpoch, NoEarlyStop, UniformFanIn, highest
@@ -90,18 +91,26 @@ CELLS = tuple(
 )
 
 
+ASKED = tuple(
+    Measure(of=cell, measurement=PerClass(task=task("parity"), num_evaluation_samples=100), seed=0, precision="float32")
+    for cell in CELLS
+    if cell.rows[0].num_samples == 20
+)
+GRID = (*CELLS, *ASKED)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """All cells finished."""
+    """All cells finished, and what is asked of some."""
     made = Store(str(tmp_path_factory.mktemp("digits") / "store"))
-    for cell in CELLS:
+    for cell in GRID:
         compute(cell, store=made)
     return made
 
 
 @pytest.fixture(scope="module")
 def rows(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    plan = accounts("digits", CELLS, finished=store.finished(), failed=())
+    plan = accounts("digits", GRID, finished=store.finished(), failed=())
     return export(plan, store, tmp_path_factory.mktemp("rows") / "digits.parquet")
 
 
@@ -130,6 +139,19 @@ def test_page_compares_the_starts_over_the_numbers_of_digits(rows: Path, tmp_pat
     for num, row in cells.items():
         values = [dict(each)["num_digits"] == str(num) for each in own["fields"]]
         assert row["mean"].item() == pytest.approx(own[values]["test_accuracy"].mean())
+
+
+def test_page_has_what_was_asked_by_start(store: Store, rows: Path, tmp_path: Path) -> None:
+    page = write_report(rows, tmp_path / "report").read_text()
+    assert "<h2>Measurements</h2>" in page
+    table = pq.read_table(tmp_path / "report" / "measurements.parquet").to_pandas()
+    assert list(dict.fromkeys(table["start"])) == ["subnetwork", "full transfer", "random init"]
+    for start, part in table.groupby("start"):
+        own = [each for each in ASKED if each.of.start.name.replace("_", " ") == start]  # type: ignore[attr-defined]
+        values = [store.record(each).measurements for each in own]
+        for value, mean, number in zip(part["name"], part["mean"], part["num_finished"], strict=True):
+            known = [each[value] for each in values if value in each]
+            assert (mean, number) == (pytest.approx(sum(known) / len(known)), len(known))
 
 
 def test_mirror_of_a_run_has_params_and_points_of_its_task(store: Store) -> None:
