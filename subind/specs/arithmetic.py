@@ -118,12 +118,7 @@ class ArithmeticTask(IntegerTask):
 
     def columns(self) -> Mapping[str, Any]:
         numbers = {"modulus": self.modulus, "num_integers": self.num_integers}
-        chance = self.chance_accuracy()
-        found: dict[str, Any] = {
-            "rule": self.rule,
-            **numbers,
-            **({} if chance is None else {"chance_accuracy": chance}),
-        }
+        found: dict[str, Any] = {"rule": self.rule, **numbers}
         if self.rivals:
             found["rivals"] = list(self.rivals)
             found["chance_agreement"] = [self._agreement(rival) for rival in self.rivals]

@@ -127,7 +127,7 @@ class ShapesTask(ImageTask):
 
     def columns(self) -> Mapping[str, Any]:
         names = ("image_size", "shape_predictivity", "texture_predictivity", "shape_contrast", "texture_contrast")
-        return {name: getattr(self, name) for name in names} | {"chance_accuracy": self.chance_accuracy()}
+        return {name: getattr(self, name) for name in names}
 
     def _num_on_device(self, run: Any) -> int:
         distinct = sum(min(part.num_distinct, part.num_samples) for part in run.rows)
@@ -202,7 +202,7 @@ class ImageNet16Task(ImageTask):
         return replace(ImageTask.signature(self), other_outputs=(NUM_OF_IMAGENET,))
 
     def columns(self) -> Mapping[str, Any]:
-        return {"image_size": self.image_size, "chance_accuracy": self.chance_accuracy()}
+        return {"image_size": self.image_size}
 
     def _num_on_device(self, run: Any) -> int:
         """Those of a step: the others stay on disk."""

@@ -313,7 +313,9 @@ def _trained_signature(task: Task) -> Signature:
 
 
 def _task_columns(run: TrainingRun) -> dict[str, Any]:
-    return {**run.task.columns(), **run.task.part_columns(run.rows)}
+    chance = run.task.chance_accuracy()
+    known = {} if chance is None else {"chance_accuracy": chance}
+    return {**known, **run.task.columns(), **run.task.part_columns(run.rows)}
 
 
 def _kept(run: TrainingRun) -> dict[str, Any]:
