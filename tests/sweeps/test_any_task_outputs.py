@@ -1,4 +1,4 @@
-"""From real runs on handwritten digits to rows, params of the mirror, and the page: nothing there knows the task."""
+"""From real runs on digits, images and arithmetic to rows, params of the mirror, and the page."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import write_report
+from analysis import any_task, load, vision, write_report
 from subind.computing import compute
 from subind.identity.run_ids import run_id
 from subind.measurements.per_class import PerClass
@@ -23,6 +23,8 @@ from subind.store.store import Store
 from sweeps.export import export
 from sweeps.plan import accounts
 from sweeps.tracking_content import metric_name, name, params, points
+from tests.specs import tiny_transfer
+from tests.vision_specs import RESNET, image_donor, image_mask, image_transfer
 
 NETWORK = MLP(widths=(16,))
 ADAM = AdamW(learning_rate=1e-2, weight_decay=0.0, schedule="constant", clip=NoClip())
@@ -167,3 +169,35 @@ def test_mirror_of_a_run_has_params_and_points_of_its_task(store: Store) -> None
         assert logged["curve/validation_loss", int(epoch)] == record.curves["validation_loss"][place]
     for key, value in record.measurements.items():
         assert logged[metric_name(key), 0] == value
+
+
+def test_rows_of_images_have_the_sections_of_images(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    mask_of_images = image_mask(image_donor(RESNET))
+    cells = [image_transfer(start, mask_of_images) for start in ("subnetwork", "random_init", "data_mixture")]
+    for cell in cells:
+        compute(cell, store=store)
+    plan = accounts("images", cells, finished=store.finished(), failed=())
+    path = export(plan, store, tmp_path / "images.parquet")
+    assert any_task.rows(path).empty
+    assert sorted(vision.rows(path)["start"].dropna()) == [
+        "data mixture, 40% mean-pooled", "donor", "random init", "subnetwork",
+    ]  # fmt: skip
+    page = write_report(path, tmp_path / "report").read_text()
+    assert "Table 1: accuracy and shape bias by model and start" in page
+    assert "First layers of the masks" in page
+    assert "Which start wins" not in page
+
+
+def test_rows_of_arithmetic_have_the_sections_of_arithmetic(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    cells = [tiny_transfer(start) for start in ("subnetwork", "random_init")]
+    for cell in cells:
+        compute(cell, store=store)
+    plan = accounts("arithmetic", cells, finished=store.finished(), failed=())
+    path = export(plan, store, tmp_path / "arithmetic.parquet")
+    assert any_task.rows(path).empty
+    assert set(load(path)["stage"]) == {"donor", "mask", "transfer"}
+    page = write_report(path, tmp_path / "report").read_text()
+    assert "Test accuracy against disambiguation samples" in page
+    assert "Which start wins" not in page
