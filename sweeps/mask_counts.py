@@ -104,8 +104,9 @@ def _recipients(plan: Plan) -> list[tuple[Transfer, MaskRun]]:
     starts: dict[tuple[object, ...], set[tuple[object, ...]]] = defaultdict(set)
     found = []
     for run, spec in plan.runs.items():
-        if not isinstance(spec, Transfer) or run not in plan.finished:
+        if spec.stage != "transfer" or run not in plan.finished:
             continue
+        assert isinstance(spec, Transfer)
         parents = spec.start.parents()
         start = (run_id(parents[0]) if parents else None, spec.seed)
         known = starts[spec.start.name, spec.network]

@@ -10,8 +10,7 @@ import typer
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
-from subind.specs.runs import Train
-from subind.specs.training import FreshWeights, ImportedWeights, PublishedWeights
+from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
 from sweeps import commands, grids
 from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
@@ -86,14 +85,14 @@ def _places(plan: Plan, store: Store) -> list[Place]:
 def _weights(plan: Plan, store: Store) -> list[str]:
     """The files of imported weights that donors of the plan start from, as far as they are in the store."""
     wanted = set()
-    for weights in (run.weights for run in plan.runs.values() if isinstance(run, Train)):
-        match weights:
+    for run in plan.runs.values():
+        match run.imported():
             case ImportedWeights(sha256=sha256):
                 wanted.add(f"{sha256}.safetensors")
             case PublishedWeights(file=file):
                 wanted.add(f"{file}.sha256")
                 wanted.add(f"{store.named_weights(file)}.safetensors")
-            case FreshWeights():
+            case None:
                 continue
     return [name for name in weights_in(store) if name in wanted]
 
