@@ -15,7 +15,7 @@ from sweeps.finding import Known, meant_run, runs_path, stored_runs
 from sweeps.row_files import written_whole
 
 
-@app.command("export-weights", rich_help_panel="Results")
+@app.command("export-weights")
 def export_weights_command(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or the name or path of its folder.")],
     *,
@@ -58,6 +58,6 @@ def _why_none(record: RunRecord) -> str:
             return f"which measures a network and leaves none: export the run {record.parents[0]}"
         case _:
             return (
-                "whose weights were not kept: add the line KEEP = True to the grid's file, or the option --keep to "
-                "`subind run`, and run the grid again; the run is then computed once more"
+                "whose weights were not kept: add the line KEEP = True to the grid's file, or give `subind run` the "
+                "option `--keep all`, and run the grid again; the run is then computed once more"
             )

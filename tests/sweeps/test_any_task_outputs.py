@@ -149,7 +149,7 @@ def test_page_has_what_was_asked_by_start(store: Store, rows: Path, tmp_path: Pa
     table = pq.read_table(tmp_path / "report" / "measurements.parquet").to_pandas()
     assert list(dict.fromkeys(table["start"])) == ["subnetwork", "full transfer", "random init"]
     for start, part in table.groupby("start"):
-        own = [each for each in ASKED if each.of.start.name.replace("_", " ") == start]  # type: ignore[attr-defined]
+        own = [each for each in ASKED if each.columns()["control"].replace("_", " ") == start]
         values = [store.record(each).measurements for each in own]
         for value, mean, number in zip(part["name"], part["mean"], part["num_finished"], strict=True):
             known = [each[value] for each in values if value in each]
