@@ -23,6 +23,7 @@ from sweeps.cli import (
 from sweeps.cli.app import app
 from sweeps.cli.damage_lines import damage_printed
 from sweeps.cli.ends import ended_in_a_line, lasting_output
+from sweeps.cli.help_groups import group_commands
 
 __all__ = [
     "benchmarks",
@@ -42,6 +43,8 @@ __all__ = [
     "verifying",
     "watching",
 ]
+
+group_commands(app)
 
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
 """A plan's specs are many and live to the end: looking through them after every 700 new objects takes a sixth more."""
