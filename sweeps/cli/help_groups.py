@@ -15,7 +15,9 @@ def group_commands(app: typer.Typer) -> None:
     """Give every command of the application its group, and sort them by it; one without a group comes last."""
     places = {name: place for place, name in enumerate(name for names in GROUPS.values() for name in names)}
     headings = {name: heading for heading, names in GROUPS.items() for name in names}
-    for command in (*app.registered_commands, *app.registered_groups):
+    for command in app.registered_commands:
         command.rich_help_panel = headings.get(str(command.name))
+    for group in app.registered_groups:
+        group.rich_help_panel = headings.get(str(group.name))
     app.registered_commands.sort(key=lambda command: places.get(str(command.name), len(places)))
     app.registered_groups.sort(key=lambda group: places.get(str(group.name), len(places)))
