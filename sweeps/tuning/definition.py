@@ -149,11 +149,11 @@ def study_around(mask: Discover, *, num_seeds: int, num_transfer_samples: int) -
 
     Raises ValueError if its task has no rows to tune on, or its method no values to search.
     """
+    penalty = mask.method.searched()["penalty"] or 1e-7
     validation = TuningValidation(
         num_samples=mask.num_evaluation_samples, num_seeds=num_seeds, num_transfer_samples=num_transfer_samples
     )
     published, rate = tuned_on(mask, validation), mask.optimizer.learning_rate
-    penalty = mask.method.searched()["penalty"] or 1e-7
     return Study(
         base=published,
         published=published,

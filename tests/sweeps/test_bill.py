@@ -132,7 +132,7 @@ def test_donors_of_which_nothing_is_known_cost_from_their_patience_to_all_epochs
     found = bill(made.forecast, device="NVIDIA L4", offers=())
     model, spec = gpu_model("NVIDIA L4"), protocol.donor(2, seed=0)
     assert model is not None
-    price, share = model.price(spec), (spec.patience + 1) / spec.num_epochs
+    price, share = model.price(spec), spec.length().fewest_epochs / spec.num_epochs
     whole = price.start + price.passes + price.each
     part_of_it = price.start + share * (price.passes + price.each)
     assert found.stages["donor"].device_hours == Amount(

@@ -9,6 +9,7 @@ import pytest
 
 from subind.identity import run_ids as fingerprint
 from subind.identity.run_ids import run_id
+from subind.specs.mask_methods import StraightThrough
 from subind.specs.runs import Discover
 from subind.specs.tuning import OwnValidation, TuningValidation
 from sweeps import grids, tuned
@@ -50,7 +51,7 @@ def test_epochs_that_do_not_grow_are_refused() -> None:
 
 def test_study_whose_base_is_judged_on_reported_samples_is_refused() -> None:
     with pytest.raises(ValueError, match="give a TuningValidation, so that nothing reported is tuned on"):
-        replace(small_study(), base=replace(small_study().base, validation=OwnValidation()))
+        replace(small_study(), base=tiny_mask(num_epochs=6))
 
 
 @pytest.mark.parametrize("name", ["quickstart", "figure-3-depth-2", "paper-arithmetic"])
@@ -64,7 +65,8 @@ def test_studies_of_a_grid_tune_a_mask_of_its_own_tasks_and_architectures(name: 
 def test_published_setting_of_a_study_is_the_grids_mask_on_other_validation(name: str) -> None:
     masks = {cell.start.mask for cell in grids.grid(name) if hasattr(cell.start, "mask")}
     for study in grids.studies(name):
-        assert replace(study.published, validation=OwnValidation()) in masks
+        judged = replace(study.published.kept_epoch, curve="subtask_accuracy")
+        assert replace(study.published, validation=OwnValidation(), kept_epoch=judged) in masks
 
 
 def test_default_studies_of_a_grid_avoid_the_seeds_that_it_has() -> None:
@@ -74,9 +76,15 @@ def test_default_studies_of_a_grid_avoid_the_seeds_that_it_has() -> None:
         default_studies(cells)
 
 
-def test_grid_of_images_alone_has_no_study_and_says_so() -> None:
-    with pytest.raises(ValueError, match="recipients on images alone, whose masks no study searches"):
+def test_grid_of_images_alone_has_no_study_and_says_why() -> None:
+    with pytest.raises(ValueError, match="no study searches the grid's masks: ShapesTask has no rows for a"):
         grids.studies("vision-shapes")
+
+
+def test_mask_of_another_method_has_no_study_and_says_why() -> None:
+    sampled = StraightThrough(initial_logit=0.9, penalty=1e-4, num_masks=2)
+    with pytest.raises(ValueError, match="StraightThrough: a study searches masks of ContinuousSparsification"):
+        default_studies([tiny_mask(method=sampled)])
 
 
 def test_studies_of_a_file_without_any_are_those_around_its_masks(tmp_path: Path) -> None:
@@ -192,7 +200,7 @@ def test_chosen_mask_for_another_donor_has_the_settings_and_that_donor(tmp_path:
 def test_choice_that_was_edited_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, small_study().mask(VALUES))
     data = json.loads(path.read_text())
-    data["choices"][0]["mask"]["penalty"] = 4e-6
+    data["choices"][0]["mask"]["method"]["penalty"] = 4e-6
     path.write_text(json.dumps(data))
     with pytest.raises(ValueError, match="which is not its mask's: it was edited"):
         tuned.mask(tiny_mask(), grid=str(path))

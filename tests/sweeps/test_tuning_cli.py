@@ -120,7 +120,7 @@ def test_choice_of_a_grid_stands_in_the_folder_of_choices_by_the_grids_name(
     data = json.loads((tmp_path / "choices" / "mine.json").read_text())
     assert data["grid"] == "mine"
     like = grids.grid("mine.py")[0]
-    assert run_id(tuned.mask(like.control.mask, grid="mine")) == data["choices"][0]["fingerprint"]
+    assert run_id(tuned.mask(like.start.mask, grid="mine")) == data["choices"][0]["fingerprint"]
 
 
 def test_tune_prints_the_front_and_counts_its_trials(subind: Call, trained: Store) -> None:

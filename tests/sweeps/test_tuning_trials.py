@@ -95,7 +95,7 @@ def test_asked_trials_differ_and_lie_in_their_ranges(tmp_path: Path, store: Stor
     assert len({run_id(mask) for mask in masks}) == 10
     for mask in masks:
         assert isinstance(mask, Discover)
-        assert definition.penalty.low <= mask.penalty <= definition.penalty.high
+        assert definition.penalty.low <= mask.method.searched()["penalty"] <= definition.penalty.high
         assert definition.num_epochs.low <= mask.num_epochs <= definition.num_epochs.high
         assert replace(mask, seed=0, donor=mask.donor).validation == definition.base.validation
 

@@ -21,7 +21,7 @@ VALIDATION = TuningValidation(num_samples=20, num_seeds=1, num_transfer_samples=
 def small_study(**changes: object) -> Study:
     """A search around `tiny_mask`, uniform in the first four trials."""
     around = study_around(tiny_mask(num_epochs=6), num_seeds=1, num_transfer_samples=12)
-    mask = replace(tiny_mask(num_epochs=6), validation=VALIDATION)
+    mask = tiny_mask(num_epochs=6, validation=VALIDATION)
     return replace(around, **{"base": mask, "published": mask, "num_startup_trials": 4, **changes})
 
 
@@ -33,7 +33,8 @@ def small_trials(folder: Path, *, objective: Objective | None = None, study: Stu
 
 def made_up_record(mask: Discover, *, accuracy: float | None = None, density: float | None = None) -> RunRecord:
     """What the mask might have measured: the higher its penalty, the smaller and the worse it is."""
-    thin = mask.penalty / (mask.penalty + 1e-6)
+    penalty = mask.method.searched()["penalty"]
+    thin = penalty / (penalty + 1e-6)
     density = 0.5 * (1 - thin) + 0.01 if density is None else density
     accuracy = 1 - thin**4 if accuracy is None else accuracy
     measured = {
