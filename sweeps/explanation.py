@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
 
 from subind.identity.json_files import parsed
-from subind.identity.run_ids import encoded, run_id, run_id_at
+from subind.identity.run_ids import decode, encoded, run_id, run_id_at
 from subind.specs.run import Run, Stage, lineage
 from subind.store.damage import REPAIR
 from subind.store.results import MEASURED_COLUMNS, Failure, RunRecord, Status
@@ -16,7 +17,7 @@ from subind.store.store import Heartbeat, Store, opened_files
 from sweeps.cells import planned_columns
 from sweeps.checkpoint_state import CheckpointState, checkpoint_state
 from sweeps.damaged_runs import damaged_failure, damaged_records, failure_of, with_damaged, with_damaged_parents
-from sweeps.finding import Known, folder_name, runs_path, stored_runs
+from sweeps.finding import Known, folder_name, runs_path, stored_runs, with_spec
 from sweeps.plan import Plan, accounts, changes_since, descendants, earlier_versions
 from sweeps.preparation import Prepared
 from sweeps.status import state_of, status
@@ -239,8 +240,10 @@ class Explainer:
         )
 
     def _by_folder(self, found: Known) -> Explanation:
-        """A run without a readable record that no known grid plans."""
+        """A run that no known grid plans, without a record whose spec can be made."""
         path = f"{runs_path(self._store)}/{found.stage}/{found.folder}"
+        with suppress(OSError, ValueError):
+            return self._by_record(found, path, self._store.record_in(path, found.run))
         why = self._listing.damaged.get(found.run, "")
         failure = damaged_failure(found.run, f"{why}: {REPAIR}") if why else self._failure_in(path, found.run)
         beat = next((beat for beat in self._beats if found.run in beat.runs), None)
@@ -261,6 +264,29 @@ class Explainer:
             seconds_silent=None if beat is None else max(0.0, time.time() - beat.time),
             checkpoint=self._checkpoint(found.run),
             note="its folder has no readable record, so its spec is not known: name the grid that plans it",
+        )
+
+    def _by_record(self, found: Known, path: str, record: RunRecord) -> Explanation:
+        """A finished run of which a class or function is not loaded here: what its record says, and these by name."""
+        try:
+            decode(record.spec)
+            note = "no grid given plans it"
+        except ValueError as error:
+            note = str(error)
+        stored = [self._stored[run] for run in record.parents if run in self._stored]
+        parents = [self.explained(with_spec(parent, self._store)) for parent in stored]
+        farther = {each.run for parent in parents for each in parent.parents}
+        return Explanation(
+            run=found.run,
+            stage=found.stage,
+            folder=found.folder,
+            path=path,
+            state="finished",
+            grids=(),
+            columns=_named(record.spec),
+            computed=_computed(record),
+            parents=tuple(parent for parent in parents if parent.run not in farther),
+            note=note,
         )
 
     def _failure_in(self, path: str, run: str) -> Failure | None:
@@ -287,6 +313,12 @@ def _computed(record: RunRecord) -> Computed:
         num_epochs=len(record.curves.get("epoch", [])),
         measurements={name: record.measurements[name] for name in MEASURED_COLUMNS if name in record.measurements},
     )
+
+
+def _named(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain fields of a spec's data, and of the others the names of their classes."""
+    named = {name: value.get("class") if isinstance(value, Mapping) else value for name, value in spec.items()}
+    return {name: value for name, value in named.items() if isinstance(value, str | int | float) and name != "class"}
 
 
 def _failed_ancestor(parents: tuple[Explanation, ...]) -> str:

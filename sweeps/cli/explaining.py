@@ -34,7 +34,7 @@ MOST_DIFFERENCES = 5
 INDENT = 11
 QUOTED = "| "
 
-HIDDEN = frozenset({"run_id", "stage", "parent_id", "rivals"})
+HIDDEN = frozenset({"run_id", "stage", "parent_id", "parent_ids", "rivals"})
 """Columns that the explanation tells elsewhere, or that hardly distinguish runs."""
 
 

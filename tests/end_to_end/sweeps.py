@@ -20,45 +20,56 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 GRID = '''"""Two seeds of three controls at two sample counts, on twelve integers."""
 
-from subind.specs.runs import *
+from subind import *
 
 NUM_EPOCHS = {num_epochs}
 RATE = {rate}
-TASK = ArithmeticTask(rule="a + a*b", modulus=7, num_integers=12)
 MODEL = GPT2(num_layers=1, d_model=16, num_heads=2, dropout=0.1)
-OPTIMIZER = AdamW(learning_rate=1e-3, weight_decay=0.0, schedule="constant", clip=NoClip())
 SHARED = dict(num_evaluation_samples=12, precision="float32")
 
 
+def task(rule):
+    return ArithmeticTask(rule=rule, modulus=7, num_integers=12)
+
+
+def optimizer(rate):
+    return AdamW(learning_rate=rate, weight_decay=0.0, schedule="constant", clip=NoClip())
+
+
 def donor(seed):
-    return Donor(
-        task=TASK, model=MODEL, num_samples=24, optimizer=OPTIMIZER, batch_size=8, num_epochs=NUM_EPOCHS["donor"],
-        patience=10**6, seed=seed, kept_epoch="first_best", **SHARED,
+    return Train(
+        task=task("a + a*b"), model=MODEL, rows=(Part(name="unambiguous", num_samples=24),), optimizer=optimizer(1e-3),
+        batch_size=8, num_epochs=NUM_EPOCHS["donor"], kept_epoch=lowest("validation_loss"), stopping=NoEarlyStop(),
+        seed=seed, **SHARED,
     )
 
 
 def mask(seed):
-    return Mask(
-        donor=donor(seed), subtask=ArithmeticTask(rule="a*b", modulus=7, num_integers=12), num_samples=24,
-        initial_logit=0.1, penalty=1e-7, temperature=TemperatureSchedule(name="exponential", final=100.0),
-        optimizer=OPTIMIZER, batch_size=8, num_epochs=NUM_EPOCHS["mask"], seed=seed, kept_epoch="last_best", **SHARED,
+    return Discover(
+        donor=donor(seed), task=task("a*b"), rows=(Part(name="unambiguous", num_samples=24),),
+        method=ContinuousSparsification(
+            initial_logit=0.1, penalty=1e-7, temperature=TemperatureSchedule(name="exponential", final=100.0)
+        ),
+        optimizer=optimizer(1e-3), batch_size=8, num_epochs=NUM_EPOCHS["mask"],
+        kept_epoch=highest("subtask_accuracy", ties="last"), seed=seed, **SHARED,
     )
 
 
-def transfer(control, count, seed, rate=1e-3):
+def transfer(start, count, seed, rate=1e-3):
     return Transfer(
-        control=control, task=ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=12), num_ambiguous=12,
-        num_disambiguation=count, batch_size=6, num_epochs=NUM_EPOCHS["transfer"], seed=seed, kept_epoch="last_best",
-        optimizer=AdamW(learning_rate=rate, weight_decay=0.0, schedule="constant", clip=NoClip()), **SHARED,
+        start=start, task=task("a**2 + a*b"),
+        rows=(Part(name="ambiguous", num_samples=12), Part(name="disambiguation", num_samples=count)),
+        fresh_weights=Normal(std=0.02), optimizer=optimizer(rate), batch_size=6, num_epochs=NUM_EPOCHS["transfer"],
+        kept_epoch=highest("validation_accuracy", ties="last"), stopping=NoEarlyStop(), seed=seed, **SHARED,
     )
 
 
 def grid():
     return tuple(
-        transfer(control, count, seed, RATE if (seed, count) == (1, 6) else 1e-3)
+        transfer(start, count, seed, RATE if (seed, count) == (1, 6) else 1e-3)
         for seed in (0, 1)
         for count in (6, 12)
-        for control in (Subnetwork(mask=mask(seed)), FullTransfer(donor=donor(seed)), RandomInit(model=MODEL))
+        for start in (Subnetwork(mask=mask(seed)), FullTransfer(donor=donor(seed)), RandomInit(model=MODEL))
     )
 '''
 NUM_RUNS = {"donor": 2, "mask": 2, "transfer": 12}
@@ -73,6 +84,7 @@ class Folder:
     """A folder with a grid file, in which commands run."""
 
     path: Path
+    grid: str = "tiny.py"
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -87,9 +99,9 @@ class Folder:
     def start(
         self, command: str, *arguments: str, environment: Mapping[str, str] | None = None, log: Path | None = None
     ) -> "Process":
-        """Start `subind COMMAND tiny.py ARGUMENTS` in a process group of its own; its outputs go to `log`, if given."""
+        """Start `subind COMMAND GRID ARGUMENTS` in a process group of its own; its outputs go to `log`, if given."""
         device = ["--device", "cpu"] if command in {"run", "plan"} else []
-        return self.start_command(command, "tiny.py", *device, *arguments, environment=environment, log=log)
+        return self.start_command(command, self.grid, *device, *arguments, environment=environment, log=log)
 
     def start_command(
         self, *arguments: str, environment: Mapping[str, str] | None = None, log: Path | None = None
