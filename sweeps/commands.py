@@ -22,8 +22,9 @@ from sweeps import grids, published
 from sweeps.cells import chosen, condition
 from sweeps.damaged_runs import failure_of, with_damaged_parents
 from sweeps.forecast import Forecast
+from sweeps.grid_files import Keep
 from sweeps.image_identity import identified
-from sweeps.keeping import Keep, kept_bytes, with_kept
+from sweeps.keeping import kept_bytes, with_kept
 from sweeps.memory import num_parameters
 from sweeps.plan import Plan, accounts
 from sweeps.status import told_stages, total

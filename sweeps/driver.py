@@ -66,8 +66,7 @@ def drive(
     """Run the packs of a plan and of the feed to the end, or until Ctrl-C. What came of it stands in the store.
 
     They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
-    mirror is about to log of a run. `images` is the folder of photographs, `own` the user's code that
-    workers need.
+    mirror is about to log of a run. `images` is the folder of photographs, `own` the user's code for workers.
     """
     code = provenance.code()
     job = Job(

@@ -9,7 +9,8 @@ from subind.identity.run_ids import ID_LENGTH, decode, run_id
 from subind.specs.quoting import quoted
 from subind.specs.run import STAGES, Run, Stage
 from subind.store.files import joined
-from subind.store.store import Store, opened_files, slug
+from subind.store.names import slug
+from subind.store.store import Store, opened_files
 from sweeps import grids
 from sweeps.plan import with_parents
 

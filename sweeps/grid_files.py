@@ -15,9 +15,13 @@ from typing import Any, TypeVar
 
 from subind.specs.quoting import quoted, quoted_path, shortened
 from subind.specs.run import Run
-from sweeps.keeping import EVERY, Keep
 from sweeps.own_code import forget_grid, load_grid, own_files
 from sweeps.tuning.definition import Study
+
+Keep = tuple[str, ...]
+"""Names of starts whose recipients are kept, or EVERY."""
+
+EVERY = "all"
 
 MOST_CELLS = 200_000
 """Cells of a grid; the paper's largest has 4,590. A generator without an end is stopped here."""

@@ -9,13 +9,9 @@ from subind.specs.quoting import quoted
 from subind.specs.run import WEIGHTS_FILE, Run
 from subind.store.results import RunRecord
 from subind.store.store import Store
+from sweeps.grid_files import EVERY, Keep
 from sweeps.memory import num_parameters
 from sweeps.plan import Plan
-
-Keep = tuple[str, ...]
-"""Names of starts whose recipients are kept, or EVERY."""
-
-EVERY = "all"
 
 
 def with_kept(plan: Plan, store: Store, keep: Keep) -> Plan:

@@ -17,8 +17,9 @@ from filelock import FileLock
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
+from subind.store.names import slug
 from subind.store.results import RunRecord
-from subind.store.store import Store, slug
+from subind.store.store import Store
 from sweeps import tracking_content, tracking_uri
 from sweeps.heatmap import heat_map, matrix_densities
 from sweeps.tracking_database import LOCK_SECONDS, database_lock

@@ -22,8 +22,8 @@ from typing import Any
 from subind.specs.network import Network
 from subind.specs.rows import AnyPart
 from subind.specs.run import Run, lineage
+from subind.store.names import slug
 from subind.store.results import RunRecord
-from subind.store.store import slug
 from sweeps.cells import planned_columns
 
 RUN_ID_TAG = "subind.run_id"

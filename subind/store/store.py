@@ -31,6 +31,7 @@ from subind.store.files import FileEntry, Files, joined
 from subind.store.listing import Listing, listing_of_folders, local_listing, remote_listing
 from subind.store.local_files import LocalFiles
 from subind.store.mounts import network_file_system
+from subind.store.names import slug
 from subind.store.record_json import check_fits, record_of
 from subind.store.remote_files import FIRST_PATIENCE_SECONDS, RemoteFiles
 from subind.store.results import Artifact, Failure, RunRecord
@@ -46,18 +47,9 @@ from subind.store.under_way import (
     pack_file,
 )
 
-__all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store", "slug"]
+__all__ = ["HEARTBEAT_SECONDS", "Checkpoint", "Heartbeat", "Store"]
 
 _BEAT = re.compile(r"[^.].*\.json")
-_UNPLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
-
-LONGEST_SLUG = 120
-"""Letters; file systems allow names of 255 bytes."""
-
-
-def slug(run: Run) -> str:
-    """The readable part of a run's folder: its label, of which only plain letters stay."""
-    return _UNPLAIN.sub("_", run.label())[:LONGEST_SLUG].strip("._-") or "run"
 
 
 def opened_files(url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> Files:

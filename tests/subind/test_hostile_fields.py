@@ -9,8 +9,8 @@ from subind.identity.run_ids import decode, encoded, run_id
 from subind.specs.run import Run, lineage, steps_per_epoch
 from subind.specs.runs import Train, TrainingRun
 from subind.specs.training import FreshWeights
+from subind.store.names import slug
 from subind.store.row_values import planned_values
-from subind.store.store import slug
 from subind.training.loop import Finished
 from sweeps.cells import planned_columns
 from sweeps.cost import cpu_model

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from subind.specs.runs import SGD, AdamW, ClipNorm, NoClip
+from subind.specs.optimizers import SGD, AdamW, ClipNorm, NoClip
 from subind.training.optimiser import Pace, PackedOptimizer
 from subind.training.tensors import Parameters
 

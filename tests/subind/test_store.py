@@ -23,8 +23,9 @@ from subind.specs.measurements import Measurement
 from subind.specs.network import Network
 from subind.specs.run import Run
 from subind.specs.runs import Measure
+from subind.store.names import slug
 from subind.store.results import Artifact
-from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store, slug
+from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.store.store import Store, slug
+from subind.store.names import slug
+from subind.store.store import Store
 from sweeps.finding import Known, meant_run, planned_runs, stored_runs, with_spec
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
