@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.models import VisionTransformer
 
 from subind.identity.run_ids import decode, encoded, run_id
-from subind.networks import vision
+from subind.networks.network import bound
 from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
 from sweeps import commands, published
@@ -37,7 +37,8 @@ def written(folder: Path, content: Any, *, name: str = "resnet6") -> Path:
 
 
 def resnet_state() -> dict[str, Tensor]:
-    return vision.initial(RESNET, torch.Generator().manual_seed(1)) | vision.initial_statistics(RESNET)
+    network = bound(RESNET, image_donor().task.signature())
+    return network.to_library(network.initial(torch.Generator().manual_seed(1)))
 
 
 def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
@@ -65,7 +66,7 @@ def test_import_renames_a_vits_old_names_as_torchvision_does(store: Store, tmp_p
     network.load_state_dict(old)
     found = load(imported_weights(store, PublishedWeights(file=name)))
     assert same(found, dict(network.state_dict()))
-    vision.from_state(found, VIT)
+    bound(VIT, image_donor().task.signature()).from_library(found)
 
 
 def test_import_of_a_file_with_another_checksum_is_refused(store: Store, tmp_path: Path) -> None:
