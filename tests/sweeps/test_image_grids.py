@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from subind.stages.image_transfer import training_images
-from sweeps.image_work import num_image_parameters
 
-from subind.networks import vision
+from subind.networks.network import bound
 from subind.specs.images import ImageTask
-from subind.specs.run import Run, lineage, steps_per_epoch
-from subind.specs.runs import Train, Transfer
+from subind.specs.networks import ResNet, ViT
+from subind.specs.rows import num_of, num_rows
+from subind.specs.run import lineage, steps_per_epoch
+from subind.specs.runs import Discover, Train, Transfer
 from subind.specs.starts import DataMixture, LongerDonor, RandomInit, Subnetwork
 from sweeps import grids
 from sweeps.cells import chosen, condition, planned_columns
 from sweeps.commands import Request, import_weights
-from sweeps.cost import cpu_model, operations, unknown_gpu_model
+from sweeps.cost import cpu_model, unknown_gpu_model
 from sweeps.memory import bytes_per_replica
 from sweeps.preparation import prepared
+from sweeps.work import operations
 from sweeps.workers import Workers
 from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_transfer, shapes_task
 
@@ -39,8 +40,11 @@ def cells(name: str) -> dict[tuple[object, ImageTask, int], list[Transfer]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_recipients_of_a_network_task_and_seed_differ_in_control_and_what_it_holds(name: str) -> None:
     for several in cells(name).values():
-        alike = replace(several[0], start=RandomInit(model=RESNET), held="nothing")
-        assert {replace(each, start=alike.start, held="nothing") for each in several} == {alike}
+        own = [each for each in several if not isinstance(each.start, DataMixture)]
+        alike = replace(own[0], start=RandomInit(model=own[0].network), held="nothing")
+        assert {replace(each, start=alike.start, held="nothing") for each in own} == {alike}
+        mixtures = [each for each in several if isinstance(each.start, DataMixture)]
+        assert {replace(each, start=alike.start, rows=alike.rows) for each in mixtures} <= {alike}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,7 +64,8 @@ def test_vision_shapes_has_every_start_of_two_networks_at_five_seeds() -> None:
             "complement_subnetwork", "data_mixture", "full_transfer", "longer_donor", "new_head", "random_init",
             "random_subnetwork", "subnetwork", "subnetwork_trainable", "unmasked_only",
         ]  # fmt: skip
-        shares = [each.start.mean_pooled_share for each in several if isinstance(each.start, DataMixture)]
+        mixtures = [each for each in several if isinstance(each.start, DataMixture)]
+        shares = [num_of(each.rows, "mean_pooled") / num_rows(each.rows) for each in mixtures]
         assert shares == [0.5, 0.75, 1.0]
         masks = [each.start.mask for each in several if isinstance(each.start, Subnetwork)]
         assert [mask.donor.num_epochs == 0 for mask in masks] == [False, True]
@@ -73,11 +78,8 @@ def test_mixtures_train_on_as_many_distinct_mean_pooled_images_as_discovery(name
         mixtures = [each for each in several if isinstance(each.start, DataMixture)]
         assert mixtures
         for each in mixtures:
-            assert isinstance(each.start, DataMixture)
-            pixels = training_images(each, "").pixels  # type: ignore[union-attr]
-            pooled = pixels[each.num_original :]
-            distinct = {image.numpy().tobytes() for image in pooled}
-            assert {mask.num_samples for mask in masks} == {each.start.num_mean_pooled} == {len(distinct)}
+            (pooled,) = (part for part in each.rows if part.name == "mean_pooled")
+            assert {num_rows(mask.rows) for mask in masks} == {pooled.num_distinct}
 
 
 @pytest.mark.parametrize("name", ["vision-quickstart", "vision-shapes"])
@@ -89,8 +91,8 @@ def test_longer_donor_has_the_steps_of_the_donor_and_of_its_mask(name: str) -> N
         assert isinstance(longer, Train)
         steps = [each.num_epochs * steps_per_epoch(each) for each in (longer, own, mask)]
         assert steps[0] == steps[1] + steps[2]
-        assert longer.patience >= longer.num_epochs
-        assert replace(longer, num_epochs=own.num_epochs, patience=own.patience) == own
+        assert longer.length().fewest_epochs == longer.num_epochs
+        assert replace(longer, num_epochs=own.num_epochs) == own
 
 
 def test_vision_map_has_the_setting_of_vision_shapes_and_six_that_differ_from_it_in_one_parameter() -> None:
@@ -110,7 +112,7 @@ def test_vision_map_has_the_setting_of_vision_shapes_and_six_that_differ_from_it
 def test_columns_of_a_mixture_say_its_share_and_its_images() -> None:
     found = planned_columns(image_transfer("data_mixture"))
     assert (found["mixture_share"], found["num_training_images"], found["model"]) == (0.4, 50, "resnet6_4")
-    assert "mixture_share" not in planned_columns(image_transfer())
+    assert planned_columns(image_transfer())["mixture_share"] == 0
 
 
 def test_columns_of_a_recipient_say_what_it_descends_from() -> None:
@@ -130,17 +132,22 @@ def test_cells_are_chosen_by_columns_of_images() -> None:
 
 
 @pytest.mark.parametrize("model", [RESNET, VIT], ids=["resnet", "vit"])
-def test_parameters_are_counted_as_the_network_has_them(model: object) -> None:
-    shapes = vision.shapes(model)  # type: ignore[arg-type]
-    expected = sum(torch.Size(shape).numel() for shape in shapes.values())
-    assert num_image_parameters(model) == expected  # type: ignore[arg-type]
+def test_parameters_are_counted_as_the_network_has_them(model: ResNet | ViT) -> None:
+    network, size = bound(model, shapes_task().signature()), model.size(shapes_task().signature(), "float32")
+    numbers = {name: torch.Size(shape).numel() for name, shape in network.shapes.items()}
+    assert size.num_parameters == sum(numbers.values())
+    assert size.num_masks == len(network.maskable)
+    assert size.num_maskable == sum(numbers[name] for name in network.maskable)
 
 
 @pytest.mark.parametrize(
     "spec", [image_donor(), image_mask(), image_transfer(), image_donor(VIT)], ids=["donor", "mask", "transfer", "vit"]
 )
-def test_more_images_and_epochs_cost_more_on_every_device(spec: Run) -> None:
-    longer, larger = replace(spec, num_epochs=2 * spec.num_epochs), replace(spec, num_samples=2 * spec.num_samples)
+def test_more_images_and_epochs_cost_more_on_every_device(spec: Train | Discover | Transfer) -> None:
+    longer, larger = (
+        replace(spec, num_epochs=2 * spec.num_epochs),
+        replace(spec, rows=(replace(spec.rows[0], num_samples=60),)),
+    )
     for model in (cpu_model(), unknown_gpu_model()):
         assert model.price(longer).each > model.price(spec).each
         assert model.price(larger).each > model.price(spec).each
@@ -166,7 +173,7 @@ def test_plan_of_a_grid_of_images_has_packs_and_a_forecast(tmp_path: Path) -> No
 def test_plan_refuses_imported_weights_of_images_that_the_store_has_not(tmp_path: Path) -> None:
     (tmp_path / "imported.py").write_text(
         "from dataclasses import replace\n"
-        "from subind.specs.runs import *\n"
+        "from subind import *\n"
         "from sweeps.grids import vision_quickstart as own, shapes_experiment as experiment\n"
         "def grid():\n"
         "    donor = experiment.donor(own.setting(), seed=0)\n"
@@ -183,11 +190,12 @@ def test_import_takes_a_state_dict_of_torchvision(tmp_path: Path) -> None:
 
     from subind.store.store import Store
 
-    save_file(vision.initial(RESNET, torch.Generator()), tmp_path / "resnet.safetensors")
+    network = bound(RESNET, shapes_task().signature())
+    save_file(network.to_library(network.initial(torch.Generator())), tmp_path / "resnet.safetensors")
     digest = import_weights(Store(str(tmp_path / "store")), tmp_path / "resnet.safetensors")
     assert len(digest) == 64
 
 
 def test_task_of_other_images_makes_another_run() -> None:
     donors = {image_donor(), image_donor(task=shapes_task(data_seed=1))}
-    assert len({parents(image_mask(each)) for each in donors}) == 2
+    assert len({image_mask(each).parents() for each in donors}) == 2

@@ -4,17 +4,20 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save
 
-from subind.networks import vision
+from subind.networks.network import bound
+from subind.specs.rows import Part, RepeatedPart, num_of
 from subind.specs.run import Run, lineage
 from subind.specs.runs import Discover, Train, Transfer
 from subind.specs.starts import DataMixture, Subnetwork
 from subind.specs.training import ImportedWeights
 from subind.stages import run as stages
+from subind.stages.parents import IMPORTED_FILE
 from subind.store.store import Store
 from subind.training.loop import Runtime
 from sweeps import inputs
@@ -24,7 +27,15 @@ from sweeps.grids import paper_vision as paper
 from sweeps.memory import bytes_per_replica
 from sweeps.plan import Plan, accounts, with_parents
 from sweeps.published import imported_weights
-from tests.photograph_specs import BALANCED, NUM_CONFLICT, NUM_EVALUATION, NUM_TRANSFER, TASK, write_folder
+from tests.photograph_specs import (
+    BALANCED,
+    MEAN_POOLED,
+    NUM_CONFLICT,
+    NUM_EVALUATION,
+    NUM_TRANSFER,
+    TASK,
+    write_folder,
+)
 from tests.subind.records import small_record
 from tests.sweeps.conftest import Call
 from tests.vision_specs import RESNET, VIT
@@ -33,7 +44,7 @@ OF_BOTH = pytest.mark.parametrize("of", [paper.RESNET, paper.VIT], ids=["resnet"
 
 
 def recipients(of: paper.Setting, *, seed: int = 0) -> list[Transfer]:
-    return [paper.transfer(of, control, seed=seed) for control in paper.controls(of, seed=seed)]
+    return [*paper.recipients(of, seed=seed)]
 
 
 # ---- the numbers
@@ -42,19 +53,20 @@ def recipients(of: paper.Setting, *, seed: int = 0) -> list[Transfer]:
 @OF_BOTH
 def test_heads_train_as_published(of: paper.Setting) -> None:
     donor = paper.pretrained(of, seed=0)
-    assert (donor.trained, donor.num_epochs, donor.batch_size) == ("head", 5, 64)
+    assert (donor.held, donor.num_epochs, donor.batch_size) == ("all_but_head", 5, 64)
     assert (donor.optimizer.learning_rate, donor.optimizer.schedule) == (2e-3, "linear_decay")
 
 
 @pytest.mark.parametrize(
     ("of", "epochs", "batch", "beside"),
-    [(paper.RESNET, 100, 32, "nothing"), (paper.VIT, 200, 128, "class_token_and_positions")],
+    [(paper.RESNET, 100, 32, ()), (paper.VIT, 200, 128, ("class_token", "encoder.pos_embedding"))],
     ids=["resnet", "vit"],
 )
-def test_masks_are_found_as_published(of: paper.Setting, epochs: int, batch: int, beside: str) -> None:
+def test_masks_are_found_as_published(of: paper.Setting, epochs: int, batch: int, beside: tuple[str, ...]) -> None:
     mask = paper.mask(of, paper.pretrained(of, seed=0))
     assert (mask.num_epochs, mask.batch_size, mask.beside) == (epochs, batch, beside)
-    assert (mask.penalty, mask.initial_logit, mask.temperature.final) == (1e-8, -0.1, 100.0)
+    searched = {"penalty": 1e-8, "initial_logit": -0.1, "final_temperature": 100.0}
+    assert mask.method.searched() == searched
     assert (mask.optimizer.learning_rate, mask.statistics, mask.task.part) == (1e-3, "donor", "balanced")  # type: ignore[union-attr]
 
 
@@ -68,7 +80,7 @@ def test_recipients_train_as_published(of: paper.Setting, epochs: int, mixture_e
         sgd = spec.optimizer
         assert (sgd.learning_rate, sgd.momentum, sgd.weight_decay) == (1e-3, 0.9, 1e-4)  # type: ignore[union-attr]
         assert (spec.batch_size, spec.evaluations_per_epoch) == (128, 5)
-        assert (spec.augmentation, spec.class_weights) == ("crop_and_flip", "inverse_frequency")
+        assert (spec.task.augmentation, spec.task.class_weights) == ("crop_and_flip", "inverse_frequency")
         mixed = isinstance(spec.start, DataMixture)
         assert spec.num_epochs == (mixture_epochs if mixed else epochs)
         if isinstance(spec.start, Subnetwork):
@@ -102,7 +114,7 @@ def test_every_start_is_there_once_a_seed(of: paper.Setting) -> None:
 
 def test_mixtures_have_the_published_images_as_they_are_and_one_to_one() -> None:
     found = [spec for spec in recipients(paper.RESNET) if isinstance(spec.start, DataMixture)]
-    assert [(spec.num_original, spec.num_pooled) for spec in found] == [
+    assert [(num_of(spec.rows, "original"), num_of(spec.rows, "mean_pooled")) for spec in found] == [
         (211_800, 0), (211_800, 13_900), (211_800, 70_600), (211_800, 211_800), (0, 13_900),
     ]  # fmt: skip
 
@@ -139,7 +151,7 @@ def test_replica_fits_a_card_of_80_gigabytes_and_takes_the_time_that_is_known_of
     assert bytes_per_replica(spec) < 40e9
     model = gpu_model("NVIDIA H100 80GB HBM3")
     assert model is not None
-    a_second = spec.num_samples * spec.num_epochs / model.price(spec).each
+    a_second = spec.num_training_samples * spec.num_epochs / model.price(spec).each
     low, high = (2000, 12_000) if of is paper.RESNET else (400, 2000)
     assert low < a_second < high
 
@@ -175,47 +187,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_folder(tmp_path_factory.mktemp("photographs")))
 
 
-def in_small(spec: Run, weights: ImportedWeights) -> Run:
+def in_small(spec: Any, weights: ImportedWeights) -> Any:
     """The same run on tiny photographs, of a tiny network, in a fraction of a second."""
-    few = {"num_evaluation_samples": NUM_EVALUATION, "precision": "float32"}
+    few: dict[str, Any] = {"num_evaluation_samples": NUM_EVALUATION, "precision": "float32"}
     match spec:
         case Train():
-            like = {"ResNet": RESNET, "ViT": VIT}[type(spec.model).__name__]
-            model = replace(like, num_classes=spec.model.num_classes)
-            own = spec.weights if spec.trained == "everything" and spec.model.num_classes == 16 else weights
-            return replace(
-                spec, task=BALANCED, model=model, weights=own, num_samples=40, num_cue_conflict=NUM_CONFLICT,
-                num_epochs=min(1, spec.num_epochs), **few,
-            )  # type: ignore[arg-type]  # fmt: skip
+            model = replace(tiny(spec.network), num_classes=spec.model.num_classes)
+            own = weights if spec.imported() else spec.weights
+            rows, epochs = (Part(name="original", num_samples=40),), min(1, spec.num_epochs)
+            return replace(spec, task=BALANCED, model=model, weights=own, rows=rows, num_epochs=epochs, **few)
         case Discover():
-            parent = in_small(spec.donor, weights)
-            return replace(spec, donor=parent, subtask=BALANCED, num_samples=40, num_epochs=2, batch_size=8, **few)  # type: ignore[arg-type]
-        case Transfer():
-            return replace(
-                spec, start=_control_in_small(spec, weights), task=TASK, num_samples=NUM_TRANSFER,
-                num_cue_conflict=NUM_CONFLICT, num_epochs=1, batch_size=8, **few,
-            )  # type: ignore[arg-type]  # fmt: skip
+            parent, rows = in_small(spec.donor, weights), (Part(name="mean_pooled", num_samples=40),)
+            return replace(spec, donor=parent, task=MEAN_POOLED, rows=rows, num_epochs=2, batch_size=8, **few)
         case _:
-            raise AssertionError("paper-vision is of images")
+            start, rows = start_in_small(spec.start, weights), tuple(map(part_in_small, spec.rows))
+            return replace(spec, start=start, task=TASK, rows=rows, num_epochs=1, batch_size=8, **few)
 
 
-def _control_in_small(spec: Transfer, weights: ImportedWeights) -> object:
-    match spec.start:
-        case DataMixture(donor=donor):
-            return replace(spec.start, donor=in_small(donor, weights), num_mean_pooled=40)  # type: ignore[arg-type]
-        case object(mask=Discover() as mask):
-            return replace(spec.start, mask=in_small(mask, weights))  # type: ignore[call-arg]
-        case object(donor=Train() as donor):
-            return replace(spec.start, donor=in_small(donor, weights))  # type: ignore[call-arg]
-        case _:
-            model = {"ResNet": RESNET, "ViT": VIT}[type(spec.start.model).__name__]  # type: ignore[union-attr]
-            return replace(spec.start, model=model)  # type: ignore[call-arg]
+def tiny(network: Any) -> Any:
+    return {"ResNet": RESNET, "ViT": VIT}[type(network).__name__]
+
+
+def part_in_small(part: Any) -> Any:
+    if part.name == "original":
+        return replace(part, num_samples=NUM_TRANSFER)
+    return RepeatedPart(name=part.name, num_distinct=40, num_samples=60)
+
+
+def start_in_small(start: Any, weights: ImportedWeights) -> Any:
+    changes = {name: in_small(getattr(start, name), weights) for name in ("mask", "donor") if hasattr(start, name)}
+    return replace(start, **changes) if changes else replace(start, model=tiny(start.model))
 
 
 def small_plan(of: paper.Setting, store: Store) -> Plan:
     like = RESNET if of is paper.RESNET else VIT
-    thousand = replace(like, num_classes=1000)
-    state = vision.initial(thousand, torch.Generator().manual_seed(0)) | vision.initial_statistics(thousand)
+    network = bound(replace(like, num_classes=1000), TASK.signature())
+    state = network.to_library(network.initial(torch.Generator().manual_seed(0)))
     weights = ImportedWeights(sha256=store.add_weights(save(state)))
     cells = [in_small(spec, weights) for spec in (*recipients(of), paper.as_published(of))]
     return accounts("small", cells, finished=store.finished(), failed=())
@@ -225,9 +232,10 @@ def compute(plan: Plan, store: Store, folder: str) -> None:
     """Every run of the plan, parents first, through the store."""
 
     def read(parent: Run, file: str) -> bytes:
-        if file == stages.IMPORTED_FILE:
-            assert isinstance(parent, Train)
-            return imported_weights(store, parent.weights)
+        weights = parent.imported()
+        if file == IMPORTED_FILE:
+            assert weights is not None
+            return imported_weights(store, weights)
         return store.artifact(parent, file)
 
     runtime = Runtime(images=folder, checkpoint_seconds=float("inf"))
@@ -262,21 +270,16 @@ def test_whole_grid_in_small_goes_through_the_store_to_measurements(
 def test_check_before_a_run_knows_every_number_of_images(folder: str, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     plan = small_plan(paper.RESNET, store)
-    mixture = next(
-        spec
-        for spec in plan.runs.values()
-        if isinstance(spec, Transfer) and isinstance(spec.start, DataMixture) and spec.num_pooled
-    )
-    mask = next(spec for spec in plan.runs.values() if isinstance(spec, Discover))
-    few = replace(mixture.start, num_mean_pooled=69)  # type: ignore[type-var]
+    mixture: Any = next(spec for spec in plan.runs.values() if len(getattr(spec, "rows", ())) == 2)
+    mask: Any = next(spec for spec in plan.runs.values() if spec.stage == "mask")
+    originals, pooled = mixture.rows
     for spec, message in (
-        (replace(mixture, num_samples=389), "num_samples is 389 and .* has 388"),
-        (replace(mixture, start=few), "num_mean_pooled of a mixture, is 69 and .* has 68"),
+        (replace(mixture, rows=(replace(originals, num_samples=389), pooled)), "is 389 and .* has 388"),
+        (replace(mixture, rows=(originals, replace(pooled, num_distinct=69))), "is 69 and .* has 68"),
         (replace(mixture, num_evaluation_samples=14), "num_evaluation_samples is 14 and .* has 13"),
-        (replace(mixture, num_cue_conflict=31), "num_cue_conflict is 31 and .* has 32"),
-        (replace(mask, num_samples=69), "num_samples of a mask.* is 69 and .* has 68"),
+        (replace(mixture, task=replace(TASK, num_cue_conflict=31)), "num_cue_conflict is 31 and .* has 32"),
+        (replace(mask, rows=(replace(mask.rows[0], num_samples=69),)), "is 69 and .* has 68"),
     ):
-        assert isinstance(spec, Transfer | Discover)
         found = accounts("small", [spec], finished=store.finished(), failed=())
         with pytest.raises(ValueError, match=message):
             inputs.check_images(found, folder)
