@@ -1,6 +1,6 @@
 """What `plan` and `run` prepare: the packs of a grid for the workers of this machine, and how long they take."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from subind.identity.json_files import MOST_CURVE_VALUES
@@ -52,6 +52,7 @@ def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     several = [found.runs[run] for run in found.missing]
     check_fits(several, device_bytes=LARGEST_DEVICE, device="the largest machine known has")
     check_curves(several)
+    _check_built(several)
     model = cost_model(store, workers) if found.missing else cost.cpu_model()
     plan, workers = _packed(found, store.checkpoints(), workers, model or cost.unknown_gpu_model())
     if model is None:
@@ -68,6 +69,14 @@ def _check_precisions(found: Plan, device: str) -> None:
                 f"precision of run {run} is 'tf32', which only CUDA devices have, and this run is for the CPU: "
                 "use --device cuda, or give 'float32' or 'bfloat16'"
             )
+
+
+def _check_built(several: Sequence[Run]) -> None:
+    """Try out what a user has written, where there is such a part or one that only its network can check."""
+    if any(run.has_unchecked_parts() for run in several):
+        from subind.stages.trial import check_built
+
+        check_built(several)
 
 
 def check_room(made: Prepared) -> None:

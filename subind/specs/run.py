@@ -56,6 +56,11 @@ class Run(Identified):
         """Columns of a result row of a run that descends from this one."""
         return {}
 
+    def has_unchecked_parts(self) -> bool:
+        """Whether something in the run can only be checked by computing with it: a user's task, or any module."""
+        is_built = type(self.network).check_built is not Network.check_built
+        return is_built or not self.task.behaviour or bool(getattr(self, "beside", ()))
+
     def pack_shape(self) -> tuple[object, ...]:
         """What the replicas of one pack share."""
         raise NotImplementedError
