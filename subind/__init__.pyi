@@ -106,6 +106,8 @@ from .specs.training import (
     highest as highest,
     lowest as lowest,
 )
+from .starts.rescaled import RescaledTransfer as RescaledTransfer
+from .starts.union import Union as Union
 from .store.store import Store as Store
 from .tasks.task import Key as Key
 from .training.loop import Runtime as Runtime

@@ -109,7 +109,7 @@ def _recipients(plan: Plan) -> list[tuple[Transfer, MaskRun]]:
         assert isinstance(spec, Transfer)
         parents = spec.start.parents()
         start = (run_id(parents[0]) if parents else None, spec.seed)
-        known = starts[spec.start.name, spec.network]
+        known = starts[spec.arm, spec.network]
         mask = of_parent.get(run_id(parents[0])) if parents else _of_seed(of_model[spec.network], spec.seed)
         if len(known) < MOST_RECIPIENTS and start not in known and mask is not None:
             known.add(start)
@@ -150,7 +150,7 @@ def _inheritance(spec: Transfer, mask: MaskRun, stored: StoredMasks) -> list[Row
         {
             "run_id": run_id(spec),
             "mask_id": run_id(mask),
-            "control": spec.start.name,
+            "control": spec.arm,
             "matrix": name,
             "num_layers": len({part.layer for part in spec.network.matrix_parts()}),
             "seed": spec.seed,

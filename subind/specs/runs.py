@@ -219,14 +219,19 @@ class Transfer(NetworkRun):
     def num_training_samples(self) -> int:
         return num_rows(self.rows)
 
+    @property
+    def arm(self) -> str:
+        """What the recipient is compared as: the name of its start, and when that is unfrozen if it is."""
+        return self.start.name + self.frozen.ending
+
     def label(self) -> str:
-        own = f"{self.start.name}-{self.network.name}"
-        varied = f"-n{self.rows[-1].num_samples}" if len(self.rows) > 1 else ""
+        own = f"{self.arm}-{self.network.name}"
+        varied = f"-n{self.rows[-1].num_samples}" if self.rows else ""
         return f"{own}{varied}-seed{self.seed}"
 
     def columns(self) -> Mapping[str, Any]:
         own = {
-            "control": self.start.name,
+            "control": self.arm,
             **self.start.columns(),
             "held": self.held,
             "evaluations_per_epoch": self.evaluations_per_epoch,
@@ -277,7 +282,7 @@ class Measure(Run):
         return tuple(dict.fromkeys((*asked, *self.measurement.parents())))
 
     def label(self) -> str:
-        return f"{self.measurement.name}-{self.network.name}-seed{self.seed}"
+        return f"{self.measurement.name}-{self.of.label()}"
 
     def columns(self) -> Mapping[str, Any]:
         own = {"measurement": self.measurement.name, **self.measurement.columns()}

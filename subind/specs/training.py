@@ -98,6 +98,11 @@ the head. Unless it is "nothing", running statistics are held as well."""
 class FrozenAlways(Checked):
     """What a start freezes stays frozen."""
 
+    @property
+    def ending(self) -> str:
+        """What is added to the start's name: nothing."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrozenFor(Checked):
@@ -108,6 +113,11 @@ class FrozenFor(Checked):
     def _check(self) -> None:
         positive(self, "num_epochs")
         at_most(self, MOST_EPOCHS, "num_epochs")
+
+    @property
+    def ending(self) -> str:
+        """What is added to the start's name, for such recipients are compared with those that stay frozen."""
+        return f"_unfrozen_after_{self.num_epochs}"
 
 
 Frozen = FrozenAlways | FrozenFor

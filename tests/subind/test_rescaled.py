@@ -57,7 +57,7 @@ def test_scale_that_leaves_no_network_is_refused(scale: float) -> None:
 def test_rescaled_transfer_descends_from_the_donor_and_reports_its_scale() -> None:
     transfer = tiny_transfer(start())
     assert transfer.parents() == (DONOR,)
-    assert start().name == "rescaled_transfer"
+    assert start().name == "rescaled_transfer_0.25"
     assert start().columns() == {"scale": 0.25}
     assert len({run_id(tiny_transfer(start(scale))) for scale in (0.25, 0.5)}) == 2
 

@@ -115,7 +115,7 @@ def test_folder_of_a_run_whose_network_has_a_hostile_name_stays_in_its_stage(loc
 def test_folder_of_a_measurement_has_its_name_and_stage(store: Store) -> None:
     spec = Measure(of=tiny_donor(), measurement=Additivity(), seed=1, precision="float32")
     store.commit(spec, small_record(spec, curves={}), {})
-    assert f"/runs/measurement/additivity-layers2-seed1-{small_record(spec).run_id}" in store.folder(spec)
+    assert f"/runs/measurement/additivity-layers2-seed0-{small_record(spec).run_id}" in store.folder(spec)
     assert store.record(spec).parents == (small_record(tiny_donor()).run_id,)
     assert store.finished() == {small_record(spec).run_id}
 

@@ -162,7 +162,7 @@ def test_mirror_of_a_run_has_params_and_points_of_its_task(store: Store) -> None
     expected = {"task": "parity", "label_of": "parity", "model": "mlp_16", "control": "subnetwork", "num_digits": "20"}
     assert {name: found.get(name) for name in expected} == expected
     assert found["mask_learning_rate"] == found["donor_learning_rate"] == "0.01"
-    assert name(cell) == "subnetwork-mlp_16-seed0"
+    assert name(cell) == "subnetwork-mlp_16-n20-seed0"
     record = store.record(cell)
     logged = {(point.name, point.step): point.value for point in points(cell, record)}
     for place, epoch in enumerate(record.curves["epoch"]):
