@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 GRID = '''"""Wide networks, of which a worker under the limit below holds fewer than a pack has."""
 
-from subind.specs.runs import *
+from subind import *
 
 MODEL = GPT2(num_layers=2, d_model=512, num_heads=2, dropout=0.0)
 
@@ -21,10 +21,11 @@ MODEL = GPT2(num_layers=2, d_model=512, num_heads=2, dropout=0.0)
 def grid():
     return tuple(
         Transfer(
-            control=RandomInit(model=MODEL), task=ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=12),
-            num_ambiguous=12, num_disambiguation=6, batch_size=6, num_epochs=1, seed=seed, num_evaluation_samples=12,
+            start=RandomInit(model=MODEL), task=ArithmeticTask(rule="a**2 + a*b", modulus=7, num_integers=12),
+            rows=(Part(name="ambiguous", num_samples=12), Part(name="disambiguation", num_samples=6)),
+            num_evaluation_samples=12, fresh_weights=Normal(std=0.02), batch_size=6, num_epochs=1, seed=seed,
             optimizer=AdamW(learning_rate=1e-3, weight_decay=0.0, schedule="constant", clip=NoClip()),
-            precision="float32", kept_epoch="last_best",
+            kept_epoch=highest("validation_accuracy", ties="last"), stopping=NoEarlyStop(), precision="float32",
         )
         for seed in range(32)
     )

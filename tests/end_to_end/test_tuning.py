@@ -14,7 +14,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Mask, Transfer
+from subind.specs.run import lineage
+from subind.specs.runs import Discover
 from sweeps import grids, tuned
 from tests.end_to_end.sweeps import GRID, QUICK, Folder, Process, ended, family, folder, kill, until
 
@@ -27,7 +28,7 @@ from sweeps.tuning.definition import Epochs, Study, study_around
 
 def studies():
     around = study_around(mask(0), num_seeds=2, num_transfer_samples=12)
-    base = replace(around.base, num_samples=120)
+    base = replace(around.base, rows=(Part(name="unambiguous", num_samples=120),))
     epochs = Epochs(low={low}, high={high})
     return (replace(around, base=base, num_epochs=epochs, num_startup_trials={startup}),)
 """
@@ -188,6 +189,5 @@ def test_worker_and_then_the_whole_machine_down_in_mid_study_lose_and_double_no_
 
 def test_chosen_mask_is_found_by_the_grid_of_the_transfers() -> None:
     cells = grids.grid("tuned-depth-2")
-    masks = {cell.control.mask for cell in cells if isinstance(cell, Transfer) and hasattr(cell.control, "mask")}
+    masks = {run for cell in cells for run in lineage(cell) if isinstance(run, Discover)}
     assert len(masks) == 2
-    assert all(isinstance(mask, Mask) for mask in masks)

@@ -8,33 +8,42 @@ from tests.end_to_end.sweeps import folder
 
 GRID = '''"""One seed of two starts, on drawn images of 16 pixels."""
 
-from subind.specs.runs import *
+from dataclasses import replace
+
+from subind import *
 
 TASK = ShapesTask(
     image_size=16, shape_predictivity=0.9, texture_predictivity=0.9, shape_contrast=0.5, texture_contrast=0.5,
-    data_seed=0,
+    data_seed=0, pooled=False, augmentation="none", class_weights="equal", num_cue_conflict=48,
 )
 MODEL = ResNet(widths=(4, 6), num_blocks=(1, 1), stem="small", num_classes=16)
 ADAM = AdamW(learning_rate=1e-2, weight_decay=0.0, schedule="constant", clip=NoClip())
-SHARED = dict(num_samples=32, num_evaluation_samples=20, batch_size=16, num_epochs=2, seed=0, precision="float32")
-DONOR = ImageDonor(
-    task=TASK, model=MODEL, num_cue_conflict=48, augmentation="none", class_weights="equal", optimizer=ADAM,
-    patience=5, trained="everything", weights=FreshWeights(), kept_epoch="first_best", **SHARED,
+SHARED = dict(
+    num_evaluation_samples=20, optimizer=ADAM, batch_size=16, num_epochs=2, seed=0, precision="float32"
 )
-MASK = ImageMask(
-    donor=DONOR, subtask=TASK, initial_logit=-0.1, penalty=1e-4, beside="nothing", statistics="batch",
-    temperature=TemperatureSchedule(name="exponential", final=100.0), optimizer=ADAM, kept_epoch="last_best", **SHARED,
+ORIGINALS = Part(name="original", num_samples=32)
+DONOR = Train(
+    task=TASK, model=MODEL, rows=(ORIGINALS,), kept_epoch=lowest("validation_loss"),
+    stopping=EarlyStop(patience=5), **SHARED,
 )
+MASK = Discover(
+    donor=DONOR, task=replace(TASK, pooled=True), rows=(Part(name="mean_pooled", num_samples=32),),
+    method=ContinuousSparsification(
+        initial_logit=-0.1, penalty=1e-4, temperature=TemperatureSchedule(name="exponential", final=100.0)
+    ),
+    statistics="batch", kept_epoch=highest("subtask_accuracy", ties="last"), **SHARED,
+)
+MIXED = (ORIGINALS, RepeatedPart(name="mean_pooled", num_distinct=8, num_samples=32))
 
 
 def grid():
-    starts = (Subnetwork(mask=MASK), DataMixture(donor=DONOR, num_mean_pooled=8, mean_pooled_share=0.5))
+    starts = {Subnetwork(mask=MASK): (ORIGINALS,), DataMixture(donor=DONOR): MIXED}
     return tuple(
-        ImageTransfer(
-            control=start, task=TASK, num_cue_conflict=48, evaluations_per_epoch=2, augmentation="none",
-            class_weights="equal", held="nothing", optimizer=ADAM, **SHARED,
+        Transfer(
+            start=start, task=TASK, rows=rows, fresh_weights=UniformFanIn(), evaluations_per_epoch=2,
+            kept_epoch=LastEpoch(), stopping=NoEarlyStop(), **SHARED,
         )
-        for start in starts
+        for start, rows in starts.items()
     )
 '''
 

@@ -17,7 +17,7 @@ import fsspec
 import pytest
 
 from subind.identity.run_ids import run_id
-from subind.specs.runs import Spec
+from subind.specs.run import Run
 from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps import cleaning
 from sweeps.cleaning import Leftover, leftovers
@@ -58,22 +58,22 @@ def put(store: Store, path: str, content: bytes = b"bytes") -> None:
     store._files.replace(f"{store._root}/{path}", content)
 
 
-def beat(store: Store, pack: str, *specs: Spec, host: str = "elsewhere", process: int = 1) -> None:
+def beat(store: Store, pack: str, *specs: Run, host: str = "elsewhere", process: int = 1) -> None:
     runs = tuple(map(run_id, specs))
     store.beat(
         Heartbeat(pack=pack, runs=runs, host=host, process=process, epoch=1, step=1, num_steps=2, time=time.time())
     )
 
 
-def save(store: Store, pack: str, *specs: Spec) -> None:
+def save(store: Store, pack: str, *specs: Run) -> None:
     store.save_checkpoint(Checkpoint(pack=pack, runs=tuple(map(run_id, specs))), b"state" * 100)
 
 
-def commit(store: Store, spec: Spec) -> None:
+def commit(store: Store, spec: Run) -> None:
     store.commit(spec, small_record(spec), {"weights.safetensors": b"weights"})
 
 
-def run_folder(store: Store, spec: Spec) -> str:
+def run_folder(store: Store, spec: Run) -> str:
     return store.folder(spec).removeprefix(f"{store._root}/")
 
 

@@ -181,7 +181,7 @@ def test_error_of_the_user_is_one_line_on_standard_error_with_status_two(
     ("content", "told"),
     [
         ("x = 1", r"has no function grid\(\): define one"),
-        ("def grid():\n    return ()", r"gives nothing: let it give a tuple of at least one Transfer"),
+        ("def grid():\n    return ()", r"gives nothing: let it give runs"),
         ("def grid():\n    return (1,)", r"gives 1, item 0: let it give a tuple"),
         ("def grid():\n    return 1", r"gives 1, item 0: let it give a tuple"),
         ("def grid(:", r"SyntaxError: .* line 1"),

@@ -30,7 +30,7 @@ def test_watched_grid_that_is_done_is_told_in_a_line_without_colours(subind: Cal
 
 
 def test_watched_grid_with_a_failed_run_ends_with_one(subind: Call, grid: str, tmp_path: Path) -> None:
-    store = store_with(tmp_path, *runs(0), *(each for each in transfers(1) if "RandomInit" in str(each.control)))
+    store = store_with(tmp_path, *runs(0), *(each for each in transfers(1) if each.start.name == "random_init"))
     store.fail(donor(1), small_failure(donor(1)))
     status, out, _ = subind("status", grid, "--watch")
     assert status == 1

@@ -72,8 +72,6 @@ RECORDS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "a text for a number": lambda data: json.dumps(data | {"measurements": {"test_accuracy": "0.5"}}).encode(),
     "a number for a mapping": lambda data: json.dumps(data | {"artifacts": 5}).encode(),
     "a count beyond all": lambda data: json.dumps(_with_provenance(data, pack_size=2**63)).encode(),
-    "no curves": lambda data: json.dumps(data | {"curves": {}}).encode(),
-    "rivals that are none": lambda data: json.dumps(data | {"spec": data["spec"] | {"rivals": 7}}).encode(),
     "an artifact outside": lambda data: json.dumps(_with_artifact(data, "mask", "../../../secret")).encode(),
     "an artifact's name outside": lambda data: json.dumps(_with_artifact(data, "../../mask", "mask")).encode(),
 }
