@@ -232,7 +232,8 @@ def curves(path: str | PathLike[str], given: Comparison) -> tuple[str, pd.DataFr
     key = list(dict.fromkeys(["run_id", *given.axes, "start", "seed", "evaluations_per_epoch"]))
     for name in CURVES:
         table = pq.read_table(path, columns=["run_id", "curve_epoch", f"curve_{name}"])
-        wanted = pc.field("run_id").isin(finished["run_id"].to_list()) & pc.field(f"curve_{name}").is_valid()
+        runs = pa.array(finished["run_id"].to_list(), pa.string())
+        wanted = pc.field("run_id").isin(runs) & pc.field(f"curve_{name}").is_valid()
         table = table.filter(wanted)
         if table.num_rows:
             return name, _tidy(path, table, f"curve_{name}", finished[key])

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from subind.identity.earlier_ids import earlier_ids
 from subind.identity.json_files import parsed
 from subind.identity.run_ids import decode, encoded, run_id, run_id_at
 from subind.specs.run import Run, Stage, lineage
@@ -191,7 +192,8 @@ class Explainer:
             before = run_id_at(spec, versions)
             if before in self._listing.finished:
                 return Stale(run=before, reason=changes_since(spec, versions))
-        return None
+        several = (Stale(run=before, reason=reason) for before, reason in earlier_ids(spec))
+        return next((each for each in several if each.run in self._listing.finished), None)
 
     def _similar(self, spec: Run) -> Similar | None:
         """The finished run with the same folder name but for the id that differs in the fewest fields."""

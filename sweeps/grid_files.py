@@ -14,7 +14,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from subind.specs.quoting import quoted, quoted_path, shortened
-from subind.specs.run import Run
+from subind.specs.run import Run, lineage
+from subind.store.row_values import planned_values
+from sweeps.cells import planned_rows
 from sweeps.own_code import forget_grid, load_grid, own_files
 from sweeps.tuning.definition import Study
 
@@ -38,7 +40,23 @@ Made = TypeVar("Made")
 
 def cells_of_file(path: Path) -> tuple[Run, ...]:
     """What `grid()` of the file gives. Raises ValueError, with the line of the file, whatever goes wrong there."""
-    return _guarded(path, lambda module: _several(path, module, "grid", most=MOST_CELLS, kind=Run))
+
+    def made(module: ModuleType) -> tuple[Run, ...]:
+        cells = _several(path, module, "grid", most=MOST_CELLS, kind=Run)
+        _describe(cells)
+        return cells
+
+    return _guarded(path, made)
+
+
+def _describe(cells: tuple[Run, ...]) -> None:
+    """Ask one run of each kind for its name and its columns: what a user's class raises there ends no sweep later."""
+    kinds: dict[tuple[object, ...], Run] = {}
+    for run in dict.fromkeys(each for cell in cells for each in lineage(cell)):
+        kinds.setdefault((type(run), run.task, run.network, run.kept_name), run)
+    for run, columns in zip(kinds.values(), planned_rows(kinds.values()), strict=True):
+        planned_values(columns)
+        run.label()
 
 
 def studies_of_file(path: Path) -> tuple[Study, ...]:

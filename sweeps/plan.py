@@ -7,6 +7,7 @@ from itertools import product
 from math import inf
 from types import MappingProxyType
 
+from subind.identity.earlier_ids import earlier_ids
 from subind.identity.run_ids import STAGE_VERSIONS, current_versions, run_id, run_id_at
 from subind.specs.run import STAGES, Run, Stage, lineage
 from subind.store.store import Checkpoint
@@ -48,9 +49,9 @@ class Plan:
     """What a sweep has to do: all runs by id, parents first, and which are finished, failed, blocked or missing.
 
     A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `stale` says of
-    missing runs that the store holds under an earlier version of their stage why they run again. `damaged` says of
-    those failed runs that have a damaged record or artifact what is wrong. `kept` are the recipients that leave their
-    weights; those of them that are finished without are missing, and `unkept` are these.
+    missing runs that the store holds under an earlier version of their stage, or of a user's class, why they run again.
+    `damaged` says of those failed runs that have a damaged record or artifact what is wrong. `kept` are the recipients
+    that leave their weights; those of them that are finished without are missing, and `unkept` are these.
     """
 
     grid: str
@@ -257,14 +258,17 @@ def _parents(spec: Run, missing: Mapping[str, Run]) -> tuple[str, ...]:
 
 
 def _stale(missing: Mapping[str, Run], finished: Collection[str]) -> dict[str, str]:
-    earlier = earlier_versions()
-    if not finished or not earlier:
+    if not finished:
         return {}
-    found = {}
+    earlier, found = earlier_versions(), {}
     for key, spec in missing.items():
         for versions in earlier:
             if run_id_at(spec, versions) in finished:
                 found[key] = changes_since(spec, versions)
+        for before, reason in () if key in found else earlier_ids(spec):
+            if before in finished:
+                found[key] = reason
+                break
     return found
 
 

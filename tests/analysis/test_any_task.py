@@ -213,3 +213,9 @@ def test_comparison_of_two_files_matches_cells_of_any_task(rows_file: WriteRows)
     assert found.kind.name == "any-task"
     assert found.cells["difference"].to_list().count(0.0) == 17
     assert found.cells["difference"].max() == pytest.approx(0.5)
+
+
+def test_page_of_recipients_that_have_all_failed_says_so(rows_file: WriteRows, tmp_path: Path) -> None:
+    rows = [{**recipient(start, None), "status": "failed"} for start in STARTS]
+    page = write_report(rows_file(rows), tmp_path / "report").read_text()
+    assert "Recipients learn parity; network mlp_64; 3 start(s), 1 seed(s)." in page

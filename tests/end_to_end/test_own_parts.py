@@ -14,7 +14,7 @@ from tests.end_to_end.sweeps import Ended, Folder, ended, family, kill, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-LONG = {"own_network": 40, "digits_mlp": 1500}
+LONG = {"own_network": 40, "digits_mlp": 600}
 """Epochs of a mask that is to be interrupted: some ten seconds, and a checkpoint every one of them."""
 
 
@@ -158,29 +158,51 @@ def test_changed_class_is_told_and_another_version_is_computed_again(tmp_path: P
         told = here.run("plan", "--where", "control=random_init", "--json")
         assert (told.err, json.loads(told.out)["missing"]) == ("", 2)
         assert json.loads(told.out)["stale"] == 2
+        reason = "own_network:Counting is of version 2 and was of 1"
+        assert f"2 runs are stale and run again, because {reason}" in here.run("plan").out
 
 
 # ---- it raises
 
+WHILE_PLANNING = {
+    "its label": (
+        'return "count" if',
+        'return {}[self.bit] + "count" if',
+        "KeyError: 'last' (line {line} of own_network.py)",
+    ),
+    "its loss": (
+        "return F.cross_entropy(outputs,",
+        "return 1 / 0 + F.cross_entropy(outputs,",
+        "Counting.loss cannot be computed: ZeroDivisionError: division by zero (own_network.py, line {line})",
+    ),
+}
 
-def test_task_that_raises_while_planning_is_one_line_with_the_line_of_its_file(tmp_path: Path) -> None:
+
+def line_of(here: Folder, text: str) -> int:
+    lines = (here.path / "own_network.py").read_text().splitlines()
+    return 1 + next(number for number, line in enumerate(lines) if text in line)
+
+
+@pytest.mark.parametrize("what", WHILE_PLANNING)
+def test_task_that_raises_is_one_line_of_the_plan_with_the_line_of_its_file(tmp_path: Path, what: str) -> None:
+    old, new, message = WHILE_PLANNING[what]
     with example_folder(tmp_path, OWN_NETWORK) as here:
-        change(here, OWN_NETWORK, 'return "count" if', "return {}[self.bit] if True or")
-        text = (here.path / "own_network.py").read_text().splitlines()
-        line = 1 + next(number for number, each in enumerate(text) if "{}[self.bit]" in each)
+        change(here, OWN_NETWORK, old, new)
         told = here.run("plan")
         assert told.status == 2
         assert len(told.err.splitlines()) == 1
-        assert f"(line {line} of own_network.py)" in told.err
+        assert message.format(line=line_of(here, new)) in told.err
 
 
 def test_task_that_raises_in_training_fails_its_runs_with_the_line_of_its_file(tmp_path: Path) -> None:
     with example_folder(tmp_path, OWN_NETWORK) as here:
-        change(here, OWN_NETWORK, "return F.cross_entropy(outputs,", "return 1 / 0 or F.cross_entropy(outputs,")
-        text = (here.path / "own_network.py").read_text().splitlines()
-        line = 1 + next(number for number, each in enumerate(text) if "1 / 0" in each)
+        change(here, OWN_NETWORK, 'return {"accuracy":', 'return {"accuracy": 0 / (500 - len(outputs)) +')
+        line = line_of(here, "0 / (500")
         end = here.run("run", "--where", "control=random_init")
-        assert end.status == 1
+        assert end.status == 1, end
+        assert len(here.failures()) == 2
         for failure in here.failures().values():
             assert "division by zero" in failure["message"]
-            assert re.search(rf'own_network\.py", line {line}, in loss', failure["traceback"])
+            assert re.search(rf'own_network\.py", line {line}, in measure', failure["traceback"])
+        page = (here.path / "reports" / "small-control_is_random_init" / "index.html").read_text()
+        assert "division by zero" in page
