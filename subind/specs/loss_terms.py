@@ -8,6 +8,9 @@ from subind.specs.rows import AnyPart, num_rows
 from subind.specs.run import MaskRun, NetworkRun, Run
 from subind.specs.tasks import Task
 
+EVALUATED = ("validation", "test", "tuning")
+"""Sets of rows that no run trains on, whatever its task."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoTeacher(Checked):
@@ -84,5 +87,7 @@ def check_rows(made: Any, task: Task) -> None:
     names = [part.name for part in made.rows]
     require(len(set(names)) == len(names) > 0, made, "rows", "give at least one part, and each once")
     require(num_rows(made.rows) > 0, made, "rows", "give at least one row")
+    evaluated = ", ".join(EVALUATED)
+    require(not set(names) & set(EVALUATED), made, "rows", f"name no part {evaluated}: these are what is evaluated on")
     at_most(made, LARGEST_COUNT, *(["num_training_samples"] if hasattr(made, "num_training_samples") else []))
     task.check_parts(made.rows)

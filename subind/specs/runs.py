@@ -352,6 +352,8 @@ def _check_training(made: Train | Transfer) -> None:
     if isinstance(made.stopping, EarlyStop):
         remedy = "give a BestEpoch, whose curve says what better is, or NoEarlyStop()"
         require(isinstance(made.kept_epoch, BestEpoch), made, "kept_epoch", remedy)
+    if isinstance(made.teacher, Distillation):
+        made.task.check_compatible(made.teacher.network.task)
     if isinstance(made.second_task, SecondTask):
         made.second_task.task.check_compatible(made.task)
 

@@ -55,15 +55,22 @@ class Pack:
     def num_rows(self) -> int:
         return self.tasks.num_rows
 
+    def thawed(self, epoch: int) -> Parameters:
+        return {}
+
     def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
         self.tasks.expect(epoch, batches)
 
     def load(self, rows: Int[Tensor, "replica batch"], *, epoch: int, step: int) -> None:
-        steps_before = (epoch - 1) * -(-self.num_rows // self.replicas[0].spec.batch_size)
+        number = self.step_number(epoch, step)
         for each in self.draws:
-            each.at(steps_before + step)
-        self.tasks.at(steps_before + step)
+            each.at(number)
+        self.tasks.at(number)
         self.tasks.load(rows)
+
+    def step_number(self, epoch: int, step: int) -> int:
+        """The number of a step of an epoch over all epochs, from 0."""
+        return (epoch - 1) * -(-self.num_rows // self.replicas[0].spec.batch_size) + step
 
     def weighted(self, losses: Float[Tensor, "term replica"]) -> Float[Tensor, " replica"]:
         return losses.sum(0) if len(losses) > 1 else losses[0]

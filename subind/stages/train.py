@@ -1,6 +1,6 @@
 """The stages that train networks: a donor from fresh or imported weights, a recipient from its start."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import torch
@@ -130,6 +130,10 @@ class NetworkTraining(Pack):
         self.fix({name: kept[name] for name in self.frozen}, prefix="kept")
         self.fix({name: own[name] for name in self.frozen}, prefix="start")
 
+    def thawed(self, epoch: int) -> Parameters:
+        is_thawed = self._thaws_after and epoch == self._thaws_after + 1
+        return {name: self.constants[f"kept.{name}"] for name in self.frozen} if is_thawed else {}
+
     def begin(self, epoch: int) -> bool:
         self._begin_second(epoch)
         if self._thaws_after and epoch > self._thaws_after and self.frozen:
@@ -247,11 +251,17 @@ class NetworkTraining(Pack):
 
         return order
 
+    def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
+        to_come = list(batches)
+        super().expect(epoch, to_come)
+        if self._second is not None:
+            self._second.expect(epoch, self._second_coming[len(self._second_coming) - len(to_come) :])
+
     def load(self, rows: Int[Tensor, "replica batch"], *, epoch: int, step: int) -> None:
         super().load(rows, epoch=epoch, step=step)
         if self._second is not None:
             self._second_rows.copy_(self._second_coming[step])
-            self._second.at(step)
+            self._second.at(self.step_number(epoch, step))
             self._second.load(self._second_rows)
 
     def _second_losses(self, state: State) -> Float[Tensor, " replica"]:

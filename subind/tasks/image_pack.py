@@ -63,7 +63,8 @@ class ImagesPack:
             class_weights(task.spec.class_weights, of.labels.cpu()) for task, of in zip(tasks, train, strict=True)
         ]
         self.constants: Parameters = {"class_weights": torch.stack(weights).to(order.device)}
-        stream = f"{self._runs[0].stage}/augmentation" if tasks[0].spec.augmentation == "crop_and_flip" else None
+        purpose = "augmentation" if order.purpose == "rows" else "second_augmentation"
+        stream = f"{self._runs[0].stage}/{purpose}" if tasks[0].spec.augmentation == "crop_and_flip" else None
         self._images = [each for each in train if isinstance(each, Images)]
         self._sources = [
             Source(images=each, seed=run.seed, stream=stream)

@@ -36,11 +36,12 @@ PURPOSES: dict[str, str] = {
     "dropout": "the dropout of a training step",
     "noise": "the noise of the masks that a step samples",
     "augmentation": "the crops and mirror images of a training step",
+    "second_augmentation": "the crops and mirror images of a second task's rows",
 }
 """What a stream is for, in words."""
 
 _ROWS = ("rows", "validation", "test", "tuning", "second_rows", "teacher")
-_TRAINING = ("order", "second_order", "dropout", "augmentation")
+_TRAINING = ("order", "second_order", "dropout", "augmentation", "second_augmentation")
 
 STREAMS: dict[str, tuple[str, ...]] = {
     "donor": (*_ROWS, "initial", "head", *_TRAINING),

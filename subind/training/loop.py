@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from subind.specs.run import steps_per_epoch
@@ -105,6 +105,10 @@ class Method(Protocol):
 
     def begin(self, epoch: int) -> bool:
         """Set what differs between epochs; whether steps are other operations than in the epoch before."""
+        ...
+
+    def thawed(self, epoch: int) -> Mapping[str, Bool[Tensor, "replica *shape"]]:
+        """The weights that were frozen up to the epoch and train from it on, by parameter; asked before `begin`."""
         ...
 
     def expect(self, epoch: int, batches: Iterable[Int[Tensor, "replica _"]]) -> None:
@@ -204,6 +208,8 @@ class Trainer:
             report(self._progress())
 
     def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress) -> None:
+        if self.step == 0:
+            self.optimiser.forget(self.method.thawed(self.epoch))
         if self.method.begin(self.epoch):
             self._on_device = self._device_step()
         order = torch.stack([self._order(replica.spec) for replica in self.method.replicas])
@@ -274,7 +280,7 @@ class Trainer:
             if bad := sorted(name for name, value in values.items() if not math.isfinite(value)):
                 remedy = "lower the learning rate or clip gradients"
                 replica.failure = f"{', '.join(bad)} not finite in epoch {epoch}: {remedy}"
-            else:
+            elif not within:
                 self._stop_at_rung(replica, epoch, values)
             for name, value in values.items():
                 replica.curves.setdefault(name, []).append(value)
@@ -296,7 +302,9 @@ class Trainer:
     def _is_over(self, replica: Replica) -> bool:
         """Whether the replica stops early: its epochs have not become better for as many as its patience."""
         patience = getattr(getattr(replica.spec, "stopping", None), "patience", None)
-        return patience is not None and num_epochs_since_better(replica.spec.kept_epoch, replica.curves) >= patience
+        if patience is None or not self.num_epochs:
+            return False
+        return num_epochs_since_better(replica.spec.kept_epoch, replica.curves) >= patience
 
     def _stop_at_rung(self, replica: Replica, epoch: int, values: Mapping[str, float | int]) -> None:
         for rung in self.runtime.rungs:

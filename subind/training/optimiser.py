@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import assert_never
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from subind.specs.optimizers import SGD, AdamW, ClipNorm, NoClip, Optimizer
@@ -141,6 +141,13 @@ class PackedOptimizer:
     def state(self) -> Parameters:
         """The moments of every parameter, by `<moment>.<name>`."""
         return dict(self._moments)
+
+    @torch.no_grad()
+    def forget(self, places: Mapping[str, Bool[Tensor, "replica *shape"]]) -> None:
+        """Set the moments to zero where weights were frozen: SGD's momentum gathers the decay of these too."""
+        for name, bits in places.items():
+            for moment in moment_names(self._shared):
+                self._moments[f"{moment}.{name}"].masked_fill_(bits, 0)
 
     def select(self, parameters: Parameters, index: Tensor) -> None:
         """Go on with the replicas at `index`, whose parameters are now `parameters`."""

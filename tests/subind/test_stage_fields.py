@@ -1,7 +1,8 @@
 """What a stage's fields do: thawing, a teacher, a second task, held parameters, kept recipients, no epochs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from subind.networks.network import State
+from subind.specs.loss_terms import EVALUATED
+from subind.specs.optimizers import SGD, NoClip
+from subind.specs.rows import Part
 from subind.specs.runs import Distillation, SecondTask, Transfer
-from subind.specs.training import AsInitialised, EarlyStop, FrozenFor, LastEpoch, Normal
+from subind.specs.tasks import Task
+from subind.specs.training import AsInitialised, EarlyStop, FrozenFor, LastEpoch, Normal, lowest
 from subind.stages.parents import WEIGHTS_FILE, Parents, network_of
+from subind.stages.train import NetworkTraining
 from subind.training.loop import Finished, Saved
 from subind.training.tensors import replica
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_task, tiny_transfer, unambiguous
@@ -20,11 +26,20 @@ from tests.subind.packs import (
     PARENTS,
     finished,
     hand_mask,
+    ignored,
     perturbed,
     resumed_at,
+    trainer_of,
     training,
 )
 from tests.subind.reference import reference
+from tests.vision_specs import image_transfer, originals, shapes_task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anything(Task):
+    """A task that takes all parts."""
+
 
 DROPPED = tiny_donor(model=tiny_model(dropout=0.1))
 MASK = tiny_mask(donor=DROPPED)
@@ -97,6 +112,28 @@ def test_subnetwork_moves_only_after_the_epochs_for_which_it_is_frozen(num_epoch
     assert moves == all(moved)
 
 
+def test_optimiser_remembers_nothing_of_weights_from_when_they_were_frozen() -> None:
+    decayed = SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.5, schedule="constant", clip=NoClip())
+    own: dict[str, Any] = {"batch_size": 18, "optimizer": decayed, "frozen": FrozenFor(num_epochs=1)}
+    run = tiny_transfer(mask=tiny_mask(), **own)
+    trainer = trainer_of([run])
+    trainer._epoch(save=lambda _saved: None, report=ignored)
+    method, (name, *_) = trainer.method, hand_mask(tiny_mask())
+    assert isinstance(method, NetworkTraining)
+    trainer.epoch, trainer.step = 2, 0
+    order = trainer._order(run).unsqueeze(0)
+    frozen, method.frozen = method.frozen, ()
+    method.load(order, epoch=2, step=0)
+    before = {each: tensor.detach().clone() for each, tensor in method.trainable.items()}
+    loss = method.losses(order).sum()
+    (gradient,) = torch.autograd.grad(loss, method.trainable[name])
+    method.frozen = frozen
+    trainer._epoch(save=lambda _saved: None, report=ignored)
+    kept = hand_mask(tiny_mask())[name].unsqueeze(0)
+    first_step = before[name] - 0.1 * (gradient + 0.5 * before[name])
+    torch.testing.assert_close(method.trainable[name][kept], first_step[kept])
+
+
 # ---- a teacher
 
 
@@ -156,6 +193,19 @@ def test_rows_of_the_second_task_are_whole_permutations_in_turn() -> None:
     before = drawn.clone()
     method.begin(2)
     assert not torch.equal(before, torch.cat([rows[0] for rows in method._second_coming]))
+
+
+def test_second_tasks_images_are_moved_anew_in_every_epoch_and_unlike_those_of_the_run() -> None:
+    task = shapes_task(augmentation="crop_and_flip")
+    second = SecondTask(task=task, rows=originals(30), batch_size=8, weight=0.5)
+    method = training([image_transfer("random_init", task=task, second_task=second)])
+    assert method._second is not None
+    seen, rows = [], torch.arange(8).unsqueeze(0)
+    for epoch in (1, 2):
+        method.begin(epoch)
+        method.load(rows, epoch=epoch, step=0)
+        seen += [method.tasks.batch(rows)[0], method._second.batch(rows)[0]]
+    assert all(not torch.equal(one, other) for one, other in combinations(seen, 2))
 
 
 # ---- held
@@ -224,7 +274,24 @@ def test_fresh_weights_are_of_the_law_that_the_run_names() -> None:
     assert stds["initialised"] == pytest.approx(0.02, rel=0.05)
 
 
+def test_run_of_no_epochs_that_may_stop_early_by_a_curve_of_training_is_finished() -> None:
+    still = tiny_donor(num_epochs=0, kept_epoch=lowest("train_loss"), stopping=EarlyStop(patience=1))
+    assert not finished([still])[still].replica.failure
+
+
 # ---- what cannot be
+
+
+@pytest.mark.parametrize("name", ["validation", "test", "tuning"])
+def test_part_that_is_evaluated_on_is_refused_whatever_the_task(name: str) -> None:
+    with pytest.raises(ValueError, match=f"name no part {EVALUATED[0]}, {EVALUATED[1]}, {EVALUATED[2]}"):
+        replace(tiny_donor(), task=Anything(), rows=(Part(name=name, num_samples=24),))
+
+
+def test_teacher_of_other_outputs_is_refused() -> None:
+    other = tiny_donor(task=replace(tiny_task(), num_integers=14), rows=unambiguous(28), num_evaluation_samples=14)
+    with pytest.raises(ValueError, match="vocabulary_size=15"):
+        tiny_transfer(teacher=replace(TEACHER, network=other))
 
 
 def test_kept_epoch_of_a_curve_that_nobody_measures_fails_with_the_curves_there_are() -> None:
