@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.end_to_end.heads import Head, head
 from tests.end_to_end.own_parts import EXAMPLES, OWN_NETWORK, Example, change, example_folder, mlflow_runs
 from tests.end_to_end.sweeps import Ended, Folder, ended, family, kill, until
 
@@ -143,6 +144,26 @@ def test_machine_down_in_mid_mask_loses_and_repeats_nothing(
             assert here.results() == calm.results()
 
 
+# ---- on a cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Head]:
+    with head({}) as found:
+        yield found
+
+
+def test_submitted_file_and_what_it_imports_travel_and_give_the_same_bits(
+    example: Example, done: Folder, cluster: Head, tmp_path: Path
+) -> None:
+    with example_folder(tmp_path, example) as here:
+        options = ["--store", str(here.store), "--device", "cpu"]
+        end = ended(here.start("submit", *options, environment=cluster.client()))
+        assert end.status == 0, end
+        assert f"{example.num_runs} finished, 0 failed, 0 blocked, 0 running, 0 missing" in end.out
+        assert here.results() == done.results()
+
+
 # ---- the author changes the class
 
 
@@ -168,7 +189,7 @@ WHILE_PLANNING = {
     "its label": (
         'return "count" if',
         'return {}[self.bit] + "count" if',
-        "KeyError: 'last' (line {line} of own_network.py)",
+        "KeyError: 'none' (line {line} of own_network.py)",
     ),
     "its loss": (
         "return F.cross_entropy(outputs,",
