@@ -134,7 +134,7 @@ def fall_of(error: BaseException | None, *, text: str, host: str = "", node: str
     return Fall(
         kind=kind,
         error=_error_class(kind, name),
-        message=_message(kind, lines) if lines else name or "the worker left no message",
+        message=one_line(_message(kind, lines)) if lines else name or "the worker left no message",
         traceback="".join(traceback.format_exception(error)) if error is not None else text or "there is no traceback",
         host=host or socket.gethostname(),
         node=node,

@@ -17,6 +17,7 @@ from sweeps.changed_sources import changed_sources, told
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.commands import Request
 from sweeps.deciding import Expected
+from sweeps.error_lines import one_line
 from sweeps.given_paths import check_rows_target
 from sweeps.image_identity import UNIDENTIFIED, is_unidentified
 from sweeps.patience import when_there_is_room
@@ -38,7 +39,8 @@ def print_failures(data: dict[str, Any], most: int = 10) -> None:
     """Why runs failed, a line each."""
     for failure in data["failures"][:most]:
         where = f" (traceback in {failure['traceback']})" if failure["traceback"] else ""
-        out.print(f"{failure['stage']} {failure['run_id']} failed: {failure['error']}: {failure['message']}{where}")
+        why = f"{failure['error']}: {one_line(failure['message'])}"
+        out.print(f"{failure['stage']} {failure['run_id']} failed: {why}{where}")
     if len(data["failures"]) > most:
         out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
 

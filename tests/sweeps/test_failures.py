@@ -7,6 +7,7 @@ import pytest
 import torch
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayTaskError
 
+from sweeps.error_lines import LONGEST_LINE
 from sweeps.failures import fall_of, with_words
 
 WORKER_DIED = (
@@ -82,6 +83,12 @@ def test_fall_of_any_other_exception_keeps_its_class_and_its_last_line() -> None
     found = fall_of(_from_a_worker(ValueError("the first line\nthe last line")), text="")
     assert (found.kind, found.error, found.message) == ("exception", "ValueError", "the last line")
     assert "the first line" in found.traceback
+
+
+def test_fall_of_an_exception_with_a_long_message_is_told_shortened_and_whole_in_the_traceback() -> None:
+    fall = fall_of(RuntimeError("words " * 1000), text="")
+    assert len(fall.message) <= LONGEST_LINE
+    assert "words " * 1000 in fall.traceback
 
 
 def test_fall_whose_error_is_lost_is_told_by_its_text() -> None:
