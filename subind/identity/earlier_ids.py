@@ -65,7 +65,7 @@ def _at(value: Any, then: Mapping[str, int], stages: Mapping[str, Stage]) -> Any
         return [_at(each, then, stages) for each in value]
     if not isinstance(value, Mapping):
         return value
-    name = value.get("class")
+    name = str(value.get("class"))
     if name in stages:
         return _run_id(value, then, stages)
     own = {field: _at(each, then, stages) for field, each in value.items()}

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from tests.end_to_end.sweeps import Ended, Folder, folder
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 GRID = '''"""Two masks of one donor; five starts, two of them with two laws of freezing; what each network is asked."""
 
 from subind import *
