@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from subind.tasks.image_cache import CacheSettings, finish, is_written, planned, write_shard
-from subind.tasks.imagenet16 import balanced, photographs, pooled_photographs
+from subind.tasks.photographs.image_cache import CacheSettings, finish, is_written, planned, write_shard
+from subind.tasks.photographs.imagenet16 import balanced, photographs, pooled_photographs
 from sweeps.fan_out import fanned_out
 from sweeps.pooling import SETTINGS
 

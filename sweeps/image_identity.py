@@ -49,7 +49,7 @@ def is_unidentified(several: Iterable[Run]) -> bool:
 
 def folder_parts(images: str) -> Mapping[str, str]:
     """The fingerprints of the parts of a folder of images. Raises ValueError if parts of it are absent."""
-    from subind.tasks import photographs
+    from subind.tasks.photographs import folder as photographs
 
     return photographs.fingerprints(images)
 

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from subind.specs.quoting import quoted, quoted_path
-from subind.tasks.mean_pool import mean_pooled
-from subind.tasks.segmenters import Segmenter
+from subind.tasks.photographs.mean_pool import mean_pooled
+from subind.tasks.photographs.segmenters import Segmenter
 from sweeps.fan_out import fanned_out
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})

@@ -11,9 +11,9 @@ from PIL import Image
 from subind.specs.images import ImageNet16Task
 from subind.specs.runs import Discover, Train, Transfer
 from subind.tasks.cue_conflict import IMAGENET16, cues
-from subind.tasks.image_cache import CacheSettings, finish, planned, write_shard
-from subind.tasks.imagenet16 import members, photographs, pooled_photographs
-from subind.tasks.imagenet16_images import SEGMENTERS
+from subind.tasks.photographs.image_cache import CacheSettings, finish, planned, write_shard
+from subind.tasks.photographs.imagenet16 import members, photographs, pooled_photographs
+from subind.tasks.photographs.imagenet16_images import SEGMENTERS
 from sweeps.image_caching import link_balanced
 from tests.photographs import photograph, write_tree
 from tests.vision_specs import image_donor, image_mask, image_transfer

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from subind.tasks.imagenet16 import members
+from subind.tasks.photographs.imagenet16 import members
 
 
 def photograph(seed: int, *, height: int = 20, width: int = 30) -> Image.Image:

@@ -15,7 +15,7 @@ from subind.kernels import functions as cpu
 from subind.kernels.sums import replica_sums
 from subind.masks.method import added, filled
 from subind.specs.mask_methods import ContinuousSparsification
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Parameters
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from subind.specs.base import behaviour
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Parameters
 
 

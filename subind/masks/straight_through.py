@@ -17,7 +17,7 @@ from subind.kernels import functions as cpu
 from subind.kernels.sums import ReplicaSums
 from subind.masks.method import added, filled
 from subind.specs.mask_methods import StraightThrough
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Parameters
 
 LARGEST = 87

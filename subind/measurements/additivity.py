@@ -60,7 +60,7 @@ class Additivity(Measurement):
         import torch
 
         from subind.tasks.task import inputs_of, training_rows
-        from subind.training.counters import generator
+        from subind.training.draws import generator
         from subind.training.tensors import Tokens
 
         run = asked.run.of

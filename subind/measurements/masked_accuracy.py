@@ -51,7 +51,7 @@ class MaskedAccuracy(OnTestRows):
     def masks(self, asked: "Asked") -> dict[str, "HardMask"]:
         """The masks by name; tensors that one lacks are whole."""
         from subind.masks.hard import inverted, random_mask
-        from subind.training.counters import generator
+        from subind.training.draws import generator
 
         names = asked.network.maskable
         outer = {names[0], names[-1]} if self.outer == "whole" else set()

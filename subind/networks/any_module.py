@@ -27,7 +27,7 @@ from subind.specs.quoting import quoted, shortened
 from subind.specs.tasks import Features, Images, Signature
 from subind.specs.tasks import Tokens as TaskTokens
 from subind.specs.training import FreshLaw
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Parameters, Tokens, stacked
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)

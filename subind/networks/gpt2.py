@@ -22,7 +22,7 @@ from subind.specs.networks import GPT2
 from subind.specs.tasks import Signature
 from subind.specs.tasks import Tokens as TaskTokens
 from subind.specs.training import FreshLaw
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Parameters, Tokens
 
 INITIAL_STD = 0.02

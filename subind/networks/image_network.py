@@ -13,7 +13,7 @@ from torch import Tensor
 
 from subind.networks.network import State, apart, checked_state, fan_in, fresh_values, library_tensors
 from subind.specs.training import FreshLaw
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Parameters
 
 

@@ -17,7 +17,7 @@ from subind.networks.network import State, checked_state, fan_in, fresh_values, 
 from subind.specs.networks import MLP
 from subind.specs.tasks import Features, Signature
 from subind.specs.training import FreshLaw
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Parameters
 
 

@@ -22,7 +22,7 @@ from subind.specs.network import Network as Spec
 from subind.specs.quoting import shortened
 from subind.specs.tasks import Signature
 from subind.specs.training import FreshLaw, Normal, UniformFanIn
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Parameters
 
 

@@ -227,7 +227,7 @@ class ImageNet16Task(ImageTask):
         return (("evaluation", run.num_evaluation_samples), *conflicts, *trained)
 
     def check_files(self, needed: Iterable[tuple[str, int]], folder: str) -> None:
-        photographs = import_module("subind.tasks.photographs")
+        photographs = import_module("subind.tasks.photographs.folder")
         photographs.check_folder(folder)
         photographs.check_pixels(self, folder)
         for part, number in needed:

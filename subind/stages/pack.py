@@ -10,7 +10,7 @@ from torch import Tensor
 from subind.networks.network import Network, State
 from subind.stages.parents import network_of
 from subind.tasks.task import Ask, Judged, PackOrder, TaskPack, packed
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.loop import Replica, Runtime
 from subind.training.tensors import Inputs, Parameters
 
@@ -70,7 +70,8 @@ class Pack:
 
     def step_number(self, epoch: int, step: int) -> int:
         """The number of a step of an epoch over all epochs, from 0."""
-        return (epoch - 1) * -(-self.num_rows // self.replicas[0].spec.batch_size) + step
+        steps_per_epoch: int = -(-self.num_rows // self.replicas[0].spec.batch_size)
+        return (epoch - 1) * steps_per_epoch + step
 
     def weighted(self, losses: Float[Tensor, "term replica"]) -> Float[Tensor, " replica"]:
         return losses.sum(0) if len(losses) > 1 else losses[0]

@@ -18,7 +18,7 @@ from subind.stages.pack import TRAIN_LOSS, Pack
 from subind.stages.parents import WEIGHTS_FILE, Parents, network_of
 from subind.starts.recipient import Given, Recipient, recipient
 from subind.tasks.task import PackOrder, TaskPack, packed
-from subind.training.counters import generator
+from subind.training.draws import generator
 from subind.training.loop import Runtime
 from subind.training.tensors import Inputs, Parameters, stacked, trainable_on
 

@@ -18,7 +18,7 @@ from subind.specs.run import MaskRun, Run
 from subind.specs.training import BestEpoch
 from subind.stages.parents import network_of
 from subind.tasks.task import Rows, inputs_of, key
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 
 NUM_ROWS = 4
 LONGEST_REASON = 300

@@ -19,7 +19,7 @@ from subind.masks.hard import HardMask
 from subind.networks.network import Network, State
 from subind.specs.base import behaviour
 from subind.specs.training import AsInitialised, FreshLaw
-from subind.training import counters
+from subind.training import draws as counters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from subind.specs.digits import NUM_IMAGES, DigitsTask
 from subind.specs.quoting import quoted
-from subind.tasks.hashing import uniform
+from subind.tasks.photographs.hashing import uniform
 from subind.tasks.task import Key, Rows
 
 

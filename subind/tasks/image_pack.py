@@ -13,8 +13,6 @@ from torch import Tensor
 from subind.specs.images import NUM_CLASSES
 from subind.specs.rows import AnyPart, RepeatedPart
 from subind.tasks.cue_conflict import cue_measurements
-from subind.tasks.feed import Feed, Source
-from subind.tasks.imagenet16 import logits_of_classes
 from subind.tasks.images import (
     ImageBehaviour,
     Images,
@@ -27,9 +25,11 @@ from subind.tasks.images import (
     no_images,
     repeated,
 )
-from subind.tasks.stored_images import StoredImages
+from subind.tasks.photographs.feed import Feed, Source
+from subind.tasks.photographs.imagenet16 import logits_of_classes
+from subind.tasks.photographs.stored_images import StoredImages
 from subind.tasks.task import ROWS_AT_ONCE, Ask, Decisions, PackOrder, Rows
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Parameters
 
 Made = TypeVar("Made")

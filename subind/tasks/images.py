@@ -18,12 +18,14 @@ from torch import Tensor
 
 from subind.specs.base import behaviour
 from subind.specs.images import MOST_IMAGES, NUM_CLASSES, ClassWeights, ImageTask
-from subind.tasks import image_crops, photographs, shapes
 from subind.tasks.cue_conflict import IMAGENET16
-from subind.tasks.outlines import SHAPES
-from subind.tasks.stored_images import StoredImages, stored_joined
+from subind.tasks.drawn import shapes
+from subind.tasks.drawn.outlines import SHAPES
+from subind.tasks.drawn.textures import TEXTURES
+from subind.tasks.photographs import folder as photographs
+from subind.tasks.photographs import image_crops
+from subind.tasks.photographs.stored_images import StoredImages, stored_joined
 from subind.tasks.task import PackOrder
-from subind.tasks.textures import TEXTURES
 
 Use = Literal["train", "validation", "test"]
 Kind = Literal["original", "mean_pooled"]

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from subind.specs.base import behaviour
 from subind.specs.rows import AnyPart, RepeatedPart
-from subind.training import counters
+from subind.training import draws as counters
 from subind.training.tensors import Inputs, Parameters
 
 Rows = dict[str, Tensor]

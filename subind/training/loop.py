@@ -18,7 +18,7 @@ from torch import Tensor
 from subind.specs.run import steps_per_epoch
 from subind.training import checkpoints, tensors
 from subind.training.checkpoints import History
-from subind.training.counters import generator
+from subind.training.draws import generator
 from subind.training.graphs import GraphedStep, Step
 from subind.training.kept_epoch import is_kept, num_epochs_since_better
 from subind.training.optimiser import Pace, PackedOptimizer
@@ -301,7 +301,7 @@ class Trainer:
 
     def _is_over(self, replica: Replica) -> bool:
         """Whether the replica stops early: its epochs have not become better for as many as its patience."""
-        patience = getattr(getattr(replica.spec, "stopping", None), "patience", None)
+        patience: int | None = getattr(getattr(replica.spec, "stopping", None), "patience", None)
         if patience is None or not self.num_epochs:
             return False
         return num_epochs_since_better(replica.spec.kept_epoch, replica.curves) >= patience

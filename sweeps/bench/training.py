@@ -30,7 +30,7 @@ from subind.specs.starts import Subnetwork
 from subind.specs.tasks import Tokens
 from subind.stages.parents import MASK_FILE, WEIGHTS_FILE, network_of
 from subind.stages.run import method_of
-from subind.training.counters import generator
+from subind.training.draws import generator
 from subind.training.loop import Runtime, Trainer
 from sweeps.bench.plain_loop import Step, TrainingRun, plain_step
 from sweeps.grids import protocol

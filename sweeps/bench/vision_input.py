@@ -28,10 +28,10 @@ from subind.networks.network import State, bound
 from subind.specs.images import ShapesTask
 from subind.specs.networks import RESNET_18
 from subind.specs.tasks import Images, Signature
-from subind.tasks import shapes
-from subind.tasks.image_cache import CacheSettings, ImageCache, finish, planned, write_shard
-from subind.tasks.image_crops import MEAN, STD, batches, normalised
-from subind.tasks.imagenet16 import Photographs, members
+from subind.tasks.drawn import shapes
+from subind.tasks.photographs.image_cache import CacheSettings, ImageCache, finish, planned, write_shard
+from subind.tasks.photographs.image_crops import MEAN, STD, batches, normalised
+from subind.tasks.photographs.imagenet16 import Photographs, members
 from sweeps.bench.training import machine
 from sweeps.workers import num_cores
 

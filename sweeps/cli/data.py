@@ -6,7 +6,7 @@ from typing import Annotated, Literal, assert_never
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from subind.tasks.segmenters import Felzenszwalb, Sam, Segmenter, Slic
+from subind.tasks.photographs.segmenters import Felzenszwalb, Sam, Segmenter, Slic
 from sweeps.cli.app import app, err, out
 from sweeps.workers import num_cores
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from subind.tasks.imagenet16 import NUM_IMAGES
+from subind.tasks.photographs.imagenet16 import NUM_IMAGES
 from sweeps.cli.app import err, out
 from sweeps.cli.data import data
 from sweeps.workers import num_cores

@@ -1,11 +1,11 @@
 """What a study searches over and what it keeps fixed: plain data, which a grid's module states beside its grid."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from subind.specs.base import Checked, not_negative, positive, require
-from subind.specs.runs import Discover, Run, lineage
+from subind.specs.runs import Discover, Run, Transfer, lineage
 from subind.specs.training import BestEpoch
 from subind.specs.tuning import OwnValidation, TuningValidation
 
@@ -115,8 +115,9 @@ def default_studies(cells: Iterable[Run]) -> tuple[Study, ...]:
     first = {(mask.task, mask.donor.task, mask.network): mask for mask in reversed(masks)}
     if not first:
         raise ValueError("the grid has no mask to tune: give it a start that is made from one")
-    descending = {run.num_evaluation_samples for run in given if any(each in masks for each in lineage(run))}
-    numbers = sorted(descending)
+    numbers = sorted(
+        {run.num_evaluation_samples for run in given if isinstance(run, Transfer) and _descends(run, masks)}
+    )
     if len(numbers) > 1:
         raise ValueError(f"Transfer.num_evaluation_samples are {numbers}: state studies() beside grid()")
     num_seeds = max(NUM_SEEDS, 1 + max(cell.seed for cell in given))
@@ -165,3 +166,7 @@ def study_around(mask: Discover, *, num_seeds: int, num_transfer_samples: int) -
         num_startup_trials=10,
         seed=0,
     )
+
+
+def _descends(run: Run, masks: Collection[Run]) -> bool:
+    return any(each in masks for each in lineage(run))

@@ -14,7 +14,7 @@ from subind.specs.any_module import AnyModule
 from subind.specs.networks import GPT2
 from subind.specs.tasks import AnyInputs, Features, Images, Signature
 from subind.specs.training import Normal, UniformFanIn
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Inputs, Tokens, stacked
 from tests.subind import modules
 from tests.subind.reference import tokens_signature

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from subind.kernels import compiled as kernels
-from subind.training import counters
-from subind.training.counters import PURPOSES, STREAMS, Draws, generator, key
+from subind.training import draws as counters
+from subind.training.draws import PURPOSES, STREAMS, Draws, generator, key
 
 NAMES = [f"{stage}/{purpose}" for stage, purposes in STREAMS.items() for purpose in purposes]
 SEEDS = [0, 1, 2, 12345, 2**40]
@@ -71,7 +71,7 @@ def test_key_differs_for_every_stream_seed_and_part() -> None:
 
 
 def test_key_in_another_process_is_the_same() -> None:
-    code = "from subind.training.counters import key; print(key('mask/rows', 5, 'a', 1))"
+    code = "from subind.training.draws import key; print(key('mask/rows', 5, 'a', 1))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(answer) == key("mask/rows", 5, "a", 1)
 

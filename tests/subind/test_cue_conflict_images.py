@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from subind.tasks.cue_conflict import IMAGENET16
-from subind.tasks.cue_conflict_images import conflict_images
+from subind.tasks.photographs.cue_conflict_images import conflict_images
 
 
 def _write(path: Path, size: int = 8) -> None:

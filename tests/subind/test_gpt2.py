@@ -17,7 +17,7 @@ from subind.networks.network import State, bound
 from subind.specs.networks import GPT2
 from subind.specs.training import Normal, UniformFanIn
 from subind.training import tensors
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Tokens
 from tests.subind.reference import VOCABULARY, packed, reference, tokens_signature
 

@@ -12,11 +12,19 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from subind.specs.images import ImageNet16Task
-from subind.tasks import image_cache
-from subind.tasks.image_cache import CacheSettings, ImageCache, finish, is_written, planned, resized, write_shard
-from subind.tasks.image_crops import batches, central_crops, cut, normalised, random_crops, random_draws
-from subind.tasks.imagenet16 import Photographs, photographs, pooled_photographs, split
-from subind.tasks.imagenet16_images import opened
+from subind.tasks.photographs import image_cache
+from subind.tasks.photographs.image_cache import (
+    CacheSettings,
+    ImageCache,
+    finish,
+    is_written,
+    planned,
+    resized,
+    write_shard,
+)
+from subind.tasks.photographs.image_crops import batches, central_crops, cut, normalised, random_crops, random_draws
+from subind.tasks.photographs.imagenet16 import Photographs, photographs, pooled_photographs, split
+from subind.tasks.photographs.imagenet16_images import opened
 from tests.photographs import photograph, write_tree
 
 SETTINGS = CacheSettings(shorter_side=12, pooling=None)
@@ -262,7 +270,7 @@ def test_opened_task_refuses_pooled_images_for_photographs(cache: ImageCache, tm
 def test_settings_of_segmenters_are_the_defaults_of_the_command() -> None:
     import inspect
 
-    from subind.tasks.imagenet16_images import SEGMENTERS
+    from subind.tasks.photographs.imagenet16_images import SEGMENTERS
     from sweeps.cli.data import mean_pool_command
 
     defaults = {name: each.default for name, each in inspect.signature(mean_pool_command).parameters.items()}

@@ -13,7 +13,7 @@ from subind.networks.network import State, bound
 from subind.specs.networks import RESNET_18, VIT_B_16, ResNet, ViT
 from subind.specs.tasks import Images, Signature
 from subind.specs.training import UniformFanIn
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import stacked
 
 SMALL_RESNET = ResNet(widths=(8, 12), num_blocks=(1, 2), stem="imagenet", num_classes=16)

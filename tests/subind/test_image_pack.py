@@ -15,10 +15,10 @@ from subind.specs.rows import Part, RepeatedPart
 from subind.tasks import images
 from subind.tasks.cue_conflict import sixteen_way
 from subind.tasks.image_pack import ImagesPack, of_sixteen
-from subind.tasks.imagenet16 import logits_of_classes
-from subind.tasks.stored_images import StoredImages
+from subind.tasks.photographs.imagenet16 import logits_of_classes
+from subind.tasks.photographs.stored_images import StoredImages
 from subind.tasks.task import Ask, PackOrder, packed
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from tests.photograph_specs import MEAN_POOLED, NUM_EVALUATION, TASK, write_folder
 from tests.vision_specs import MIXTURE, image_donor, image_mask, image_transfer, mean_pooled, shapes_task
 

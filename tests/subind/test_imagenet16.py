@@ -9,7 +9,7 @@ import pytest
 
 from subind.specs.images import ImageNet16Task
 from subind.tasks.cue_conflict import IMAGENET16, sixteen_way
-from subind.tasks.imagenet16 import (
+from subind.tasks.photographs.imagenet16 import (
     NUM_IMAGES,
     balanced,
     logits_of_classes,

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from subind.tasks import images
+from subind.tasks.drawn.shapes import drawn
 from subind.tasks.images import Images, class_weights
-from subind.tasks.mean_pool import mean_pooled
-from subind.tasks.shapes import drawn
+from subind.tasks.photographs.mean_pool import mean_pooled
 from tests.vision_specs import shapes_task
 
 TASK = shapes_task()

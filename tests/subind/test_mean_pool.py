@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subind.tasks.mean_pool import mean_pooled
+from subind.tasks.photographs.mean_pool import mean_pooled
 
 
 def _oracle(image: np.ndarray, segments: np.ndarray) -> list[list[list[int]]]:

@@ -22,8 +22,8 @@ from subind.stages.run import method_of
 from subind.stages.train import NetworkTraining
 from subind.tasks import images
 from subind.tasks.cue_conflict import sixteen_way
-from subind.tasks.imagenet16 import logits_of_classes
-from subind.tasks.stored_images import StoredImages
+from subind.tasks.photographs.imagenet16 import logits_of_classes
+from subind.tasks.photographs.stored_images import StoredImages
 from subind.training.loop import Finished, Runtime, Saved, Trainer
 from tests.photograph_specs import (
     NUM_EVALUATION,

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from subind.tasks import images, photographs
+from subind.tasks import images
 from subind.tasks.cue_conflict import cues
-from subind.tasks.feed import Feed, Source
-from subind.tasks.image_cache import ImageCache
 from subind.tasks.images import Images
-from subind.tasks.stored_images import StoredImages, write_squares
+from subind.tasks.photographs import folder as photographs
+from subind.tasks.photographs.feed import Feed, Source
+from subind.tasks.photographs.image_cache import ImageCache
+from subind.tasks.photographs.stored_images import StoredImages, write_squares
 from tests.photograph_specs import (
     BALANCED,
     NUM_BALANCED,

@@ -10,11 +10,11 @@ from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 
 from subind.specs.images import ShapesTask
-from subind.tasks import shapes
-from subind.tasks.hashing import uniform
-from subind.tasks.mean_pool import mean_pooled
-from subind.tasks.outlines import SHAPES
-from subind.tasks.textures import TEXTURES
+from subind.tasks.drawn import shapes
+from subind.tasks.drawn.outlines import SHAPES
+from subind.tasks.drawn.textures import TEXTURES
+from subind.tasks.photographs.hashing import uniform
+from subind.tasks.photographs.mean_pool import mean_pooled
 
 TASK = ShapesTask(
     image_size=64,

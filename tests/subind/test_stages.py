@@ -11,7 +11,7 @@ from subind.stages.parents import MASK_FILE, WEIGHTS_FILE, Parents, loaded, netw
 from subind.stages.run import run
 from subind.tasks.arithmetic import Arithmetic
 from subind.tasks.task import key
-from subind.training.counters import generator
+from subind.training.draws import generator
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 from tests.subind.packs import ONE_THREAD, HandMade, finished, ignored, perturbed, same_bits
 from tests.subind.reference import reference

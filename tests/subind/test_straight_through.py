@@ -11,7 +11,7 @@ from subind.masks.method import packed
 from subind.masks.straight_through import SampledMasks, sampled
 from subind.specs.mask_methods import StraightThrough
 from subind.stages.parents import network_of
-from subind.training.counters import Draws
+from subind.training.draws import Draws
 from subind.training.tensors import Parameters
 from tests.specs import tiny_mask
 from tests.subind.packs import finished

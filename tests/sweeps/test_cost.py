@@ -17,7 +17,7 @@ from subind.specs.run import Run, Stage
 from subind.specs.tasks import Task
 from subind.store.results import RunRecord
 from subind.training import tensors
-from subind.training.counters import generator
+from subind.training.draws import generator
 from subind.training.tensors import Tokens
 from sweeps.cost import (
     SEQUENCES,

@@ -13,7 +13,7 @@ from subind.specs.run import Run
 from subind.stages.parents import network_of
 from subind.store.store import Store
 from subind.tasks.task import Key
-from subind.training.counters import generator
+from subind.training.draws import generator
 from subind.training.tensors import Tokens
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.conftest import Call

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from subind.tasks.image_cache import ImageCache
-from subind.tasks.imagenet16 import photographs
-from subind.tasks.segmenters import Slic
+from subind.tasks.photographs.image_cache import ImageCache
+from subind.tasks.photographs.imagenet16 import photographs
+from subind.tasks.photographs.segmenters import Slic
 from sweeps.cli.__main__ import app
 from sweeps.image_caching import cache_tree, link_balanced
 from sweeps.pooling import pool_folder

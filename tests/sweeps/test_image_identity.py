@@ -12,7 +12,8 @@ from subind.identity.run_ids import decode, encoded, run_id
 from subind.specs.images import ImageNet16Task
 from subind.specs.run import Run, lineage
 from subind.store.store import Store
-from subind.tasks import images, photographs
+from subind.tasks import images
+from subind.tasks.photographs import folder as photographs
 from sweeps import commands, image_identity, inputs
 from sweeps.commands import Request
 from sweeps.plan import Plan

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
-from subind.tasks import shapes
-from subind.tasks.mean_pool import mean_pooled
-from subind.tasks.outlines import SHAPES
-from subind.tasks.textures import TEXTURES
+from subind.tasks.drawn import shapes
+from subind.tasks.drawn.outlines import SHAPES
+from subind.tasks.drawn.textures import TEXTURES
+from subind.tasks.photographs.mean_pool import mean_pooled
 from sweeps.pictures import (
     IMAGES_ACROSS,
     LARGEST_SIDE,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from subind.tasks.mean_pool import mean_pooled
-from subind.tasks.segmenters import Felzenszwalb, Sam, Segmenter, Slic
+from subind.tasks.photographs.mean_pool import mean_pooled
+from subind.tasks.photographs.segmenters import Felzenszwalb, Sam, Segmenter, Slic
 from sweeps.pooling import pool_folder, pool_images
 
 SLIC = Slic(num_segments=60, compactness=10.0)

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from subind.specs.images import ImageNet16Task
 from subind.specs.quoting import quoted, quoted_path
-from subind.tasks import cue_conflict_images
 from subind.tasks.cue_conflict import Classes
-from subind.tasks.image_cache import ImageCache, cache_fingerprint, resized
-from subind.tasks.image_crops import central_crops, cut
-from subind.tasks.imagenet16 import Indices, drawn_order
-from subind.tasks.imagenet16_images import ImageNet16, opened
-from subind.tasks.stored_images import StoredImages, stored
+from subind.tasks.photographs import cue_conflict_images
+from subind.tasks.photographs.image_cache import ImageCache, cache_fingerprint, resized
+from subind.tasks.photographs.image_crops import central_crops, cut
+from subind.tasks.photographs.imagenet16 import Indices, drawn_order
+from subind.tasks.photographs.imagenet16_images import ImageNet16, opened
+from subind.tasks.photographs.stored_images import StoredImages, stored
 
 PHOTOGRAPHS, POOLED, CUE_CONFLICT = "photographs", "mean-pooled", "cue-conflict"
 

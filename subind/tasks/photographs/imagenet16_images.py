@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from subind.specs.images import ImageNet16Task
 from subind.specs.quoting import quoted
-from subind.tasks.image_cache import ImageCache
-from subind.tasks.imagenet16 import Indices, split
+from subind.tasks.photographs.image_cache import ImageCache
+from subind.tasks.photographs.imagenet16 import Indices, split
 
 SEGMENTERS: dict[Literal["sam", "slic", "felzenszwalb"], dict[str, Any]] = {
     "sam": {"segmenter": "Sam", "backbone": "vit_h"},

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from subind.specs.base import Checked, not_negative, positive
 from subind.specs.quoting import quoted_path
-from subind.tasks.mean_pool import Image, Segments
+from subind.tasks.photographs.mean_pool import Image, Segments
 
 
 class Segmenter(Protocol):

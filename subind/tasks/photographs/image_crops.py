@@ -15,8 +15,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from subind.kernels import compiled as kernels
-from subind.tasks.image_cache import ImageCache
-from subind.tasks.imagenet16 import Indices
+from subind.tasks.photographs.image_cache import ImageCache
+from subind.tasks.photographs.imagenet16 import Indices
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels in 0 … 1, by which torchvision's models normalise."""

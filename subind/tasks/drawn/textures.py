@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subind.tasks.hashing import uniform
+from subind.tasks.photographs.hashing import uniform
 
 Field = npt.NDArray[np.floating[Any]]
 Keys = npt.NDArray[np.uint64]

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from subind.specs.images import ShapesTask
-from subind.tasks.hashing import uniform
-from subind.tasks.outlines import SHAPES
-from subind.tasks.textures import TEXTURES, Field, Keys, ease
+from subind.tasks.drawn.outlines import SHAPES
+from subind.tasks.drawn.textures import TEXTURES, Field, Keys, ease
+from subind.tasks.photographs.hashing import uniform
 
 NUM_CLASSES = 16
 BACKGROUND, OBJECT, OCCLUDER = 0, 1, 2

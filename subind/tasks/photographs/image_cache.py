@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from subind.tasks.cue_conflict import Classes
-from subind.tasks.imagenet16 import Digests, Indices, Photographs
+from subind.tasks.photographs.imagenet16 import Digests, Indices, Photographs
 
 IMAGES_PER_SHARD = 512
 """About 130 MB at a shorter side of 256 pixels."""

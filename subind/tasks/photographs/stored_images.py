@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from subind.tasks.image_cache import ImageCache
-from subind.tasks.image_crops import Draws, central_crops, cut_into, random_crops
-from subind.tasks.imagenet16 import Indices
+from subind.tasks.photographs.image_cache import ImageCache
+from subind.tasks.photographs.image_crops import Draws, central_crops, cut_into, random_crops
+from subind.tasks.photographs.imagenet16 import Indices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

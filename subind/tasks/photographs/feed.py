@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from subind.tasks.image_crops import Draws, random_draws
-from subind.tasks.stored_images import StoredImages, write_squares
-from subind.training.counters import generator
+from subind.tasks.photographs.image_crops import Draws, random_draws
+from subind.tasks.photographs.stored_images import StoredImages, write_squares
+from subind.training.draws import generator
 
 AHEAD = 4
 """Batches of the pack that are made ahead; with these the memory for them is bounded."""

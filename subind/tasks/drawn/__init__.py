@@ -1,0 +1,1 @@
+"""Drawn images of 16 shapes and 16 textures, with exact segments."""
