@@ -125,7 +125,7 @@ class NetworkTraining(Pack):
             self.statistics = {name: tensor.to(self.device).clone() for name, tensor in running.items()}
         else:
             self.fix(running, prefix="fixed_statistics")
-        kept = stacked([each.kept for each in recipients])
+        kept = stacked(_filled([each.kept for each in recipients]))
         self.frozen = tuple(name for name, bits in kept.items() if bits.any() and name in self.trainable)
         self.fix({name: kept[name] for name in self.frozen}, prefix="kept")
         self.fix({name: own[name] for name in self.frozen}, prefix="start")
@@ -292,6 +292,12 @@ class NetworkTraining(Pack):
             self._second_rows = self._second_rows[index]
 
 
+def _filled(masks_of: Sequence[masks.HardMask]) -> list[masks.HardMask]:
+    """The masks with the tensors of all of them: what a start does not name, it keeps nothing of."""
+    empty = {name: torch.zeros_like(bits) for each in masks_of for name, bits in each.items()}
+    return [empty | each for each in masks_of]
+
+
 def _frozen_epochs(run: TrainingRun) -> int:
     """After how many epochs what the start freezes is trained; 0 where it never is."""
     return run.frozen.num_epochs if isinstance(run, Transfer) and isinstance(run.frozen, FrozenFor) else 0
@@ -299,7 +305,7 @@ def _frozen_epochs(run: TrainingRun) -> int:
 
 def _shares(own: Recipient) -> dict[str, float]:
     """How much of the maskable weights starts from the donor, and how much is frozen."""
-    kept = {name: own.kept[name] for name in own.inherited}
+    kept = {name: own.kept.get(name, torch.zeros_like(bits)) for name, bits in own.inherited.items()}
     found = {"kept_fraction": masks.density(own.inherited), "frozen_fraction": masks.density(kept)}
     found |= {f"kept_fraction.{name}": share for name, share in masks.densities(own.inherited).items()}
     return found | {f"frozen_fraction.{name}": share for name, share in masks.densities(kept).items()}

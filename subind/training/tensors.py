@@ -40,7 +40,8 @@ def rows_on(device: str, rows: Sequence[Int[Tensor, "sample *position"]]) -> Int
 
 
 def stacked(models: Sequence[Mapping[str, Tensor]]) -> Parameters:
-    """A pack of the given models, in their order."""
+    """A pack of the given models, which have the same tensors, in their order."""
+    assert all(each.keys() == models[0].keys() for each in models), "the models of a pack have the same tensors"
     return {name: torch.stack([each[name] for each in models]) for name in models[0]}
 
 

@@ -13,11 +13,13 @@ from subind.networks.network import State
 from subind.specs.loss_terms import EVALUATED
 from subind.specs.optimizers import SGD, NoClip
 from subind.specs.rows import Part
-from subind.specs.runs import Distillation, SecondTask, Transfer
+from subind.specs.runs import Distillation, SecondTask, Train, Transfer
+from subind.specs.starts import DonorStart
 from subind.specs.tasks import Task
 from subind.specs.training import AsInitialised, EarlyStop, FrozenFor, LastEpoch, Normal, lowest
 from subind.stages.parents import WEIGHTS_FILE, Parents, network_of
 from subind.stages.train import NetworkTraining
+from subind.starts.recipient import Inheritance
 from subind.training.loop import Finished, Saved
 from subind.training.tensors import replica
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_task, tiny_transfer, unambiguous
@@ -39,6 +41,19 @@ from tests.vision_specs import image_transfer, originals, shapes_task
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anything(Task):
     """A task that takes all parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenNorms(DonorStart):
+    """The whole donor; the last norm, which no mask covers, is frozen."""
+
+    donor: Train
+
+    def inheritance(self, given: Any) -> Any:
+        norms = {
+            name: torch.ones(given.network.shapes[name], dtype=torch.bool) for name in ("ln_f.weight", "ln_f.bias")
+        }
+        return Inheritance(inherited=given.everything(), kept=norms)
 
 
 DROPPED = tiny_donor(model=tiny_model(dropout=0.1))
@@ -132,6 +147,18 @@ def test_optimiser_remembers_nothing_of_weights_from_when_they_were_frozen() -> 
     kept = hand_mask(tiny_mask())[name].unsqueeze(0)
     first_step = before[name] - 0.1 * (gradient + 0.5 * before[name])
     torch.testing.assert_close(method.trainable[name][kept], first_step[kept])
+
+
+@pytest.mark.parametrize("starts", [("frozen_norms", "subnetwork"), ("subnetwork", "frozen_norms")], ids=str)
+def test_starts_that_freeze_other_tensors_have_the_bits_alone_that_they_have_in_a_pack(starts: Sequence[str]) -> None:
+    own = {"frozen_norms": FrozenNorms(donor=DROPPED), "subnetwork": tiny_transfer(mask=MASK).start}
+    pack = [tiny_transfer(own[name]) for name in starts]
+    together = finished(pack, kept=frozenset(pack))
+    for run in pack:
+        assert_same_bits(finished([run], kept=frozenset(pack))[run], together[run])
+    (run,) = (run for run in pack if isinstance(run.start, FrozenNorms))
+    donor, trained = perturbed(DROPPED).parameters, weights(together[run]).parameters
+    assert {name for name in donor if torch.equal(trained[name], donor[name])} == {"ln_f.weight", "ln_f.bias"}
 
 
 # ---- a teacher
