@@ -115,9 +115,8 @@ def default_studies(cells: Iterable[Run]) -> tuple[Study, ...]:
     first = {(mask.task, mask.donor.task, mask.network): mask for mask in reversed(masks)}
     if not first:
         raise ValueError("the grid has no mask to tune: give it a start that is made from one")
-    numbers = sorted(
-        {run.num_evaluation_samples for run in given if isinstance(run, Transfer) and _descends(run, masks)}
-    )
+    recipients = [run for run in given if isinstance(run, Transfer) and _descends(run, masks)]
+    numbers = sorted({run.num_evaluation_samples for run in recipients or masks})
     if len(numbers) > 1:
         raise ValueError(f"Transfer.num_evaluation_samples are {numbers}: state studies() beside grid()")
     num_seeds = max(NUM_SEEDS, 1 + max(cell.seed for cell in given))
