@@ -265,8 +265,18 @@ def _is_named_function(value: Any) -> bool:
     name, module = (getattr(value, each, None) for each in ("__qualname__", "__module__"))
     if not callable(value) or not isinstance(name, str) or not isinstance(module, str) or "<" in name:
         return False
+    if hasattr(value, "__wrapped__") and _named(module, name) is not value:
+        return False  # a decorated function that took the name of another
     remember_function(value)
     return True
+
+
+def _named(module: str, name: str) -> Any:
+    """What stands under the qualified name in the module; None if nothing does."""
+    found: Any = sys.modules.get(module)
+    for each in name.split("."):
+        found = getattr(found, each, None)
+    return found
 
 
 def qualified_name(value: Any) -> str:

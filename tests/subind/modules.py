@@ -1,5 +1,6 @@
 """Modules as a user may write them, and functions that are wrong in one way each."""
 
+import functools
 from typing import Any
 
 import torch
@@ -49,6 +50,22 @@ class Attending(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.block(self.embedding(tokens) + self.positions))
+
+
+def widened(make: Any, by: int) -> Any:
+    """A function that has the name of another and makes wider modules."""
+
+    @functools.wraps(make)
+    def wider(**arguments: int) -> nn.Module:
+        made: nn.Module = make(**{name: by * value for name, value in arguments.items()})
+        return made
+
+    return wider
+
+
+@functools.cache
+def remembered(channels: int) -> nn.Module:
+    return Convolutions(channels)
 
 
 def convolutions(channels: int) -> nn.Module:

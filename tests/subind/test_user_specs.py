@@ -34,6 +34,7 @@ from subind.specs.starts import Start
 from subind.specs.tasks import Task
 from subind.starts import union as projects
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
+from tests.subind import modules
 
 GRID = '''
 from dataclasses import dataclass
@@ -251,6 +252,16 @@ def test_spec_with_a_text_that_no_file_can_hold_is_refused() -> None:
     assert made(text="ä\U0001f600").text == "ä\U0001f600"
     with pytest.raises(ValueError, match=r"Named\.text is '\\ud800' of type str: give a str that UTF-8 can spell"):
         made(text="\ud800")
+
+
+def test_decorated_function_with_the_name_of_another_is_refused() -> None:
+    for by in (1, 2):
+        with pytest.raises(ValueError, match="give a function or class that stands at the top of a module"):
+            network(modules.widened(modules.convolutions, by), channels=2)
+
+
+def test_decorated_function_that_stands_under_its_own_name_is_taken() -> None:
+    assert network(modules.remembered, channels=2).make is modules.remembered
 
 
 @pytest.mark.parametrize("make", [lambda: None, len.__call__, "lstm", 5])
