@@ -14,7 +14,7 @@ from subind.specs.run import MaskRun, NetworkRun, Run
 from subind.specs.runs import Measure
 from subind.specs.tasks import Task
 from subind.stages.parents import Parents, ReadFile, network_of
-from subind.tasks.task import ROWS_AT_ONCE, Ask, PackOrder, Rows, TaskPack, key, packed
+from subind.tasks.task import ROWS_AT_ONCE, Ask, PackOrder, Rows, TaskPack, checked_rows, key, packed
 from subind.training.loop import Finished, Replica, Runtime
 from subind.training.precision import set_products
 from subind.training.tensors import Inputs
@@ -56,8 +56,7 @@ class Asked:
 
     def test_rows(self, task: Any, num_rows: int) -> Rows:
         """Test rows of a task's behaviour, those of the run that is asked, on the CPU."""
-        rows: Rows = task.rows("test", num_rows=num_rows, key=key(self.run.of, "test"))
-        return rows
+        return checked_rows(task, "test", num_rows=num_rows, key=key(self.run.of, "test"))
 
     def tests(self, task: Task, num_samples: int) -> TaskPack:
         """A pack of one that tests networks on that many test rows of a task, those of the run that is asked."""

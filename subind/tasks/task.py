@@ -187,9 +187,22 @@ def training_rows(task: Task, parts: Sequence[AnyPart], run: Any, purpose: Purpo
     return {name: torch.cat([rows[name] for rows in several]) for name in several[0]} if several else {}
 
 
+def checked_rows(task: Task, part: str, *, num_rows: int, key: Key) -> Rows:
+    """The rows that a task gives. Raises ValueError unless every tensor has as many rows as are asked for.
+
+    Fewer would go unseen: an evaluation on 50 rows would be reported as one on 1,000.
+    """
+    rows = task.rows(part, num_rows=num_rows, key=key)
+    for name, tensor in rows.items():
+        if len(tensor) != num_rows:
+            given = f"{type(task).__name__}.rows({part!r}) gives {len(tensor)} rows of {name!r} for num_rows={num_rows}"
+            raise ValueError(f"{given}: give as many, or ask for fewer in the run")
+    return rows
+
+
 def _part_rows(task: Task, part: AnyPart, own: Key) -> Rows:
     """The rows of one part; of a repeated one the distinct rows in turn."""
-    rows = task.rows(part.name, num_rows=part.num_distinct, key=own)
+    rows = checked_rows(task, part.name, num_rows=part.num_distinct, key=own)
     if isinstance(part, RepeatedPart):
         place = torch.arange(part.num_samples) % part.num_distinct
         return {name: tensor[place] for name, tensor in rows.items()}
@@ -222,8 +235,7 @@ class StackedPack:
         self.num_rows = len(next(iter(several[0].values()), ()))
 
     def _evaluation(self, task: Any, run: Any, split: str) -> Rows:
-        rows: Rows = task.rows(split, num_rows=self.num_evaluation_samples, key=key(run, split, self.purpose))
-        return rows
+        return checked_rows(task, split, num_rows=self.num_evaluation_samples, key=key(run, split, self.purpose))
 
     def _stacked(self, several: Sequence[Rows]) -> Rows:
         return {name: torch.stack([rows[name] for rows in several]).to(self.device) for name in several[0]}

@@ -31,6 +31,18 @@ class Double(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Few(Double):
+    """A task with so few rows of a part."""
+
+    most: int
+    part: str
+
+    def rows(self, part: str, *, num_rows: int, key: Key) -> Rows:
+        fewer = min(num_rows, self.most) if part == self.part else num_rows
+        return Double.rows(self, part, num_rows=fewer, key=key)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     stage: str
     seed: int
@@ -65,6 +77,12 @@ def times(*factors: float) -> Ask:
 
 def test_users_task_fulfils_the_protocol() -> None:
     assert isinstance(Double(), Task)
+
+
+@pytest.mark.parametrize(("most", "part"), [(4, "one"), (1, "two"), (599, "validation"), (0, "test")])
+def test_task_that_gives_fewer_rows_than_are_asked_for_is_told(most: int, part: str) -> None:
+    with pytest.raises(ValueError, match=rf"Few\.rows\('{part}'\) gives {most} rows of 'inputs' for num_rows="):
+        pack_of(0, task=Few(most=most, part=part)).test(times(2.0), 0)
 
 
 def test_repeated_part_repeats_its_distinct_rows_in_turn() -> None:
