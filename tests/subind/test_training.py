@@ -291,6 +291,14 @@ def test_replica_worse_than_all_limits_of_a_rung_is_stopped_and_leaves_the_other
             assert_same_bits(found[spec], expected[spec])
 
 
+def test_rung_judges_an_epoch_at_its_end_and_not_within_it() -> None:
+    run = tiny_donor(num_epochs=2, evaluations_per_epoch=3)
+    losses = finished([run])[run].replica.curves["train_loss"]
+    assert losses[0] > losses[2]
+    rung = Rung(share=0.5, limits={"train_loss": losses[2]})
+    assert not finished([run], runtime=replace(ONE_THREAD, rungs=(rung,)))[run].replica.failure
+
+
 def test_replica_better_than_one_limit_of_a_rung_goes_on() -> None:
     pack = tuned()
     rung = Rung(share=0.5, limits={"train_loss": 0.0, "density": 2.0})
