@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from subind.specs.networks import ResNet
 from subind.specs.rows import AnyPart, Part, RepeatedPart
 from subind.specs.run import Run
+from subind.specs.runs import SecondTask
 from subind.specs.starts import DataMixture, NewHead
 from subind.specs.training import ImportedWeights
 from subind.stages.parents import IMPORTED_FILE, network_of
@@ -121,6 +122,17 @@ def test_every_control_trains_on_photographs_to_finite_measurements(name: str, r
     assert 0 <= found.measurements["accuracy_mean_pooled"] <= 1
     assert found.measurements["num_cue_conflict"] == 32
     assert found.replica.curves["epoch"] == [1, 1, 2, 2]
+
+
+def test_second_task_on_photographs_resumed_within_an_epoch_has_the_bits_of_one_that_was_not(runtime: Runtime) -> None:
+    plain = photograph_transfer("random_init", num_epochs=1)
+    second = SecondTask(task=TASK, rows=plain.rows, batch_size=8, weight=0.5)
+    spec, saved = replace(plain, second_task=second), list[Saved]()
+    expected = finished([spec], runtime=replace(runtime, checkpoint_seconds=-1.0), checkpoints=saved)[spec]
+    assert not expected.replica.failure
+    resumed = finished([spec], runtime=runtime, resumed=resumed_at(saved[1], [spec]))[spec]
+    assert resumed.replica.curves == expected.replica.curves
+    assert resumed.measurements == expected.measurements
 
 
 @pytest.mark.parametrize(
