@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from torch import Tensor
 
+from subind.identity.parts import source_digests
 from subind.identity.run_ids import encoded, run_id
 from subind.masks.hard import HardMask
 from subind.specs.run import MaskRun, NetworkRun, Run, lineage
@@ -142,4 +143,5 @@ def _record(finished: Finished, runtime: Runtime, *, began: float) -> RunRecord:
         provenance=provenance,
         measurements=finished.measurements,
         curves=finished.replica.curves,
+        sources=source_digests(run),
     )

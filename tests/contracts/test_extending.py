@@ -1,0 +1,33 @@
+"""The page on a user's own parts: its blocks, put together, are a grid that computes."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import subind
+from subind.stages.trial import check_built
+from sweeps.grid_files import cells_of_file
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> tuple[object, ...]:
+    file = tmp_path / "extending.py"
+    file.write_text("\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)))
+    return cells_of_file(file)
+
+
+def test_page_is_a_grid_of_a_recipient_and_a_measurement_of_it(cells: tuple[subind.Run, ...], tmp_path: Path) -> None:
+    recipient, measurement = cells
+    check_built(cells)
+    measured = subind.compute(measurement, store=str(tmp_path / "store")).measurements
+    assert 1 / 6 < measured["confidence"] <= 1
+    left = subind.compute(recipient, store=str(tmp_path / "store"))
+    assert left.measurements["frozen_fraction"] == 6 * 32 / (6 * 32 + 16 * 6)
+    assert left.record.sources.keys() == {
+        "extending:Larger", "extending:FirstLayer", "extending:gated",
+    }  # fmt: skip
+    sys.modules.pop("subind_grid_extending", None)
