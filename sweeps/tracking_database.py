@@ -3,8 +3,8 @@
 MLflow makes its tables in dozens of steps and cannot go on with a file in which it was killed half-way.
 """
 
-import pathlib
 import sqlite3
+import warnings
 from contextlib import closing
 
 from filelock import FileLock
@@ -42,23 +42,26 @@ def make_database(uri: str) -> None:
 
     To be called under the lock of the mirror. MLflow's settings stand and it is imported.
     """
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
-
     path = tracking_uri.sqlite_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
-    for left in (
-        unfinished,
-        unfinished.with_name(f"{unfinished.name}-journal"),
-        path.with_name(f"{path.name}-journal"),
-    ):
-        left.unlink(missing_ok=True)
-    engine = create_sqlalchemy_engine(tracking_uri.sqlite_uri(unfinished))  # type: ignore[no-untyped-call]
+    for name in (unfinished.name, f"{unfinished.name}-journal", f"{path.name}-journal"):
+        path.with_name(name).unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        # MLflow uses a loader of SQLAlchemy that is deprecated there; it says so when its tables are first mapped.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        _make_tables(tracking_uri.sqlite_uri(unfinished))
+    unfinished.replace(path)
+
+
+def _make_tables(uri: str) -> None:
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
     try:
         _initialize_tables(engine)  # type: ignore[no-untyped-call]
     finally:
         engine.dispose()
-    pathlib.Path(unfinished).replace(path)
 
 
 def _has_rows(connection: sqlite3.Connection, table: str) -> bool:

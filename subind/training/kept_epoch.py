@@ -34,6 +34,13 @@ def num_epochs_since_better(rule: KeptEpoch, curves: Curves) -> int:
     return len(scores) - 1 - scores.index(max(scores))
 
 
+def at_epoch(curves: Curves, best_epoch: int) -> dict[str, float | int]:
+    """The values of all curves at the end of the kept epoch, and that epoch."""
+    place = max(place for place, epoch in enumerate(curves["epoch"]) if epoch == best_epoch)
+    values = {name: curve[place] for name, curve in curves.items() if name != "epoch"}
+    return {**values, "best_epoch": best_epoch}
+
+
 def _scores(rule: BestEpoch, curves: Curves) -> list[float]:
     """The value at the end of each epoch, of which more is better."""
     if rule.curve not in curves:

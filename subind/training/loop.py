@@ -20,7 +20,7 @@ from subind.training import checkpoints, tensors
 from subind.training.checkpoints import History
 from subind.training.draws import generator
 from subind.training.graphs import GraphedStep, Step
-from subind.training.kept_epoch import is_kept, num_epochs_since_better
+from subind.training.kept_epoch import at_epoch, is_kept, num_epochs_since_better
 from subind.training.optimiser import Pace, PackedOptimizer
 from subind.training.precision import set_products
 from subind.training.tensors import Parameters
@@ -324,7 +324,9 @@ class Trainer:
         if replica.failure:
             return Finished(replica=replica, measurements={}, files={})
         measurements, files = self.method.outcome(index, tensors.replica(self.best, index))
-        return Finished(replica=replica, measurements={**at_best_epoch(replica), **measurements}, files=files)
+        return Finished(
+            replica=replica, measurements={**at_epoch(replica.curves, replica.best_epoch), **measurements}, files=files
+        )
 
     def _select(self, staying: list[int]) -> None:
         """Reduce the pack to the replicas at the given places, in that order."""
@@ -396,11 +398,3 @@ class Trainer:
 
 def _pace(run: TrainingRun) -> Pace:
     return Pace(optimizer=run.optimizer, num_steps=max(1, run.num_epochs * steps_per_epoch(run)))
-
-
-def at_best_epoch(replica: Replica) -> dict[str, float]:
-    """The values of all curves at the replica's best epoch, and that epoch."""
-    epochs = replica.curves["epoch"]
-    place = max(place for place, epoch in enumerate(epochs) if epoch == replica.best_epoch)
-    values = {name: curve[place] for name, curve in replica.curves.items() if name != "epoch"}
-    return {**values, "best_epoch": replica.best_epoch}
