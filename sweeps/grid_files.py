@@ -138,7 +138,7 @@ _GRIDS: dict[Path, tuple[ModuleType, dict[str, bytes]]] = {}
 
 
 def _loaded(path: Path) -> ModuleType:
-    """The module of the file, which is executed once as long as it and what it imported beside it stay as they are."""
+    """The module of the file; it is executed once as long as it and what it imported from its folder stay the same."""
     place = path.absolute()
     module, files = _GRIDS.get(place, (None, {}))
     if module is not None and sys.modules.get(module.__name__) is module and own_files(place) == files:

@@ -36,7 +36,7 @@ def kept_bytes(plan: Plan) -> int:
 
 
 def is_done(run: Run, store: Store, *, is_kept: bool) -> bool:
-    """Whether the run is committed, and if it is kept with its weights. A damaged record counts: it is told elsewhere.
+    """Whether the run is committed, and if it is kept with its weights. Damaged records count.
 
     Raises OSError if the store does not answer.
     """
@@ -67,7 +67,7 @@ def _read(several: Iterable[Run]) -> frozenset[str]:
 
 
 def _without_weights(several: Collection[str], runs: Mapping[str, Run], store: Store) -> frozenset[str]:
-    """Those of the finished runs whose record tells of no weights; damaged records are told elsewhere."""
+    """Those of the finished runs whose record has no weights; damaged records are reported elsewhere."""
     order = sorted(several)
     records = store.records_or_errors([(store.folder(runs[run]), run) for run in order])
     return frozenset(

@@ -193,7 +193,7 @@ def _installed(
             importlib.import_module(name)
         except ImportError as error:
             raise ValueError(
-                f"the module {name} of the grid cannot be imported here ({error}): put it beside the grid file, or "
+                f"the module {name} of the grid cannot be imported here ({error}): put it next to the grid file, or "
                 "install it on this node"
             ) from None
     remember_functions(functions)

@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages that are told: those of a sweep, and measurements where there are any."""
+        """The stages that are shown: those of a sweep, and measurements where there are any."""
         return tuple(stage for stage in STAGES if stage != "measurement" or self.num_runs(stage))
 
     def num_runs(self, stage: Stage) -> int:

@@ -30,7 +30,7 @@ class FailureClass:
 
 
 def told_stages(counts: StageCounts) -> tuple[Stage, ...]:
-    """The stages that are told: those of a sweep, and measurements where there are any."""
+    """The stages that are shown: those of a sweep, and measurements where there are any."""
     return tuple(stage for stage in STAGES if stage != "measurement" or counts[stage])
 
 

@@ -29,7 +29,7 @@ class MaskMethod(Open):
     def searched(self) -> Mapping[str, float]:
         """The fields that a study searches: penalty, final_temperature and initial_logit.
 
-        Raises ValueError for a method that has not all of them.
+        Raises ValueError for a method that lacks one of them.
         """
         raise ValueError(f"method is a {type(self).__name__}: a study searches masks of ContinuousSparsification")
 

@@ -34,7 +34,7 @@ class Network(Open):
     __slots__ = ()
 
     def check(self, signature: Signature) -> None:
-        """Raise ValueError unless the network takes such inputs and gives so many outputs."""
+        """Raise ValueError unless the network takes such inputs and gives that many outputs."""
 
     def check_built(self, signature: Signature) -> None:
         """Raise ValueError for what shows only when the network is built.

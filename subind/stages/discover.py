@@ -27,7 +27,7 @@ def started(run: Discover, parents: Parents) -> State:
 
 
 class MaskDiscovery(Pack):
-    """Trains mask logits over frozen networks, and what is named to train beside them."""
+    """Trains mask logits over frozen networks, and what is named to train along with them."""
 
     terms: tuple[str, ...] = (TRAIN_LOSS, "penalty")
 
@@ -136,7 +136,10 @@ def _parts(inputs: Inputs, number: int) -> list[Inputs]:
 
 
 def _beside(run: Discover, names: tuple[str, ...], maskable: tuple[str, ...]) -> tuple[str, ...]:
-    """The parameters that train beside the mask. Raises ValueError if a pattern fits none that a mask leaves out."""
+    """The parameters that train along with the mask.
+
+    Raises ValueError if a pattern fits none that a mask leaves out.
+    """
     free = [name for name in names if name not in maskable]
     for pattern in run.beside:
         if not any(patterns_match(name, (pattern,)) for name in free):

@@ -1,4 +1,4 @@
-"""The files that runs leave, and what they hold: networks, masks, and what was trained beside a mask."""
+"""The files that runs leave, and what they hold: networks, masks, and what was trained along with a mask."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,7 +36,7 @@ class Parents:
         self._masks: dict[Run, HardMask] = {}
 
     def state(self, run: Run) -> State:
-        """The network of a run, on the CPU; of a mask its donor with what was trained beside it.
+        """The network of a run, on the CPU; of a mask its donor with what was trained along with it.
 
         Raises ValueError if a file is damaged or of another network.
         """

@@ -70,7 +70,7 @@ class GivenMasks:
 class Given(GivenMasks):
     """What a recipient is made from: also the parents' networks, by run, and the law of fresh weights.
 
-    A mask's `states` entry is its donor with what was trained beside the mask.
+    A mask's `states` entry is its donor with what was trained along with the mask.
     """
 
     states: Mapping[Any, State]
@@ -96,7 +96,7 @@ class Start(Protocol):
     """What computes with a start.
 
     It may also have `recipient(given: Given) -> Recipient`. Without that, weights are inherited from the network of its
-    first parent: a donor, or a mask's donor with what was trained beside the mask.
+    first parent: a donor, or a mask's donor with what was trained along with the mask.
     """
 
     def parents(self) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from subind.specs.starts import Start
 class Union(Start):
     """Donor weights where any mask is 1, frozen; fresh weights elsewhere; the rest from the donor.
 
-    What was trained beside the masks is left out.
+    What was trained along with the masks is left out.
     """
 
     masks: tuple[MaskRun, ...]

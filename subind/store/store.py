@@ -214,7 +214,7 @@ class Store:
         return first
 
     def _lacks(self, folder: str, run: str, artifacts: Collection[str]) -> bool:
-        """Whether the run's record is whole and has not all of the artifacts."""
+        """Whether the run's record is whole and lacks one of the artifacts."""
         try:
             return not self.record_in(folder, run).artifacts.keys() >= set(artifacts)
         except (FileNotFoundError, ValueError):

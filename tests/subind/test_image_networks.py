@@ -50,7 +50,7 @@ def _fresh_reference_vit(model: ViT) -> torch.nn.Module:
 
 
 def _reference_vit(model: ViT) -> torch.nn.Module:
-    """With every parameter drawn anew, for torchvision makes the head zero and biases nearly so."""
+    """With every parameter drawn again, for torchvision makes the head zero and biases nearly so."""
     made = _fresh_reference_vit(model)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.2)

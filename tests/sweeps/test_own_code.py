@@ -1,4 +1,4 @@
-"""A user's own task, network and start in a grid file and a package beside it: found by the driver and by workers."""
+"""A user's own task, network and start in a grid file and a package next to it: found by the driver and by workers."""
 
 import json
 import subprocess
@@ -82,7 +82,7 @@ def sent(grid: Path) -> OwnCode:
 
 
 def told(code: OwnCode, specs: list[str]) -> str:
-    """What a worker is told, as JSON."""
+    """What a worker gets, as JSON."""
     files = {name: content.decode() for name, content in code.files.items()}
     about = {"grid": code.grid, "files": files, "modules": code.modules, "functions": code.functions}
     return json.dumps({**about, "specs": specs})
@@ -123,7 +123,9 @@ def test_grid_of_ours_sends_nothing() -> None:
 
 def test_module_that_a_worker_lacks_is_named_with_the_remedy() -> None:
     code = OwnCode(grid="", files={}, modules=("nowhere_at_all",), functions=())
-    with pytest.raises(ValueError, match=r"nowhere_at_all of the grid cannot be imported here .* beside the grid file"):
+    with pytest.raises(
+        ValueError, match=r"nowhere_at_all of the grid cannot be imported here .* next to the grid file"
+    ):
         install(code)
 
 
