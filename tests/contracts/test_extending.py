@@ -20,8 +20,8 @@ def cells(tmp_path: Path) -> tuple[object, ...]:
     return cells_of_file(file)
 
 
-def test_page_is_a_grid_of_a_recipient_and_a_measurement_of_it(cells: tuple[subind.Run, ...], tmp_path: Path) -> None:
-    recipient, measurement = cells
+def test_page_is_a_grid_that_computes_every_part_of_it(cells: tuple[subind.Run, ...], tmp_path: Path) -> None:
+    recipient, measurement, mask = cells
     check_built(cells)
     measured = subind.compute(measurement, store=str(tmp_path / "store")).measurements
     assert 1 / 6 < measured["confidence"] <= 1
@@ -30,4 +30,10 @@ def test_page_is_a_grid_of_a_recipient_and_a_measurement_of_it(cells: tuple[subi
     assert left.record.sources.keys() == {
         "extending:Larger", "extending:FirstLayer", "extending:gated",
     }  # fmt: skip
+    found = subind.compute(mask, store=str(tmp_path / "store"))
+    assert found.record.sources.keys() == {"extending:Larger", "extending:Sigmoid", "extending:gated"}
+    sizes = {name: bits.numel() for name, bits in found.mask.items()}
+    assert sizes == {"0.weight": 6 * 32, "2.weight": 16 * 6}
+    starting_penalty = 1e-5 * 0.5 * sum(sizes.values())  # every logit is 0
+    assert found.curves["penalty"][0] == pytest.approx(starting_penalty, rel=0.05)
     sys.modules.pop("subind_grid_extending", None)
