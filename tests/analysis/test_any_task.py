@@ -206,7 +206,8 @@ def test_methods_say_what_p_is_corrected_for() -> None:
 
 
 def test_comparison_of_two_files_matches_cells_of_any_task(rows_file: WriteRows) -> None:
-    before = rows_file(grid((100, 200))).rename("before.parquet")
+    made = rows_file(grid((100, 200)))
+    before = made.rename(made.with_name("before.parquet"))
     moved = [{**row, "run_id": f"new-{row['run_id']}"} for row in grid((100, 200))]
     better = {**moved[0], "test_accuracy": moved[0]["test_accuracy"] + 0.5}
     (found,) = compare.of_files(before, rows_file([better, *moved[1:]]))
