@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from math import floor
 from pathlib import Path
 from queue import SimpleQueue
@@ -97,7 +98,7 @@ def drive(
         if code.unknown:
             display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
         with mirror, stop.by_signal():
-            _tuner(job, searcher, workers, watcher=watcher, stop=stop, scratch=str(scratch)).fit()
+            _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
             mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
         watcher.update()
 
@@ -173,9 +174,7 @@ def _no_heartbeat_left(searcher: PackSearcher, store: Store) -> Iterator[Callabl
         stop_beating()
 
 
-def _tuner(
-    job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper, scratch: str
-) -> tune.Tuner:
+def _tuner(job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(train_pack, job=job), placed(workers)),
         tune_config=tune.TuneConfig(
@@ -186,7 +185,7 @@ def _tuner(
         ),
         run_config=tune.RunConfig(
             name="sweep",
-            storage_path=scratch,
+            storage_path=job.scratch,
             verbose=0,
             callbacks=[watcher],
             stop=stop,

@@ -167,28 +167,36 @@ def _no_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-def install(code: OwnCode) -> None:
+def install(code: OwnCode, *, scratch: str = "") -> None:
     """Import a driver's code in a worker, so that runs can be read. Nothing happens if it has been.
+
+    The files stand in the driver's scratch folder if that is on this machine: then they go with it.
 
     Raises ValueError if a module or function is absent here.
     """
     if code != NO_OWN_CODE:
-        _installed(code.grid, tuple(sorted(code.files.items())), code.modules, code.functions)
+        _installed(code, scratch)
 
 
 @cache
-def _installed(
-    grid: str, files: tuple[tuple[str, bytes], ...], modules: tuple[str, ...], functions: tuple[str, ...]
-) -> None:
-    if grid:
+def _installed_once(key: tuple[object, ...]) -> list[bool]:
+    """Whether what the key names has been imported in this process."""
+    return [False]
+
+
+def _installed(code: OwnCode, scratch: str) -> None:
+    state = _installed_once((code.grid, tuple(sorted(code.files.items())), code.modules, code.functions))
+    if state[0]:
+        return
+    if code.grid:
         stack = ExitStack()
-        folder = stack.enter_context(scratch_folder())
+        folder = stack.enter_context(scratch_folder(scratch))
         atexit.register(stack.close)
-        for name, content in files:
+        for name, content in code.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        load_grid(folder / grid)
-    for name in modules:
+        load_grid(folder / code.grid)
+    for name in code.modules:
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -196,4 +204,5 @@ def _installed(
                 f"the module {name} of the grid cannot be imported here ({error}): put it next to the grid file, or "
                 "install it on this node"
             ) from None
-    remember_functions(functions)
+    remember_functions(code.functions)
+    state[0] = True

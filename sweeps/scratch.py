@@ -20,15 +20,17 @@ _own = set[Path]()
 
 
 @contextlib.contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A new folder of mode 0700 in the system's temporary folder, removed at the end, along with abandoned ones.
+def scratch_folder(within: str = "") -> Iterator[Path]:
+    """A new folder of mode 0700, removed at the end, along with abandoned ones.
+
+    It is made in the folder `within` if that is on this machine, else in the system's temporary folder.
 
     Raises ValueError if it cannot be made.
     """
     try:
-        parent = Path(tempfile.gettempdir())
+        parent = Path(within) if within and Path(within).is_dir() else Path(tempfile.gettempdir())
         remove_abandoned(parent)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise ValueError(
             f"TMPDIR is {os.environ.get('TMPDIR', '')!r}: a temporary folder cannot be made ({error.strerror}); "

@@ -52,6 +52,7 @@ class Job:
 
     `sources` is the digest of the driver's sources, which a worker's must equal; empty where both read the same files.
     `own` is the user's code that the specs need, and `kept` are the recipients that leave their weights.
+    `scratch` is the driver's folder for what must not outlive it.
     """
 
     specs: Mapping[str, str]
@@ -61,6 +62,7 @@ class Job:
     runtime: Runtime
     own: OwnCode = NO_OWN_CODE
     kept: frozenset[str] = frozenset()
+    scratch: str = ""
 
 
 def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
@@ -72,7 +74,7 @@ def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
     if job.sources:
         check_sources(job.sources)
     store = Store(job.store, patience_seconds=PATIENCE_SECONDS)
-    install(job.own)
+    install(job.own, scratch=job.scratch)
     known = {**job.specs, **config["specs"]} if "specs" in config else job.specs
     planned = [decode(json.loads(known[each])) for each in config["runs"]]
     pack = [spec for spec in planned if not is_done(spec, store, is_kept=run_id(spec) in job.kept)]

@@ -18,6 +18,7 @@ import json
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -353,8 +354,12 @@ class Store:
         return tuple(found)
 
     def stop_beating(self, pack: str) -> None:
-        """Say that a pack is no longer being computed."""
-        self._files.remove(self._heartbeat_path(pack))
+        """Say that a pack is no longer being computed; what a worker that died was writing goes as well."""
+        path = self._heartbeat_path(pack)
+        self._files.remove(path)
+        for each in self._files.paths(self._path("running")):
+            if each.rpartition("/")[2].startswith(f".{path.rpartition('/')[2]}."):
+                self._files.remove(each)
 
     # ---- files
 
@@ -370,19 +375,15 @@ class Store:
     def _read_json(self, path: str) -> Any:
         return parsed(self._files.read(path, most=MOST_BYTES), source=path)
 
-    def _read_json_or_none(self, path: str) -> Any:
-        try:
-            return self._read_json(path)
-        except FileNotFoundError:
-            return None
-
     def _heartbeat(self, path: str) -> Heartbeat | None:
-        data = self._read_json_or_none(path)
-        return None if data is None else heartbeat_from(data, source=path)
+        with suppress(FileNotFoundError):
+            return heartbeat_from(self._read_json(path), source=path)
+        return None
 
     def _checkpoint_file(self, path: str) -> CheckpointFile | None:
-        data = self._read_json_or_none(path)
-        return None if data is None else checkpoint_from(data, source=path)
+        with suppress(FileNotFoundError):
+            return checkpoint_from(self._read_json(path), source=path)
+        return None
 
     def _write_artifact(self, folder: str, name: str, content: bytes) -> Artifact:
         assert PLAIN_NAME.fullmatch(name), f"the artifact {name!r} has no plain name"

@@ -332,6 +332,16 @@ def test_heartbeats_of_a_process_of_this_host_that_has_ended_are_left_out(store:
     assert [beat.pack for beat in store.heartbeats()] == ["own"]
 
 
+def test_stop_beating_removes_what_a_worker_that_died_was_writing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    store.beat(heartbeat())
+    folder = tmp_path / "store" / "running"
+    (folder / ".p.json.0123").write_bytes(b"{")
+    (folder / ".other.json.0123").write_bytes(b"{")
+    store.stop_beating("p")
+    assert [path.name for path in folder.iterdir()] == [".other.json.0123"]
+
+
 def test_stop_beating_removes_the_heartbeat_and_may_be_repeated(store: Store) -> None:
     store.beat(heartbeat())
     store.stop_beating("p")
