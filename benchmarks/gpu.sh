@@ -10,7 +10,7 @@ uv sync --quiet
 nvidia-smi | tee "$into/nvidia-smi.txt"
 
 uv run pytest tests/subind/test_graphs.py -rs | tee "$into/parity.txt"
-timeout 240 uv run subind bench training --device cuda --json >"$into/training.json" || echo "bench training: cut off"
+timeout 240 uv run python -m benchmarks training --device cuda --json >"$into/training.json" || echo "bench training: cut off"
 
 # Depth 12, every control and sample count, three seeds. The same command again goes on with what is missing.
 part=(paper-arithmetic --where num_layers=12 --where 'seed<3' --store "$into/store")

@@ -14,7 +14,7 @@ from subind.tasks.cue_conflict import IMAGENET16, cues
 from subind.tasks.photographs.image_cache import CacheSettings, finish, planned, write_shard
 from subind.tasks.photographs.imagenet16 import members, photographs, pooled_photographs
 from subind.tasks.photographs.imagenet16_images import SEGMENTERS
-from sweeps.image_caching import link_balanced
+from sweeps.inputs.image_cache import link_balanced
 from tests.photographs import photograph, write_tree
 from tests.vision_specs import image_donor, image_mask, image_transfer
 

@@ -1,6 +1,6 @@
 """Pictures that stand beside result rows, for reports that read no store: images of a task, and first layers of masks.
 
-`sweeps.pictures` writes them when rows are exported. No torch.
+`sweeps.exporting.contact_sheets` writes them when rows are exported. No torch.
 """
 
 from typing import Literal

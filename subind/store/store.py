@@ -6,7 +6,7 @@
     weights/<name>.sha256                     which of them torchvision publishes under a name
     checkpoints/<pack>.{json,safetensors}     a pack under way; removed once its runs are committed
     running/<pack>.json                       a heartbeat of the worker that computes the pack
-    images.json                               the photographs of the last sweep on any (sweeps/image_identity.py)
+    images.json                               the photographs of the last sweep on any (sweeps/inputs/photographs.py)
     index/                                    what is derived from the records; may be removed at any time
     damaged/                                  what `subind verify --repair` has moved aside; nobody reads it
 

@@ -2,9 +2,7 @@
 
 import gc
 
-from sweeps import stop_signals
 from sweeps.cli import (
-    benchmarks,
     cleaning,
     comparing,
     data,
@@ -24,9 +22,9 @@ from sweeps.cli.app import app
 from sweeps.cli.damage_lines import damage_printed
 from sweeps.cli.ends import ended_in_a_line, lasting_output
 from sweeps.cli.help_groups import group_commands
+from sweeps.hosts import stop_signals
 
 __all__ = [
-    "benchmarks",
     "cleaning",
     "comparing",
     "data",

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from subind.specs.quoting import quoted
 from sweeps import grids
-from sweeps.given_paths import at_home
-from sweeps.tracking_uri import redacted
+from sweeps.hosts.given_paths import at_home
+from sweeps.hosts.secrets import redacted
 
 
 def without_secret(uri: str | None) -> str | None:

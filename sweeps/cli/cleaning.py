@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sweeps import cleaning
-from sweeps.cleaning import KINDS, Leftover
 from sweeps.cli.app import AsJson, StorePath, app, out
-from sweeps.commands import Request, check_exists
+from sweeps.planning.request import Request
+from sweeps.planning.store_checks import check_exists
+from sweeps.store_care import gc
+from sweeps.store_care.gc import KINDS, Leftover
 
 
 @app.command("gc")
@@ -19,7 +20,7 @@ def gc_command(
     delete: Annotated[bool, typer.Option("--delete", help="Remove the files that are listed.")] = False,
     idle_days: Annotated[
         float, typer.Option(help="A checkpoint that nobody has worked on for so many days is forgotten.", min=1)
-    ] = cleaning.IDLE_DAYS,
+    ] = gc.IDLE_DAYS,
     as_json: AsJson = False,
 ) -> None:
     """List what nobody needs any more, and remove it with --delete: orphaned checkpoints, dead heartbeats, files of
@@ -28,8 +29,8 @@ def gc_command(
     """
     opened = Request(grid="", where=(), store=store).opened()
     check_exists(opened)
-    found = cleaning.leftovers(opened, idle_days=idle_days)
-    gone = tuple(cleaning.removed(opened, found)) if delete else ()
+    found = gc.leftovers(opened, idle_days=idle_days)
+    gone = tuple(gc.removed(opened, found)) if delete else ()
     if as_json:
         print(json.dumps(_data(found, gone)))
         return

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from subind.specs.quoting import quoted, quoted_path
-from sweeps import commands
 from sweeps.cli.app import Rows, Where, app, home_for, out
-from sweeps.commands import Request
+from sweeps.planning.request import Request, accounted
 
 
 @app.command("compare")
@@ -59,9 +58,9 @@ def _rows(side: str, grid: str | None, where: tuple[str, ...], *, kept: Path | N
             raise ValueError(f"{side} is a store: name the grid whose cells are compared by --grid")
         request = Request(grid=grid, where=where, store=side)
         opened = request.opened()
-        from sweeps.export import export
+        from sweeps.exporting.rows import export
 
-        return export(commands.accounted(request, opened), opened, scratch)
+        return export(accounted(request, opened), opened, scratch)
     if kept is None:
         remedy = "a commit needs --rows, and a store must be a folder or a URL"
         raise ValueError(f"{quoted_path(side)} is no file of rows and no store: {remedy}")

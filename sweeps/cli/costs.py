@@ -8,16 +8,16 @@ from rich.table import Table
 
 from subind.specs.quoting import quoted
 from subind.store.store import Store
-from sweeps.bill import Amount, Bill, Quote, Spent, StageBill, bill, spent
-from sweeps.cards import imagined_workers, known_cards
 from sweeps.cli.app import out
-from sweeps.cost import CPU
-from sweeps.forecast import StageBasis
-from sweeps.plan import Plan
-from sweeps.preparation import Prepared
-from sweeps.prices import COLUMNS, TABLE, offers, offers_of
-from sweeps.terminal import columns, shortened, terminal
-from sweeps.workers import Workers, available_workers
+from sweeps.costs.cost_model import CPU
+from sweeps.costs.devices import imagined_workers, known_cards
+from sweeps.costs.prices import COLUMNS, TABLE, offers, offers_of
+from sweeps.hosts.terminal import columns, shortened, terminal
+from sweeps.hosts.workers import Workers, available_workers
+from sweeps.planning.device_hours import Amount, Bill, Quote, Spent, StageBill, bill, spent
+from sweeps.planning.forecast import StageBasis
+from sweeps.planning.plan import Plan
+from sweeps.planning.preparation import Prepared
 
 SECONDS_OF_RECORDS = 2.0
 """How long records are read to tell what the finished runs took."""

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from subind.tasks.photographs.segmenters import Felzenszwalb, Sam, Segmenter, Slic
 from sweeps.cli.app import app, err, out
-from sweeps.workers import num_cores
+from sweeps.hosts.workers import num_cores
 
 data = typer.Typer(help="Prepare images.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -31,7 +31,7 @@ def mean_pool_command(
     device: Annotated[str, typer.Option(help="What SAM runs on: cpu or cuda.")] = "cpu",
 ) -> None:
     """Paint each segment of each image in its mean colour. The same command again makes what is missing."""
-    from sweeps.pooling import pool_folder
+    from sweeps.inputs.mean_pooling import pool_folder
 
     segmenter: Segmenter
     match method:

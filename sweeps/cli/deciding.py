@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from subind.specs.quoting import quoted
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps import commands, deciding, grids
+from sweeps import grids
 from sweeps.cli.app import out
 from sweeps.cli.reading import Outcome, exported
-from sweeps.commands import Request
-from sweeps.deciding import Need
-from sweeps.plan import Plan
+from sweeps.planning import further_seeds
+from sweeps.planning.further_seeds import Need
+from sweeps.planning.plan import Plan
+from sweeps.planning.request import Request, accounted
 
 if TYPE_CHECKING:
     from analysis.claims import Claim, Judgement
@@ -34,7 +35,7 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
     for text in claims:
         parsed(text)
     cells = _cells(request, store)
-    num_seeds = deciding.fewest_seeds(cells)
+    num_seeds = further_seeds.fewest_seeds(cells)
     if num_seeds > max_seeds:
         raise ValueError(f"--max-seeds is {max_seeds} and the grid has {num_seeds}: give at least as many")
     found = computed(request)
@@ -55,8 +56,8 @@ def _added(cells: tuple[Run, ...], undecided: list[Judgement], *, max_seeds: int
     if not open_ones:
         return ()
     fewest = min(fewest_seeds(each.claim, num_claims=each.num_claims) for each in open_ones)
-    num_seeds = deciding.next_look(min(each.num_seeds for each in open_ones), fewest=fewest, most_seeds=max_seeds)
-    return deciding.added_cells(cells, [_need(each.claim) for each in open_ones], num_seeds=num_seeds)
+    num_seeds = further_seeds.next_look(min(each.num_seeds for each in open_ones), fewest=fewest, most_seeds=max_seeds)
+    return further_seeds.added_cells(cells, [_need(each.claim) for each in open_ones], num_seeds=num_seeds)
 
 
 def _need(claim: Claim) -> Need:
@@ -70,7 +71,7 @@ def _need(claim: Claim) -> Need:
 
 
 def _cells(request: Request, store: Store) -> tuple[Run, ...]:
-    runs = commands.accounted(request, store).runs.values()
+    runs = accounted(request, store).runs.values()
     return tuple(spec for spec in runs if spec.stage == "transfer")
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from subind.specs.quoting import shortened
-from sweeps import stop_signals
 from sweeps.cli.app import err
-from sweeps.error_lines import BROKEN, details_file, one_line
+from sweeps.hosts import stop_signals
+from sweeps.hosts.error_lines import BROKEN, details_file, one_line
 
 REMEDIES = {
     "ray": "Ray failed, for which a busy machine or a lack of memory or disk is enough: give the command again",

@@ -12,9 +12,13 @@ from subind.specs.run import Run
 from subind.store.store import Store
 from sweeps import grids
 from sweeps.cli.app import AsJson, Device, StorePath, app, out
-from sweeps.commands import Request
-from sweeps.display import duration
-from sweeps.explanation import (
+from sweeps.hosts.terminal import duration
+from sweeps.hosts.workers import available_workers
+from sweeps.inputs.photographs import identified
+from sweeps.planning.preparation import prepared
+from sweeps.planning.request import Request
+from sweeps.watching.which_run import meant_run, planned_runs, stored_runs, with_spec
+from sweeps.watching.why import (
     Computed,
     Explainer,
     Explanation,
@@ -23,10 +27,6 @@ from sweeps.explanation import (
     num_descendants,
     planned_pack,
 )
-from sweeps.finding import meant_run, planned_runs, stored_runs, with_spec
-from sweeps.image_identity import identified
-from sweeps.preparation import prepared
-from sweeps.workers import available_workers
 
 LINES_OF_A_TRACEBACK = 8
 MOST_DIFFERENCES = 5

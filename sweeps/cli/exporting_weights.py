@@ -10,9 +10,9 @@ from subind.store.results import RunRecord
 from subind.store.row_values import WEIGHTS
 from subind.store.store import Store
 from sweeps.cli.app import StorePath, app, home_for, out
-from sweeps.commands import Request
-from sweeps.finding import Known, meant_run, runs_path, stored_runs
-from sweeps.row_files import written_whole
+from sweeps.exporting.row_files import written_whole
+from sweeps.planning.request import Request
+from sweeps.watching.which_run import Known, meant_run, runs_path, stored_runs
 
 
 @app.command("export-weights")

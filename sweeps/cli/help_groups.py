@@ -6,9 +6,9 @@ GROUPS = {
     "Run a sweep": ("run", "plan", "tune", "retry", "submit", "attach", "jobs", "stop", "bundle"),
     "Watch it": ("status", "why", "ui"),
     "Read its results": ("export", "report", "compare", "sync", "serve", "export-weights"),
-    "Look after store and machine": ("doctor", "verify", "gc", "import", "data", "bench"),
+    "Look after store and machine": ("doctor", "verify", "gc", "import", "data"),
 }
-"""The commands of each group, by its heading; `subind data` and `subind bench` have commands of their own."""
+"""The commands of each group, by its heading; `subind data` has commands of its own."""
 
 
 def group_commands(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from subind.tasks.photographs.imagenet16 import NUM_IMAGES
 from sweeps.cli.app import err, out
 from sweeps.cli.data import data
-from sweeps.workers import num_cores
+from sweeps.hosts.workers import num_cores
 
 MOST_TOLD = 10
 
@@ -27,7 +27,7 @@ def imagenet16_command(
 
     The same command again makes what is missing.
     """
-    from sweeps.image_caching import cache_tree
+    from sweeps.inputs.image_cache import cache_tree
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
@@ -70,7 +70,7 @@ def balanced_command(
     seed: Annotated[int, typer.Option(help="The data seed of the task.", min=0, max=2**31 - 1)] = 0,
 ) -> None:
     """Link to the photographs of the balanced subset of 16-class ImageNet, which are those to mean-pool."""
-    from sweeps.image_caching import link_balanced
+    from sweeps.inputs.image_cache import link_balanced
 
     num = link_balanced(source, target, num_per_class=per_class, seed=seed)
     out.print(f"{num:,} photographs: {target}")

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from subind.specs.quoting import quoted_path
-from sweeps.bundle import gather
 from sweeps.cli.app import AsJson, Device, GridName, Images, Tracking, Where, app, err, out
-from sweeps.jobs import DASHBOARD, Cluster, Order, checked
+from sweeps.remote.bundle import gather
+from sweeps.remote.jobs import DASHBOARD, Cluster, Order, checked
 
 DETACHED = 75
 """The exit status when the job goes on unwatched: its own is not known yet (EX_TEMPFAIL of sysexits.h)."""

@@ -12,17 +12,18 @@ import typer
 from subind.specs.quoting import quoted_path
 from subind.store.listing import Listing
 from subind.store.store import Store
-from sweeps import commands, grids, stop_signals
-from sweeps.changed_sources import changed_sources, told
+from sweeps import grids
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
-from sweeps.commands import Request
-from sweeps.deciding import Expected
-from sweeps.error_lines import one_line
-from sweeps.given_paths import check_rows_target
-from sweeps.image_identity import UNIDENTIFIED, is_unidentified
-from sweeps.patience import when_there_is_room
-from sweeps.plan import Plan
-from sweeps.tracking_report import Report, has_tracker, log_report
+from sweeps.hosts import stop_signals
+from sweeps.hosts.error_lines import one_line
+from sweeps.hosts.given_paths import check_rows_target
+from sweeps.inputs.photographs import UNIDENTIFIED, is_unidentified
+from sweeps.mirror.report import Report, has_tracker, log_report
+from sweeps.planning.changed_sources import changed_sources, told
+from sweeps.planning.further_seeds import Expected
+from sweeps.planning.plan import Plan
+from sweeps.planning.request import Request, accounted
+from sweeps.running.patience import when_there_is_room
 
 Written = TypeVar("Written")
 
@@ -90,7 +91,7 @@ def _with_room(write: Callable[[], Written]) -> Written:
 
 def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str | None) -> str:
     """Mirror the finished runs that MLflow lacks; which it lacks then and what mirrors them, empty if none."""
-    from sweeps.tracking import Mirror
+    from sweeps.mirror.mirror import Mirror
 
     try:
         mirror = Mirror(store, grid=found.grid, tracking_uri=tracking_uri)
@@ -117,7 +118,7 @@ def exported(
     listing: Listing | None = None,
 ) -> tuple[Path, Plan]:
     """Write the rows of a part of a grid with its claims; the path of the file, and the plan that the rows have."""
-    from sweeps.export import exported_plan
+    from sweeps.exporting.rows import exported_plan
 
     if not store.exists():
         err.print(
@@ -167,7 +168,7 @@ def export_command(grid: GridName, where: Where = None, store: StorePath = "stor
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     listing = opened.listing()
-    found = commands.accounted(request, opened, listing)
+    found = accounted(request, opened, listing)
     path, found = exported(request, found, opened, path=rows, listing=listing)
     print_damaged(found)
     warn_of_unnamed_images(found)
@@ -199,7 +200,7 @@ def report_command(
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
     listing = opened.listing()
-    found = commands.accounted(request, opened, listing)
+    found = accounted(request, opened, listing)
     warn_of_unnamed_images(found)
     found = write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)
     print_damaged(found)

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from sweeps import commands
 from sweeps.cli.app import GridName, StorePath, Where, app, out
 from sweeps.cli.reading import warn_of_unnamed_images
-from sweeps.commands import Request
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import check_exists
+from sweeps.store_care.retry import retry_failed, retry_failed_of_class
 
 
 @app.command("retry")
@@ -29,11 +30,8 @@ def retry_command(
         )
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.accounted(request, opened)
-    commands.check_exists(opened)
+    found = accounted(request, opened)
+    check_exists(opened)
     warn_of_unnamed_images(found)
-    if error is None:
-        number = commands.retry_failed(found, opened)
-    else:
-        number = commands.retry_failed_of_class(found, opened, error)
+    number = retry_failed(found, opened) if error is None else retry_failed_of_class(found, opened, error)
     out.print(f"{number} failed runs are forgiven; `subind run {grid}` tries them again")

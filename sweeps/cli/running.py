@@ -18,7 +18,6 @@ from subind.specs.quoting import quoted_path
 from subind.specs.run import Stage
 from subind.store.errors import is_full
 from subind.store.store import Store
-from sweeps import commands, stop_signals
 from sweeps.cli.app import AsJson, Device, GridName, Images, Keep, StorePath, Tracking, Where, app, err, home_for, out
 from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
 from sweeps.cli.deciding import decided
@@ -32,15 +31,21 @@ from sweeps.cli.reading import (
     warn_of_unnamed_images,
     write_rows_and_report,
 )
-from sweeps.commands import Request
-from sweeps.display import SECONDS_BETWEEN_LINES, duration
-from sweeps.image_identity import remember
-from sweeps.inputs import check_inputs
-from sweeps.keeping import kept_bytes
-from sweeps.own_code import own_code
-from sweeps.plan import Plan
-from sweeps.preparation import Prepared, check_room, prepared
-from sweeps.workers import Workers, available_workers
+from sweeps.grids.own_code import own_code
+from sweeps.hosts import stop_signals
+from sweeps.hosts.terminal import duration
+from sweeps.hosts.workers import Workers, available_workers
+from sweeps.inputs.photographs import remember
+from sweeps.inputs.preflight import check_inputs
+from sweeps.planning.keeping import kept_bytes
+from sweeps.planning.plan import Plan
+from sweeps.planning.plan_data import plan_data
+from sweeps.planning.preparation import Prepared, check_room, prepared
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import check_outlives_process, check_store
+from sweeps.running.live_table import SECONDS_BETWEEN_LINES
+from sweeps.store_care import retry
+from sweeps.watching.status_data import status_data
 
 
 @app.command("plan")
@@ -79,7 +84,7 @@ def plan_command(
     warn_of_unnamed_images(made.plan)
     warn_of_changed_sources(request, made.plan, opened)
     if as_json:
-        data = commands.plan_data(made.plan, made.forecast)
+        data = plan_data(made.plan, made.forecast)
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
         return
     _print_plan(made)
@@ -163,7 +168,7 @@ def run_command(
     )
     opened = request.opened()
     if retry_failed:
-        commands.retry_failed(commands.accounted(request, opened), opened)
+        retry.retry_failed(accounted(request, opened), opened)
     with crew(opened, address, device=device, num_workers=num_workers) as workers:
         computed = partial(
             _swept,
@@ -182,13 +187,13 @@ def run_command(
 @contextmanager
 def crew(store: Store, address: str | None, *, device: str, num_workers: int) -> Iterator[Workers]:
     """The workers of this machine, or of the Ray cluster at the address, connected to while the block runs."""
-    commands.check_outlives_process(store)
+    check_outlives_process(store)
     name_useless_home()
     if address is None:
         _check_alone(num_workers)
         yield available_workers(device)
         return
-    from sweeps.cluster import cluster_ray, cluster_workers
+    from sweeps.hosts.ray_nodes import cluster_ray, cluster_workers
 
     with cluster_ray(address):
         yield cluster_workers(store, device=device, num_workers=num_workers, tell=WaitingLine().tell)
@@ -238,9 +243,9 @@ def _swept(
 ) -> Plan:
     """Say what is to be done, do it, and account for it."""
     made = prepared(request, store, workers)
-    commands.check_store(store, made.plan)
-    check_inputs(made.plan, store, request.images)
-    if other := remember(made.plan, store, request.images):
+    check_store(store, made.plan)
+    check_inputs(made.plan.to_compute, store, request.images)
+    if other := remember(made.plan.runs.values(), store, request.images):
         err.print(other, style="yellow")
     check_room(made)
     warn_of_changed_sources(request, made.plan, store)
@@ -249,10 +254,10 @@ def _swept(
     if not made.plan.missing:
         return made.plan
     if request.images:
-        from sweeps.pictures import write_photograph_sheet
+        from sweeps.exporting.contact_sheets import write_photograph_sheet
 
         write_photograph_sheet(made.plan, request.images, rows_path(request))
-    from sweeps.driver import drive
+    from sweeps.running.driver import drive
 
     drive(
         made.plan,
@@ -264,7 +269,7 @@ def _swept(
         images=request.images,
         own=own_code(request.grid, made.plan.runs.values()),
     )
-    return commands.accounted(request, store)
+    return accounted(request, store)
 
 
 def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
@@ -281,7 +286,7 @@ def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> No
         err.print(f"rows and report are not written: a disk is full ({error})", style="yellow")
     if lag:
         err.print(lag, style="yellow")
-    data = commands.status_data(found, store)
+    data = status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)
     if data["failed"] or data["blocked"]:

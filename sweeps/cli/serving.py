@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from sweeps import commands
 from sweeps.cli.app import GridName, StorePath, Tracking, Where, app, err, out
-from sweeps.commands import Request
+from sweeps.inputs.imported_weights import import_weights
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import check_exists
 
 
 @app.command("sync")
@@ -16,13 +17,13 @@ def sync_command(
     grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None
 ) -> None:
     """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
-    from sweeps.tracking import Mirror
+    from sweeps.mirror.mirror import Mirror
 
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.accounted(request, opened)
+    found = accounted(request, opened)
     mirror = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri)
-    commands.check_exists(opened)
+    check_exists(opened)
     outcome = mirror.mirror(list(found.runs.values()))
     counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
     out.print(f"{counts}, {outcome.num_delayed} delayed")
@@ -37,7 +38,7 @@ def ui_command(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the store, on loopback only, until Ctrl-C."""
-    from sweeps.ui import serve_ui
+    from sweeps.mirror.ui import serve_ui
 
     serve_ui(Request(grid="", where=(), store=store).opened(), port=port)
 
@@ -60,7 +61,7 @@ def serve_command(
     folder: Annotated[Path, typer.Option(help="Where generated secrets are kept.")] = Path("~/.subind/mlflow"),
 ) -> None:
     """Serve MLflow for a team, with passwords: runs in PostgreSQL (MLFLOW_BACKEND_STORE_URI), until Ctrl-C."""
-    from sweeps.server import LOOPBACK_NAMES, PASSWORD, Service, password_file, serve
+    from sweeps.mirror.team_server import LOOPBACK_NAMES, PASSWORD, Service, password_file, serve
 
     service = Service(
         host=host,
@@ -91,13 +92,13 @@ def import_command(
 
     A file that torchvision publishes, such as resnet18-f37072fd.pth, is downloaded if it is not there.
     """
-    print(commands.import_weights(Request(grid="", where=(), store=store).opened(), file))
+    print(import_weights(Request(grid="", where=(), store=store).opened(), file))
 
 
 @app.command("doctor")
 def doctor_command(store: StorePath = "store") -> None:
     """Check that this machine can run a sweep, and say what to do where it cannot."""
-    from sweeps.doctor import checks
+    from sweeps.store_care.doctor import checks
 
     wrong = 0
     for check in checks(Request(grid="", where=(), store=store).opened()):

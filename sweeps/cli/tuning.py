@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from sweeps import commands, grids, stop_signals, tuned
+from sweeps import grids
 from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, home_for, out
 from sweeps.cli.reading import trials_path, write_rows_and_report
 from sweeps.cli.running import crew
-from sweeps.commands import Request
+from sweeps.grids import tuned
+from sweeps.hosts import stop_signals
+from sweeps.planning.request import Request, accounted
 
 if TYPE_CHECKING:
     from sweeps.tuning.session import Session
@@ -111,7 +113,7 @@ def _conclude(
     chosen = frozenset(choice.fingerprint for choice in choices)
     trials = write_trials(found.studies, found.store, trials_path(request), chosen=chosen)
     out.print(f"trials: {trials}")
-    plan = commands.accounted(request, found.store)
+    plan = accounted(request, found.store)
     write_rows_and_report(request, plan, found.store, output=None)
     from analysis.tuning import pictures
 
@@ -133,8 +135,8 @@ def _conclude(
 
 
 def _print_front(trials: Trials) -> None:
+    from sweeps.grids.studies import values_of
     from sweeps.tuning.choice import front
-    from sweeps.tuning.definition import values_of
     from sweeps.tuning.table import points
 
     table = Table(box=None, pad_edge=False, title=f"front of {trials.name}")

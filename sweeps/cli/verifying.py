@@ -12,13 +12,12 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
-from sweeps import commands, grids
+from sweeps import grids
 from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
-from sweeps.commands import Request
-from sweeps.display import SECONDS_BETWEEN_LINES
-from sweeps.finding import planned_runs
-from sweeps.plan import Plan, descendants
-from sweeps.verification import (
+from sweeps.planning.plan import Plan, descendants
+from sweeps.planning.request import Request, accounted
+from sweeps.running.live_table import SECONDS_BETWEEN_LINES
+from sweeps.store_care.verify import (
     Damage,
     Place,
     Progress,
@@ -29,6 +28,7 @@ from sweeps.verification import (
     verify,
     weights_in,
 )
+from sweeps.watching.which_run import planned_runs
 
 SECONDS_IN_SILENCE = 2.0
 """A verification that takes longer tells how far it is."""
@@ -59,7 +59,7 @@ def verify_command(
     if bool(grid) == everything:
         raise ValueError("nothing is chosen to verify: give a GRID, or --all for everything in the store")
     opened = Request(grid=grid, where=tuple(where or ()), store=store).opened()
-    plan = None if everything else commands.accounted(Request(grid=grid, where=tuple(where or ()), store=store), opened)
+    plan = None if everything else accounted(Request(grid=grid, where=tuple(where or ()), store=store), opened)
     places = places_in(opened) if plan is None else _places(plan, opened)
     weights = weights_in(opened) if plan is None else _weights(plan, opened)
     scope = "--all" if plan is None else " ".join([grid, *(where or ())])

@@ -10,14 +10,15 @@ from rich.console import Console
 from rich.live import Live
 
 from subind.store.store import Store
-from sweeps import commands
 from sweeps.cli.app import AsJson, GridName, StorePath, Where, app, out
 from sweeps.cli.reading import print_failures, warn_of_unnamed_images
-from sweeps.commands import Request
-from sweeps.plan import Plan
-from sweeps.terminal import terminal
-from sweeps.watch import Snapshot, Watch, change_key, line
-from sweeps.watch_picture import picture
+from sweeps.hosts.terminal import terminal
+from sweeps.planning.plan import Plan
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import check_exists
+from sweeps.watching.picture import picture
+from sweeps.watching.snapshot import Snapshot, Watch, change_key, line
+from sweeps.watching.status_data import status_data
 
 
 @app.command("status")
@@ -37,16 +38,16 @@ def status_command(
     """
     request = Request(grid=grid, where=tuple(where or ()), store=store)
     opened = request.opened()
-    found = commands.accounted(request, opened)
+    found = accounted(request, opened)
     warn_of_unnamed_images(found)
     if watch and as_json:
         raise ValueError("--watch is given with --json: JSON is printed once; leave one of them out")
-    commands.check_exists(opened)
+    check_exists(opened)
     if watch:
         _watch(found, opened, interval=interval)
         return
     snapshot = Watch(found, opened).look()
-    data = commands.status_data(found, opened, snapshot)
+    data = status_data(found, opened, snapshot)
     if as_json:
         print(json.dumps(data))
         return

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from subind.specs.quoting import quoted
 from subind.specs.runs import Run
-from sweeps.grid_files import Keep, cells_of_file, claims_of_file, keep_of_file, studies_of_file
 from sweeps.grids import (
     figure_3_depth_2,
     paper_arithmetic,
@@ -19,7 +18,8 @@ from sweeps.grids import (
     vision_quickstart,
     vision_shapes,
 )
-from sweeps.tuning.definition import Study, default_studies
+from sweeps.grids.studies import Study, default_studies
+from sweeps.grids.user_files import Keep, cells_of_file, claims_of_file, keep_of_file, studies_of_file
 
 NAMES = (
     "quickstart",

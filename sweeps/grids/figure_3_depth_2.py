@@ -15,7 +15,7 @@ from dataclasses import replace
 from subind.specs.rows import Part
 from subind.specs.runs import Discover, Transfer
 from sweeps.grids import protocol
-from sweeps.tuning.definition import Epochs, Range, Study, study_around
+from sweeps.grids.studies import Epochs, Range, Study, study_around
 
 MASK_SEED = 1
 DISAMBIGUATION_COUNTS = (10, 100, 250, 1000, 2500)

@@ -26,7 +26,7 @@ from subind.specs.starts import (
 from subind.specs.temperature import TemperatureSchedule
 from subind.specs.training import EarlyStop, NoEarlyStop, Normal, highest, lowest
 from subind.specs.tuning import TuningValidation
-from sweeps.tuning.definition import Epochs, Range, Study, tuned_on
+from sweeps.grids.studies import Epochs, Range, Study, tuned_on
 
 SEEDS = (0, 1, 2, 3, 4)
 DISAMBIGUATION_COUNTS = (10, 25, 50, 100, 250)

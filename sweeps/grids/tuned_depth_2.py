@@ -6,8 +6,7 @@ recipients.
 
 from subind.specs.runs import Transfer
 from subind.specs.starts import Subnetwork
-from sweeps import tuned
-from sweeps.grids import figure_3_depth_2, protocol
+from sweeps.grids import figure_3_depth_2, protocol, tuned
 
 TUNED_GRID = "figure-3-depth-2"
 DISAMBIGUATION_COUNTS = (100, 250)

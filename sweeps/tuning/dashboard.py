@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from sweeps import stop_signals
-from sweeps.mlflow_process import LOOPBACK, check_port
+from sweeps.hosts import stop_signals
+from sweeps.mirror.server_process import LOOPBACK, check_port
 from sweeps.tuning.trials import Trials
 
 if TYPE_CHECKING:

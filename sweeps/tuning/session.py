@@ -10,24 +10,25 @@ from rich.console import Console
 from subind.identity.run_ids import run_id
 from subind.specs.runs import Discover
 from subind.store.store import Store
-from sweeps import grids, tuned
-from sweeps.cost import unknown_gpu_model
-from sweeps.damaged_runs import with_damaged_parents
-from sweeps.memory import most_replicas
-from sweeps.plan import Crew, Plan, accounts, packed
-from sweeps.preparation import cost_model
-from sweeps.tracking import Mirror
-from sweeps.tracking_content import RUN_ID_TAG
-from sweeps.tracking_experiment import Content
-from sweeps.tracking_uri import store_root
+from sweeps import grids
+from sweeps.costs.cost_model import unknown_gpu_model
+from sweeps.costs.memory import most_replicas
+from sweeps.grids import tuned
+from sweeps.grids.studies import Study
+from sweeps.hosts.workers import Workers
+from sweeps.mirror.address import store_root
+from sweeps.mirror.content import RUN_ID_TAG
+from sweeps.mirror.experiment import Content
+from sweeps.mirror.mirror import Mirror
+from sweeps.planning.damaged_runs import with_damaged_parents
+from sweeps.planning.plan import Crew, Plan, accounts, packed
+from sweeps.planning.preparation import cost_model
 from sweeps.tuning import choice
 from sweeps.tuning.choice import Rule
-from sweeps.tuning.definition import Study
-from sweeps.tuning.feed import Name, TrialFeed, labelled
 from sweeps.tuning.objective import Objective
 from sweeps.tuning.table import points
+from sweeps.tuning.trial_feed import Name, TrialFeed, labelled
 from sweeps.tuning.trials import Trials, opened_storage
-from sweeps.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def train(
     console: Console,
 ) -> Plan:
     """Train until every study has its trials, or until Ctrl-C; the plan of donors and published settings."""
-    from sweeps.driver import drive
+    from sweeps.running.driver import drive
 
     plan = planned(session, workers)
     feed = TrialFeed(

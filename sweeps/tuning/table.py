@@ -15,8 +15,8 @@ from subind.identity.run_ids import run_id
 from subind.specs.runs import Discover
 from subind.store.results import TRIAL_SCHEMA, RunRecord
 from subind.store.store import Store
+from sweeps.grids.studies import values_of
 from sweeps.tuning.choice import Point, front
-from sweeps.tuning.definition import values_of
 from sweeps.tuning.trials import STATES, Trials
 
 Row = dict[str, Any]

@@ -26,8 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from subind.identity.run_ids import canonical_json, run_id
 from subind.specs.runs import Discover
 from subind.store.results import Failure, RunRecord
-from sweeps.tracking_uri import redacted
-from sweeps.tuning.definition import PARAMETERS, Range, Study
+from sweeps.grids.studies import PARAMETERS, Range, Study
+from sweeps.hosts.secrets import redacted
 from sweeps.tuning.objective import Floor, Objective, Pareto
 
 HEARTBEAT_SECONDS = 30

@@ -8,7 +8,7 @@ import pytest
 
 import subind
 from subind.stages.trial import check_built
-from sweeps.grid_files import cells_of_file
+from sweeps.grids.user_files import cells_of_file
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 

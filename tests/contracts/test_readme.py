@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subind.specs.run import lineage
-from sweeps.grid_files import cells_of_file
+from sweeps.grids.user_files import cells_of_file
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

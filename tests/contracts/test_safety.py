@@ -25,7 +25,7 @@ EXECUTING_CALLS = frozenset(
 PATHS_OF_PYTHON = frozenset({"sweeps/grids/__init__.py"})
 """A user's grid is a Python file, which the user names on the command line."""
 
-PATHS_OF_TENSORS = frozenset({"sweeps/published.py"})
+PATHS_OF_TENSORS = frozenset({"sweeps/inputs/published_weights.py"})
 """A file that torchvision publishes is a pickle, which the user names; PyTorch reads its tensors and nothing else."""
 
 
@@ -87,7 +87,7 @@ def watch(event, arguments):
         unpickled.append((event, *map(str, arguments[:2])))
 
 started = False
-import sweeps.cli.__main__, sweeps.export, analysis.report
+import sweeps.cli.__main__, sweeps.exporting.rows, analysis.report
 started = True
 sys.addaudithook(watch)
 sys.argv = ["subind", *sys.argv[1:]]

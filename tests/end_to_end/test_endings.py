@@ -162,7 +162,7 @@ DYING = """
 import os, sys, threading, time
 
 def die():
-    while not hasattr(sys.modules.get("sweeps.trainable"), "train_pack"):
+    while not hasattr(sys.modules.get("sweeps.running.worker"), "train_pack"):
         time.sleep(0.1)
     os.write(2, b"ImportError: libnothere.so.7: cannot open shared object file\\n")
     os.abort()

@@ -16,14 +16,15 @@ from optuna.trial import FrozenTrial, TrialState
 from subind.identity.run_ids import run_id
 from subind.specs.run import lineage
 from subind.specs.runs import Discover
-from sweeps import grids, tuned
+from sweeps import grids
+from sweeps.grids import tuned
 from tests.end_to_end.sweeps import GRID, QUICK, Folder, Process, ended, family, folder, kill, until
 
 STUDY = """
 
 from dataclasses import replace
 
-from sweeps.tuning.definition import Epochs, Study, study_around
+from sweeps.grids.studies import Epochs, Study, study_around
 
 
 def studies():

@@ -12,10 +12,10 @@ from subind.specs.training import FreshWeights
 from subind.store.names import slug
 from subind.store.row_values import planned_values
 from subind.training.loop import Finished
-from sweeps.cells import planned_columns
-from sweeps.cost import cpu_model
-from sweeps.memory import LARGEST_DEVICE, bytes_per_replica, check_fits
-from sweeps.preparation import check_curves
+from sweeps.costs.cost_model import cpu_model
+from sweeps.costs.memory import LARGEST_DEVICE, bytes_per_replica, check_fits
+from sweeps.grids.cells import planned_columns
+from sweeps.planning.preparation import check_curves
 from tests.hostile_values import VALUES, Case, cases
 from tests.subind.packs import HandMade, finished
 

@@ -8,8 +8,8 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.specs.training import BestEpoch
-from sweeps.cells import planned_columns
 from sweeps.grids import protocol
+from sweeps.grids.cells import planned_columns
 from tests.specs import tiny_donor, tiny_mask, tiny_optimizer, tiny_transfer
 from tests.subind.packs import finished
 from tests.vision_specs import VIT, image_donor, image_mask

@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from subind.specs.run import Run
 from subind.specs.runs import Transfer
 from subind.store.store import Store
-from sweeps.failures import Fall, Kind
-from sweeps.plan import Crew, Plan, accounts, packed
-from sweeps.search import PackSearcher
+from sweeps.planning.plan import Crew, Plan, accounts, packed
+from sweeps.running.searcher import PackSearcher
+from sweeps.running.verdicts import Fall, Kind
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import commit_fabricated
 

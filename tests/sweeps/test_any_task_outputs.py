@@ -20,9 +20,9 @@ from subind.specs.starts import FullTransfer, RandomInit, Start, Subnetwork
 from subind.specs.temperature import TemperatureSchedule
 from subind.specs.training import LastEpoch, NoEarlyStop, UniformFanIn, highest
 from subind.store.store import Store
-from sweeps.export import export
-from sweeps.plan import accounts
-from sweeps.tracking_content import metric_name, name, params, points
+from sweeps.exporting.rows import export
+from sweeps.mirror.content import metric_name, name, params, points
+from sweeps.planning.plan import accounts
 from tests.specs import tiny_transfer
 from tests.vision_specs import RESNET, image_donor, image_mask, image_transfer
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from benchmarks.grid import SEEDS_OF_ROUNDS, cells, grid_benchmark
 from subind.specs.runs import steps_per_epoch
-from sweeps.bench.grid import SEEDS_OF_ROUNDS, cells, grid_benchmark
-from sweeps.plan import with_parents
+from sweeps.planning.plan import with_parents
 
 PROMISED = {"forecast_seconds", "measured_seconds", "ratio", "gain_of_packing", "basis"}
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.fabricated_store import fabricate, written_grid
+from benchmarks.store import store_benchmark
 from subind.identity.run_ids import decode
 from subind.specs.rows import num_of
 from subind.specs.runs import Discover, Train
 from subind.store.store import Store
 from sweeps import grids
-from sweeps.bench.fabricated_store import fabricate, written_grid
-from sweeps.bench.store import store_benchmark
-from sweeps.export import export
+from sweeps.exporting.rows import export
 from sweeps.grids import protocol
-from sweeps.plan import accounts, with_parents
+from sweeps.planning.plan import accounts, with_parents
 from tests.conftest import REPOSITORY
 
 PRINTED = ["plan_seconds", "export_seconds", "report_seconds", "peak_memory_bytes"]
@@ -67,7 +67,7 @@ def test_fabricated_store_exports_rows_that_all_have_curves(made: tuple[Path, St
 
 @pytest.mark.slow
 def test_bench_store_prints_the_promised_numbers_alone_on_standard_output() -> None:
-    command = [sys.executable, "-m", "sweeps.cli", "bench", "store", "--cells", "50", "--json"]
+    command = [sys.executable, "-m", "benchmarks", "store", "--cells", "50", "--json"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     printed = json.loads(done.stdout)
     assert list(printed) == PRINTED

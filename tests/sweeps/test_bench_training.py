@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from sweeps.bench.training import (
+from benchmarks.training import (
     TRAINING_STAGES,
     Case,
     TrainingStage,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps.bench import vision_input
-from sweeps.bench.vision_input import Work, vision_input_benchmark
+from benchmarks import vision_input
+from benchmarks.vision_input import Work, vision_input_benchmark
 
 
 @pytest.mark.slow

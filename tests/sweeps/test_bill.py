@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from subind.store.store import Store
-from sweeps.bill import Amount, bill, spent
-from sweeps.cards import imagined_workers
-from sweeps.commands import Request, accounted
-from sweeps.cost import card_of, gpu_model
-from sweeps.forecast import Forecast, StageForecast
+from sweeps.costs.cost_model import card_of, gpu_model
+from sweeps.costs.devices import imagined_workers
+from sweeps.costs.prices import Offer
 from sweeps.grids import protocol
-from sweeps.preparation import Prepared, prepared
-from sweeps.prices import Offer
-from sweeps.workers import Workers
+from sweeps.hosts.workers import Workers
+from sweeps.planning.device_hours import Amount, bill, spent
+from sweeps.planning.forecast import Forecast, StageForecast
+from sweeps.planning.preparation import Prepared, prepared
+from sweeps.planning.request import Request, accounted
 from tests.sweeps.fabricated_grid import donor, exportable_record, runs, store_with, transfers, written_grid
 
 PAPER = "paper-arithmetic"

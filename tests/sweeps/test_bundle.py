@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subind.store import provenance
-from sweeps.bundle import Bundle, gather
+from sweeps.remote.bundle import Bundle, gather
 from tests.conftest import REPOSITORY
 
 

@@ -12,7 +12,7 @@ from subind.specs.starts import FullTransfer
 from subind.specs.tasks import Task
 from subind.specs.training import ImportedWeights
 from subind.store.results import ROW_SCHEMA
-from sweeps.cells import chosen, condition, planned_columns
+from sweeps.grids.cells import chosen, condition, planned_columns
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from subind.store.store import Checkpoint, Store
-from sweeps.checkpoint_state import STATE, CheckpointState, checkpoint_state
+from sweeps.watching.checkpoint_state import STATE, CheckpointState, checkpoint_state
 
 
 def _content(state: object) -> bytes:

@@ -19,8 +19,7 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Checkpoint, Heartbeat, Store
-from sweeps import cleaning
-from sweeps.cleaning import Leftover, leftovers
+from sweeps.store_care.gc import Leftover, leftovers, removed
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure, small_record
 
@@ -78,7 +77,7 @@ def run_folder(store: Store, spec: Run) -> str:
 
 
 def delete(store: Store, *, idle_days: float = 30) -> list[Leftover]:
-    return list(cleaning.removed(store, leftovers(store, idle_days=idle_days)))
+    return list(removed(store, leftovers(store, idle_days=idle_days)))
 
 
 # ---- checkpoints
@@ -122,7 +121,7 @@ def test_checkpoint_that_a_worker_takes_up_after_the_look_stays(store: Store) ->
     found = leftovers(store)
     assert len(found) == 2
     beat(store, "p", tiny_donor())
-    assert list(cleaning.removed(store, found)) == []
+    assert list(removed(store, found)) == []
     assert store.checkpoint_content("p") == b"state" * 100
 
 
@@ -209,7 +208,7 @@ def test_files_of_a_run_whose_record_is_damaged_stay(store: Store, content: byte
 
 
 def test_index_part_of_other_code_is_not_needed_and_that_of_this_one_is(store: Store) -> None:
-    from sweeps.record_parts import PREFIX
+    from sweeps.exporting.record_parts import PREFIX
 
     put(store, "index/rows-00000000-0123.parquet")
     put(store, f"index/{PREFIX}0123.parquet")

@@ -9,7 +9,7 @@ import pytest
 
 from subind.identity import run_ids as fingerprint
 from sweeps import grids
-from sweeps.plan import Plan
+from sweeps.planning.plan import Plan
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, runs, store_with, written_grid
@@ -228,9 +228,7 @@ def test_interruption_ends_with_status_130_and_says_how_to_go_on(
     assert err == "subind: stopped; the same command goes on with what is missing\n"
 
 
-@pytest.mark.parametrize(
-    "command", ["plan", "run", "status", "export", "report", "ui", "sync", "doctor", "bench training"]
-)
+@pytest.mark.parametrize("command", ["plan", "run", "status", "export", "report", "ui", "sync", "doctor"])
 def test_help_of_a_command_is_written_as_sentences(subind: Call, command: str) -> None:
     status, out, _ = subind(*command.split(), "--help")
     assert status == 0

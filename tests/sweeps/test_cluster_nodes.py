@@ -10,11 +10,11 @@ import pytest
 
 from subind.store import provenance
 from subind.store.store import Store
-from sweeps import cluster
-from sweeps.cluster import Node, NodeFacts
-from sweeps.sources import check_sources, sources_digest
-from sweeps.store_mark import mark, why_unseen
-from sweeps.workers import Workers
+from sweeps.hosts import ray_nodes
+from sweeps.hosts.ray_nodes import Node, NodeFacts
+from sweeps.hosts.sources import check_sources, sources_digest
+from sweeps.hosts.store_mark import mark, why_unseen
+from sweeps.hosts.workers import Workers
 
 GB = 10**9
 
@@ -33,7 +33,7 @@ def _node(*, num_cpus: int = 4, num_gpus: int = 0, **changes: object) -> Node:
 
 
 def test_node_of_the_drivers_code_is_taken() -> None:
-    cluster._check_code(_node())
+    ray_nodes._check_code(_node())
 
 
 @pytest.mark.parametrize("package", ["torch", "ray", "python", "numpy"])
@@ -41,39 +41,39 @@ def test_node_of_another_version_is_refused_with_both_versions(package: str) -> 
     versions = {**provenance.code().versions, package: "0.1"}
     own = re.escape(provenance.code().versions[package])
     with pytest.raises(ValueError, match=f"node there has {package} 0.1 and the driver has {own}: install the same"):
-        cluster._check_code(_node(versions=versions))
+        ray_nodes._check_code(_node(versions=versions))
 
 
 def test_node_of_other_sources_is_refused() -> None:
     with pytest.raises(ValueError, match="node there has other sources of subind than the driver"):
-        cluster._check_code(_node(sources="0" * 64))
+        ray_nodes._check_code(_node(sources="0" * 64))
 
 
 def test_node_that_does_not_see_the_store_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"node there does not share it .* on s3://, gs:// or a network file system"):
-        cluster._check_store(_node(store_error="what the driver writes there is not seen"), Store(str(tmp_path)))
+        ray_nodes._check_store(_node(store_error="what the driver writes there is not seen"), Store(str(tmp_path)))
 
 
 def test_workers_of_cpu_nodes_are_their_cores_and_the_least_memory_of_one() -> None:
-    found = cluster._cpu_workers([_node(num_cpus=4), _node(num_cpus=8)])
+    found = ray_nodes._cpu_workers([_node(num_cpus=4), _node(num_cpus=8)])
     assert (found.num_workers, found.device, found.num_cores) == (12, "cpu", 12)
     assert found.free_bytes_of_one == GB
 
 
 def test_workers_of_gpu_nodes_are_their_gpus_with_the_cores_beside_each() -> None:
-    found = cluster._gpu_workers([_node(num_gpus=1, num_cpus=8), _node(num_gpus=4, num_cpus=16)])
+    found = ray_nodes._gpu_workers([_node(num_gpus=1, num_cpus=8), _node(num_gpus=4, num_cpus=16)])
     assert (found.num_workers, found.device, found.name) == (5, "cuda", "NVIDIA L4")
     assert (found.free_bytes, found.num_cores) == (22 * GB, 20)
 
 
 def test_gpus_of_several_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="GPUs of several kinds"):
-        cluster._gpu_workers([_node(num_gpus=1), _node(num_gpus=1, gpu_names=("NVIDIA H200",))])
+        ray_nodes._gpu_workers([_node(num_gpus=1), _node(num_gpus=1, gpu_names=("NVIDIA H200",))])
 
 
 def test_gpus_that_cannot_be_asked_are_refused() -> None:
     with pytest.raises(ValueError, match="nvidia-smi on node there does not list its GPUs"):
-        cluster._gpu_workers([_node(num_gpus=1, gpu_names=(), gpu_free_bytes=())])
+        ray_nodes._gpu_workers([_node(num_gpus=1, gpu_names=(), gpu_free_bytes=())])
 
 
 def test_more_workers_keep_the_memory_and_the_cores_of_each() -> None:
@@ -116,6 +116,6 @@ def test_card_that_shares_the_memory_of_its_host_has_that(tmp_path: Path, monkey
     (tmp_path / "nvidia-smi").write_text(NVIDIA_SMI)
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    (shared, shared_bytes), other = cluster._cards()
+    (shared, shared_bytes), other = ray_nodes._cards()
     assert (shared, other) == ("NVIDIA GB10", ("NVIDIA L4", 2**30))
     assert 0 < shared_bytes <= psutil.virtual_memory().total

@@ -12,11 +12,14 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
-from sweeps import commands
-from sweeps.commands import Request
-from sweeps.cost import cpu_model
-from sweeps.forecast import forecast
-from sweeps.plan import Plan
+from sweeps.costs.cost_model import cpu_model
+from sweeps.planning.forecast import forecast
+from sweeps.planning.plan import Plan
+from sweeps.planning.plan_data import plan_data
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import check_store
+from sweeps.store_care.retry import retry_failed, retry_failed_of_class
+from sweeps.watching.status_data import status_data
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, ids, mask, runs, store_with, transfers, written_grid
 
@@ -25,7 +28,7 @@ DiskUsage = namedtuple("DiskUsage", ["total", "used", "free"])
 
 def _planned(folder: Path, store: Store, *where: str) -> Plan:
     request = Request(grid=written_grid(folder), where=where, store=store.url)
-    return commands.accounted(request, store)
+    return accounted(request, store)
 
 
 def _beat(store: Store, *several: Run) -> None:
@@ -62,7 +65,7 @@ def test_plan_data_count_runs_and_stages_and_hold_the_forecast(tmp_path: Path) -
     store.fail(donor(1), small_failure(donor(1)))
     found = _planned(tmp_path, store)
     times = forecast(found, cpu_model(), num_workers=2, sharing=1, slowness=1.0)
-    data = commands.plan_data(found, times)
+    data = plan_data(found, times)
     expected = {
         "grid": "tiny",
         "cells": 12,
@@ -102,7 +105,7 @@ def test_name_of_a_whole_grid_is_the_grids() -> None:
 
 
 def test_plan_data_without_ground_for_a_forecast_have_none(tmp_path: Path) -> None:
-    data = commands.plan_data(_planned(tmp_path, store_with(tmp_path)), None)
+    data = plan_data(_planned(tmp_path, store_with(tmp_path)), None)
     assert (data["forecast_seconds"], data["forecast"]) == (None, None)
 
 
@@ -113,7 +116,7 @@ def test_status_counts_each_run_in_one_state(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0))
     store.fail(donor(1), small_failure(donor(1)))
     _beat(store, mask(0))
-    data = commands.status_data(_planned(tmp_path, store), store)
+    data = status_data(_planned(tmp_path, store), store)
     counts = {state: data[state] for state in ("finished", "running", "failed", "blocked", "missing")}
     assert counts == {"finished": 1, "running": 1, "failed": 1, "blocked": 3, "missing": 6}
 
@@ -121,7 +124,7 @@ def test_status_counts_each_run_in_one_state(tmp_path: Path) -> None:
 def test_status_counts_each_stage(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0))
     store.fail(donor(1), small_failure(donor(1)))
-    stages = commands.status_data(_planned(tmp_path, store), store)["stages"]
+    stages = status_data(_planned(tmp_path, store), store)["stages"]
     assert stages == {
         "donor": {"finished": 1, "running": 0, "failed": 1, "blocked": 0, "missing": 0},
         "mask": {"finished": 0, "running": 0, "failed": 0, "blocked": 1, "missing": 1},
@@ -132,7 +135,7 @@ def test_status_counts_each_stage(tmp_path: Path) -> None:
 def test_status_says_why_a_run_failed_and_where_its_traceback_is(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     store.fail(mask(0), small_failure(mask(0)))
-    (failure,) = commands.status_data(_planned(tmp_path, store), store)["failures"]
+    (failure,) = status_data(_planned(tmp_path, store), store)["failures"]
     expected = {
         "run_id": run_id(mask(0)),
         "stage": "mask",
@@ -147,7 +150,7 @@ def test_status_says_why_a_run_failed_and_where_its_traceback_is(tmp_path: Path)
 def test_status_tells_the_packs_under_way(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     _beat(store, donor(0), donor(1))
-    (pack,) = commands.status_data(_planned(tmp_path, store), store)["packs"]
+    (pack,) = status_data(_planned(tmp_path, store), store)["packs"]
     place = {"pack": "under-way", "host": socket.gethostname(), "process": os.getpid()}
     assert pack == {**place, "step": 3, "num_steps": 9}
 
@@ -155,7 +158,7 @@ def test_status_tells_the_packs_under_way(tmp_path: Path) -> None:
 def test_status_leaves_out_the_packs_of_other_grids(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     _beat(store, donor(7))
-    assert commands.status_data(_planned(tmp_path, store), store)["packs"] == []
+    assert status_data(_planned(tmp_path, store), store)["packs"] == []
 
 
 # ---- failures and room
@@ -164,14 +167,14 @@ def test_status_leaves_out_the_packs_of_other_grids(tmp_path: Path) -> None:
 def test_retry_makes_failed_runs_and_their_descendants_missing_again(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     store.fail(donor(0), small_failure(donor(0)))
-    assert commands.retry_failed(_planned(tmp_path, store), store) == 1
+    assert retry_failed(_planned(tmp_path, store), store) == 1
     assert len(_planned(tmp_path, store).missing) == 12
 
 
 def test_retry_leaves_the_failures_of_other_parts_of_the_grid(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     store.fail(donor(0), small_failure(donor(0)))
-    assert commands.retry_failed(_planned(tmp_path, store, "seed=1"), store) == 0
+    assert retry_failed(_planned(tmp_path, store, "seed=1"), store) == 0
     assert store.failed() == ids([donor(0)])
 
 
@@ -179,7 +182,7 @@ def test_retry_of_a_class_leaves_the_failures_of_others(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     store.fail(donor(0), small_failure(donor(0), error="OutOfMemory"))
     store.fail(donor(1), small_failure(donor(1), error="WorkerDied"))
-    assert commands.retry_failed_of_class(_planned(tmp_path, store), store, "outofmemory") == 1
+    assert retry_failed_of_class(_planned(tmp_path, store), store, "outofmemory") == 1
     assert store.failed() == ids([donor(1)])
 
 
@@ -187,7 +190,7 @@ def test_retry_of_a_class_that_no_failure_has_tells_those_that_are(tmp_path: Pat
     store = store_with(tmp_path)
     store.fail(donor(0), small_failure(donor(0), error="WorkerDied"))
     with pytest.raises(ValueError, match=r"--class is 'Typo': the failed runs have WorkerDied \(1\)"):
-        commands.retry_failed_of_class(_planned(tmp_path, store), store, "Typo")
+        retry_failed_of_class(_planned(tmp_path, store), store, "Typo")
 
 
 def test_full_disk_refuses_the_sweep_with_what_is_free_and_needed(
@@ -197,19 +200,19 @@ def test_full_disk_refuses_the_sweep_with_what_is_free_and_needed(
     found = _planned(tmp_path, store)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(10**12, 10**12, 10**8))
     with pytest.raises(ValueError, match=r"--store is .*: its disk has 0\.1 GB free and the sweep needs about 0\.5 GB"):
-        commands.check_store(store, found)
+        check_store(store, found)
 
 
 def test_store_that_is_not_there_yet_is_made_to_see_that_it_can_be(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "not" / "yet"))
-    commands.check_store(store, _planned(tmp_path, store))
+    check_store(store, _planned(tmp_path, store))
     assert list((tmp_path / "not" / "yet").iterdir()) == []
 
 
 def test_store_within_a_file_raises_an_error_that_names_it(tmp_path: Path) -> None:
     store = Store(written_grid(tmp_path) + "/store")
     with pytest.raises(OSError, match=r"tiny\.py"):
-        commands.check_store(store, _planned(tmp_path, store))
+        check_store(store, _planned(tmp_path, store))
 
 
 def test_store_of_a_finished_grid_needs_neither_room_nor_access(
@@ -217,10 +220,10 @@ def test_store_of_a_finished_grid_needs_neither_room_nor_access(
 ) -> None:
     store = store_with(tmp_path, *runs(0), *runs(1))
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(1, 1, 0))
-    commands.check_store(store, _planned(tmp_path, store))
+    check_store(store, _planned(tmp_path, store))
 
 
 def test_disk_of_a_remote_store_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(f"memory://{tmp_path.name}")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(1, 1, 0))
-    commands.check_store(store, _planned(tmp_path, store))
+    check_store(store, _planned(tmp_path, store))

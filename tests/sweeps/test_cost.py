@@ -19,7 +19,7 @@ from subind.store.results import RunRecord
 from subind.training import tensors
 from subind.training.draws import generator
 from subind.training.tensors import Tokens
-from sweeps.cost import (
+from sweeps.costs.cost_model import (
     SEQUENCES,
     Coefficients,
     Price,
@@ -27,9 +27,9 @@ from sweeps.cost import (
     gpu_model,
     slowness,
 )
-from sweeps.cost_fit import fitted, observations
+from sweeps.costs.fit import fitted, observations
+from sweeps.costs.work import operations, work
 from sweeps.grids import protocol
-from sweeps.work import operations, work
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import fabricated_record
 

@@ -13,9 +13,9 @@ from subind.specs.runs import Discover, Train, Transfer
 from subind.specs.starts import Subnetwork
 from subind.store.store import Store
 from sweeps import grids
-from sweeps.deciding import Expected, Need, added_cells, fewest_seeds, next_look
-from sweeps.export import export
-from sweeps.plan import accounts
+from sweeps.exporting.rows import export
+from sweeps.planning.further_seeds import Expected, Need, added_cells, fewest_seeds, next_look
+from sweeps.planning.plan import accounts
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer, with_method
 
 NEED = Need(controls=frozenset({"subnetwork", "random_init"}), num_disambiguation=4, depth=None)

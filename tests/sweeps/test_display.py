@@ -11,9 +11,10 @@ from rich.console import Console
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
-from sweeps.display import Board, Display, PackState, duration, line, picture
-from sweeps.plan import Crew, accounts, packed
-from sweeps.work import operations
+from sweeps.costs.work import operations
+from sweeps.hosts.terminal import duration
+from sweeps.planning.plan import Crew, accounts, packed
+from sweeps.running.live_table import Board, Display, PackState, line, picture
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 

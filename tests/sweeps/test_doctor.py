@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from subind.store.store import Store
-from sweeps import doctor
-from sweeps.doctor import Check, checks
-from sweeps.workers import available_workers
+from sweeps.hosts.workers import available_workers
+from sweeps.store_care import doctor
+from sweeps.store_care.doctor import Check, checks
 
 QUICK = ("Python", "cores and memory", "PyTorch", "workers", "store", "disk")
 

@@ -15,12 +15,12 @@ import ray.exceptions
 from optuna.exceptions import StorageInternalError
 from pyarrow import ArrowInvalid
 
-from sweeps import stop_signals
 from sweeps.cli.ends import LastingStream, ended_in_a_line
 from sweeps.cli.running import name_useless_home
-from sweeps.driver import StopSignal
-from sweeps.patience import patiently
-from sweeps.scratch import remove_abandoned, scratch_folder
+from sweeps.hosts import stop_signals
+from sweeps.hosts.scratch import remove_abandoned, scratch_folder
+from sweeps.running.driver import StopSignal
+from sweeps.running.patience import patiently
 from tests.conftest import REPOSITORY
 
 
@@ -153,7 +153,10 @@ def test_scratch_folder_is_private_and_removed() -> None:
 
 
 def test_folder_of_a_killed_process_is_removed_by_the_next_one() -> None:
-    script = "from sweeps.scratch import scratch_folder\nwith scratch_folder() as f:\n print(f, flush=True)\n input()\n"
+    script = (
+        "from sweeps.hosts.scratch import scratch_folder\n"
+        "with scratch_folder() as f:\n print(f, flush=True)\n input()\n"
+    )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

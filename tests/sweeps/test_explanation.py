@@ -17,13 +17,13 @@ from subind.identity.run_ids import run_id
 from subind.specs import runs as specs
 from subind.specs.run import Run
 from subind.store.store import Checkpoint, Heartbeat, Store
-from sweeps.checkpoint_state import STATE
-from sweeps.commands import Request
-from sweeps.explanation import Explainer, Explanation, num_descendants, planned_pack
-from sweeps.finding import Known, folder_name, stored_runs
-from sweeps.plan import with_parents
-from sweeps.preparation import prepared
-from sweeps.workers import Workers
+from sweeps.hosts.workers import Workers
+from sweeps.planning.plan import with_parents
+from sweeps.planning.preparation import prepared
+from sweeps.planning.request import Request
+from sweeps.watching.checkpoint_state import STATE
+from sweeps.watching.which_run import Known, folder_name, stored_runs
+from sweeps.watching.why import Explainer, Explanation, num_descendants, planned_pack
 from tests.specs import tiny_optimizer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, mask, runs, store_with, transfers, written_grid

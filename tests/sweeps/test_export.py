@@ -17,8 +17,8 @@ from subind.specs.run import STAGES, Run
 from subind.specs.runs import Discover, Transfer
 from subind.store.results import ROW_SCHEMA
 from subind.store.store import Heartbeat, Store
-from sweeps.export import export, status
-from sweeps.plan import Plan, accounts
+from sweeps.exporting.rows import export, status
+from sweeps.planning.plan import Plan, accounts
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated import commit_fabricated, fabricated_measurements

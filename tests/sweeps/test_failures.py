@@ -7,8 +7,8 @@ import pytest
 import torch
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayTaskError
 
-from sweeps.error_lines import LONGEST_LINE
-from sweeps.failures import fall_of, with_words
+from sweeps.hosts.error_lines import LONGEST_LINE
+from sweeps.running.verdicts import fall_of, with_words
 
 WORKER_DIED = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n\tpid: 31356\n"

@@ -10,9 +10,9 @@ from ray.tune.search import Searcher
 
 from subind.identity.run_ids import run_id
 from subind.store.store import Store
-from sweeps import failures, search
-from sweeps.failures import NUM_LOSSES, NUM_STORE_FAILURES, Kind
-from sweeps.memory import bytes_per_replica
+from sweeps.costs.memory import bytes_per_replica
+from sweeps.running import searcher, verdicts
+from sweeps.running.verdicts import NUM_LOSSES, NUM_STORE_FAILURES, Kind
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor, tiny_model
 from tests.sweeps.fabricated import commit_fabricated
@@ -26,14 +26,14 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(autouse=True)
 def _looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr(search, "SHARE_OF_LOOKING", math.inf)
+    monkeypatch.setattr(searcher, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(searcher, "SHARE_OF_LOOKING", math.inf)
 
 
 @pytest.fixture
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "LONGEST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(failures, "LONGEST_WAIT_FOR_ROOM", 0.0)
+    monkeypatch.setattr(verdicts, "LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(verdicts, "LONGEST_WAIT_FOR_ROOM", 0.0)
 
 
 def _donors(number: int) -> list[Any]:

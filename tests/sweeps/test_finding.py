@@ -7,7 +7,7 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.store.names import slug
 from subind.store.store import Store
-from sweeps.finding import Known, meant_run, planned_runs, stored_runs, with_spec
+from sweeps.watching.which_run import Known, meant_run, planned_runs, stored_runs, with_spec
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, exportable_record, ids, mask, runs, store_with, transfers, written_grid

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.store.store import Store
-from sweeps.given_paths import at_home
-from sweeps.tracking_uri import chosen_tracking_uri
+from sweeps.hosts.given_paths import at_home
+from sweeps.mirror.address import chosen_tracking_uri
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, store_with, written_grid
 

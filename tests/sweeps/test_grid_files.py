@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import grids
-from sweeps.grid_files import MOST_CELLS
+from sweeps.grids.user_files import MOST_CELLS
 from tests.specs import tiny_mask, tiny_transfer
 from tests.sweeps.conftest import Call
 

@@ -10,8 +10,8 @@ from subind.tasks.photographs.image_cache import ImageCache
 from subind.tasks.photographs.imagenet16 import photographs
 from subind.tasks.photographs.segmenters import Slic
 from sweeps.cli.__main__ import app
-from sweeps.image_caching import cache_tree, link_balanced
-from sweeps.pooling import pool_folder
+from sweeps.inputs.image_cache import cache_tree, link_balanced
+from sweeps.inputs.mean_pooling import pool_folder
 from tests.photographs import write_tree
 
 

@@ -16,13 +16,14 @@ from subind.specs.run import lineage, steps_per_epoch
 from subind.specs.runs import Discover, Train, Transfer
 from subind.specs.starts import DataMixture, LongerDonor, RandomInit, Subnetwork
 from sweeps import grids
-from sweeps.cells import chosen, condition, planned_columns
-from sweeps.commands import Request, import_weights
-from sweeps.cost import cpu_model, unknown_gpu_model
-from sweeps.memory import bytes_per_replica
-from sweeps.preparation import prepared
-from sweeps.work import operations
-from sweeps.workers import Workers
+from sweeps.costs.cost_model import cpu_model, unknown_gpu_model
+from sweeps.costs.memory import bytes_per_replica
+from sweeps.costs.work import operations
+from sweeps.grids.cells import chosen, condition, planned_columns
+from sweeps.hosts.workers import Workers
+from sweeps.inputs.imported_weights import import_weights
+from sweeps.planning.preparation import prepared
+from sweeps.planning.request import Request
 from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_transfer, shapes_task
 
 NAMES = [name for name in grids.NAMES if name.startswith("vision")]

@@ -13,10 +13,10 @@ from subind.specs.images import ImageNet16Task
 from subind.specs.run import Run, lineage
 from subind.store.store import Store
 from subind.tasks import images
-from subind.tasks.photographs import folder as photographs
-from sweeps import commands, image_identity, inputs
-from sweeps.commands import Request
-from sweeps.plan import Plan
+from subind.tasks.photographs.folder import fingerprints
+from sweeps.inputs import photographs, preflight
+from sweeps.planning.plan import Plan
+from sweeps.planning.request import Request, accounted
 from tests.photograph_specs import NUM_CONFLICT, TASK, write_coloured_folder, write_folder
 from tests.sweeps.conftest import Call
 
@@ -77,11 +77,11 @@ def folders(folder: Path, other: Path, copy: Path) -> Folders:
 
 
 def planned(grid: str, store: Store, images: Path | str = "") -> Plan:
-    return commands.accounted(Request(grid=grid, where=(), store=store.url, images=str(images)), store)
+    return accounted(Request(grid=grid, where=(), store=store.url, images=str(images)), store)
 
 
 def parts(folder: Path) -> tuple[str, ...]:
-    return tuple(photographs.fingerprints(str(folder)).values())
+    return tuple(fingerprints(str(folder)).values())
 
 
 # ---- ids
@@ -154,13 +154,13 @@ def test_plan_with_a_folder_says_nothing_of_it(grid: str, folder: Path, subind: 
 def test_store_remembers_the_images_of_its_last_sweep(folder: Path, grid: str, store: Store) -> None:
     unnamed = planned(grid, store)
     swept = planned(grid, store, folder)
-    assert image_identity.remember(swept, store, str(folder)) == ""
+    assert photographs.remember(swept.runs.values(), store, str(folder)) == ""
     assert planned(grid, store).runs == swept.runs != unnamed.runs
 
 
 def test_sweep_on_other_images_than_the_last_is_told(folder: Path, other: Path, grid: str, store: Store) -> None:
-    image_identity.remember(planned(grid, store, folder), store, str(folder))
-    told = image_identity.remember(planned(grid, store, other), store, str(other))
+    photographs.remember(planned(grid, store, folder).runs.values(), store, str(folder))
+    told = photographs.remember(planned(grid, store, other).runs.values(), store, str(other))
     assert "other images than the store's last sweep (photographs, mean_pooled, cue_conflict)" in told
     assert planned(grid, store).runs == planned(grid, store, other).runs
 
@@ -168,7 +168,7 @@ def test_sweep_on_other_images_than_the_last_is_told(folder: Path, other: Path, 
 @pytest.mark.parametrize("content", ["{", "[]", '{"photographs": 1, "mean_pooled": "", "cue_conflict": ""}'])
 def test_damaged_memory_of_images_is_told_with_its_remedy(content: str, grid: str, store: Store) -> None:
     Path(store.url).mkdir()
-    (Path(store.url) / image_identity.FILE).write_text(content)
+    (Path(store.url) / photographs.FILE).write_text(content)
     with pytest.raises(ValueError, match=r"images\.json .*: remove it, and run the grid with --images"):
         planned(grid, store)
 
@@ -178,9 +178,9 @@ def test_damaged_memory_of_images_is_told_with_its_remedy(content: str, grid: st
 
 def test_run_on_other_images_than_its_id_says_is_refused(folder: Path, other: Path, grid: str, store: Store) -> None:
     found = planned(grid, store, folder)
-    inputs.check_images(found, str(folder))
+    preflight.check_images(found.to_compute, str(folder))
     with pytest.raises(ValueError, match=r"ImageNet16Task\.photographs is .* give --images with the images"):
-        inputs.check_images(found, str(other))
+        preflight.check_images(found.to_compute, str(other))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_run_on_other_images_than_its_id_says_is_refused(folder: Path, other: Pa
 def test_worker_reads_no_other_images_than_its_task_names(
     part: str, read: Callable[..., object], folders: Folders
 ) -> None:
-    task = replace(TASK, **photographs.fingerprints(str(folders.first)))  # type: ignore[arg-type]
+    task = replace(TASK, **fingerprints(str(folders.first)))  # type: ignore[arg-type]
     read(task, str(folders.first))
     folders.replace_part(part)
     with pytest.raises(ValueError, match=rf"ImageNet16Task\.{part.replace('-', '_')} is"):
@@ -209,11 +209,11 @@ def test_cache_with_a_shard_of_another_is_refused(
     for ending in endings:
         shutil.copy(folders.other / "photographs" / f"shard-00000.{ending}", copy / "photographs")
     with pytest.raises(ValueError, match="make it with `subind data imagenet16"):
-        inputs.check_images(found, str(copy))
+        preflight.check_images(found.to_compute, str(copy))
 
 
 def test_cache_whose_fingerprint_was_edited_is_refused(copy: Path, grid: str, store: Store) -> None:
     path = copy / "photographs" / "cache.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "0" * 16}))
     with pytest.raises(ValueError, match="has shards of other images than it says"):
-        inputs.check_images(planned(grid, store, copy), str(copy))
+        preflight.check_images(planned(grid, store, copy).to_compute, str(copy))

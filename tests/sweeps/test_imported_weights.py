@@ -15,10 +15,10 @@ from subind.specs.training import ImportedWeights
 from subind.stages import run as stages
 from subind.store.store import Store
 from subind.training.loop import Runtime
-from sweeps import commands
-from sweeps.commands import Request
-from sweeps.plan import accounts
-from sweeps.weight_files import check_architectures
+from sweeps.inputs.architectures import check_architectures
+from sweeps.inputs.imported_weights import import_weights
+from sweeps.planning.plan import accounts
+from sweeps.planning.request import Request, accounted
 from tests.specs import tiny_donor, tiny_model
 from tests.vision_specs import image_donor
 
@@ -50,7 +50,7 @@ def test_donor_of_imported_weights_has_another_id_and_is_decoded() -> None:
 def test_donor_of_no_epochs_is_the_imported_network(tmp_path: Path) -> None:
     store, weights = Store(str(tmp_path / "store")), own_weights(tiny_donor())
     save_file(weights, tmp_path / "model.safetensors")
-    sha256 = commands.import_weights(store, tmp_path / "model.safetensors")
+    sha256 = import_weights(store, tmp_path / "model.safetensors")
     donor = replace(tiny_donor(), num_epochs=0, weights=ImportedWeights(sha256=sha256))
     (done,) = stages.run(
         [donor],
@@ -69,7 +69,7 @@ def test_plan_of_weights_that_are_not_in_the_store_names_the_remedy(tmp_path: Pa
     grid.write_text(GRID.format(sha256="b" * 64))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match="subind import FILE"):
-        commands.accounted(request, request.opened())
+        accounted(request, request.opened())
 
 
 def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -
     grid = tmp_path / "own.py"
     grid.write_text(GRID.format(sha256=sha256))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
-    assert commands.accounted(request, request.opened()).num_runs("donor") == 1
+    assert accounted(request, request.opened()).num_runs("donor") == 1
 
 
 OTHERS = {
@@ -98,7 +98,7 @@ def test_plan_of_weights_of_another_architecture_names_the_tensor(tmp_path: Path
     grid.write_text(GRID.format(sha256=sha256))
     request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match=rf"Train\.weights is .*: {told}"):
-        commands.accounted(request, request.opened())
+        accounted(request, request.opened())
 
 
 def test_plan_of_weights_of_an_image_model_names_the_tensor(tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ def test_plan_of_weights_of_an_image_model_names_the_tensor(tmp_path: Path) -> N
     donor = replace(image_donor(), weights=ImportedWeights(sha256=sha256))
     found = accounts("own", [donor], finished=(), failed=())
     with pytest.raises(ValueError, match=r"Train\.weights is .* lack bn1\.running_mean"):
-        check_architectures(found, Store(str(tmp_path / "store")))
+        check_architectures(found.to_compute, Store(str(tmp_path / "store")))
     sha256 = Store(str(tmp_path / "store")).add_weights(save({name: each.contiguous() for name, each in whole.items()}))
     donor = replace(image_donor(), weights=ImportedWeights(sha256=sha256))
-    check_architectures(accounts("own", [donor], finished=(), failed=()), Store(str(tmp_path / "store")))
+    check_architectures(accounts("own", [donor], finished=(), failed=()).to_compute, Store(str(tmp_path / "store")))
 
 
 @pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 100, (9).to_bytes(8, "little") + b'{"a": []}'])
@@ -122,21 +122,21 @@ def test_plan_of_weights_without_a_header_says_that_they_are_damaged(tmp_path: P
     store = Store(str(tmp_path))
     donor = replace(tiny_donor(), weights=ImportedWeights(sha256=store.add_weights(content)))
     with pytest.raises(ValueError, match=r"damaged \(no header\): import the file again"):
-        check_architectures(accounts("own", [donor], finished=(), failed=()), store)
+        check_architectures(accounts("own", [donor], finished=(), failed=()).to_compute, store)
 
 
 def test_import_of_a_model_with_a_head_of_its_own_is_refused(tmp_path: Path) -> None:
     weights = own_weights(tiny_donor())
     save_file({**weights, "lm_head.weight": weights["transformer.wte.weight"] + 1}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"lm_head\.weight unlike wte\.weight"):
-        commands.import_weights(Store(str(tmp_path / "store")), tmp_path / "model.safetensors")
+        import_weights(Store(str(tmp_path / "store")), tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", save({"other": torch.zeros(2)})])
 def test_import_of_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"model\.safetensors"):
-        commands.import_weights(Store(str(tmp_path / "store")), tmp_path / "model.safetensors")
+        import_weights(Store(str(tmp_path / "store")), tmp_path / "model.safetensors")
 
 
 def test_damaged_weights_in_the_store_are_refused(tmp_path: Path) -> None:

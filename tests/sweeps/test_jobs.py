@@ -10,7 +10,7 @@ import typer
 from click.testing import CliRunner
 
 from sweeps.cli.__main__ import app
-from sweeps.jobs import Cluster, Order, checked, command_line
+from sweeps.remote.jobs import Cluster, Order, checked, command_line
 
 ORDER = Order(grid="quickstart", where=("seed<3",), store="s3://bucket/store", options=("--num-workers", "4"))
 

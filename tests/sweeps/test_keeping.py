@@ -9,8 +9,8 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.specs.starts import FullTransfer
 from subind.store.store import Store
-from sweeps.keeping import is_done, kept_bytes, with_kept
-from sweeps.plan import Plan, accounts
+from sweeps.planning.keeping import is_done, kept_bytes, with_kept
+from sweeps.planning.plan import Plan, accounts
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_record
 
@@ -102,7 +102,7 @@ def test_record_with_weights_replaces_one_without_and_is_not_replaced(store: Sto
 
 @pytest.mark.parametrize(("written", "kept"), [("True", 2), ("False", 0), ("('random_init',)", 1)])
 def test_grid_file_says_which_recipients_it_keeps(tmp_path: Path, written: str, kept: int) -> None:
-    from sweeps.commands import Request, accounted
+    from sweeps.planning.request import Request, accounted
 
     (tmp_path / "own.py").write_text(
         f"from tests.specs import tiny_transfer\nKEEP = {written}\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sweeps.local_ray import RayStartError, check_socket_path, local_ray  # isort: skip
+from sweeps.hosts.local_ray import RayStartError, check_socket_path, local_ray  # isort: skip
 import ray
 
 from tests.sweeps.sockets import is_loopback, listening
@@ -83,7 +83,7 @@ def test_ray_that_times_out_is_started_again(monkeypatch: pytest.MonkeyPatch) ->
             raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr("ray.init", slow_first)
-    monkeypatch.setattr("sweeps.local_ray._servers", dict)
+    monkeypatch.setattr("sweeps.hosts.local_ray._servers", dict)
     with local_ray(num_cpus=1):
         assert len(starts) == 2
 

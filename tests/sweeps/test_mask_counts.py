@@ -12,9 +12,9 @@ from subind.specs.run import MaskRun, Run
 from subind.stages.parents import network_of
 from subind.store.results import side_table
 from subind.store.store import Store
-from sweeps import mask_counts
-from sweeps.export import export
-from sweeps.plan import accounts
+from sweeps.exporting import mask_counts
+from sweeps.exporting.rows import export
+from sweeps.planning.plan import accounts
 from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated_grid import exportable_record
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.training import Case, pack
 from subind.specs.networks import GPT2
 from subind.specs.run import Run, Stage
-from sweeps.bench.training import Case, pack
+from sweeps.costs.memory import bytes_per_replica, check_fits, most_replicas
 from sweeps.grids import protocol
-from sweeps.memory import bytes_per_replica, check_fits, most_replicas
 from tests.conftest import REPOSITORY
 from tests.specs import tiny_donor, tiny_transfer
 from tests.sweeps.conftest import Call
@@ -20,7 +20,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 import torch
-from sweeps.bench.training import Case, pack, untrained
+from benchmarks.training import Case, pack, untrained
 from subind.stages.run import method_of
 from subind.training.loop import Runtime, Trainer
 

@@ -7,7 +7,7 @@ import pytest
 
 from subind.identity.run_ids import run_id
 from subind.store.store import Heartbeat
-from sweeps.nodes import Origin, Origins, Pace, nodes
+from sweeps.watching.nodes import Origin, Origins, Pace, nodes
 from tests.sweeps.fabricated_grid import donor, mask, store_with, transfers
 
 BEAT = Heartbeat(pack="one", runs=("a", "b"), host="left", process=7, epoch=1, step=100, num_steps=400, time=1000.0)

@@ -12,8 +12,8 @@ from subind.identity.parts import source_digests
 from subind.identity.run_ids import canonical_json, run_id
 from subind.store.store import Store
 from sweeps import grids
-from sweeps.own_code import NO_OWN_CODE, OwnCode, install, own_code, own_files
-from sweeps.plan import with_parents
+from sweeps.grids.own_code import NO_OWN_CODE, OwnCode, install, own_code, own_files
+from sweeps.planning.plan import with_parents
 from tests.subind.records import small_record
 from tests.sweeps.conftest import Call
 
@@ -54,7 +54,7 @@ def grid():
 
 WORKER = """
 import json, sys
-from sweeps.own_code import OwnCode, install
+from sweeps.grids.own_code import OwnCode, install
 from subind.identity.run_ids import decode, run_id
 data = json.load(sys.stdin)
 files = {name: text.encode() for name, text in data["files"].items()}

@@ -14,8 +14,8 @@ from math import ceil
 import pytest
 
 from subind.specs.run import STAGES, Stage
-from sweeps.cost import Price
-from sweeps.packing import Group, Packing, Piece, best_packing, cut, naive_numbers, schedule
+from sweeps.costs.cost_model import Price
+from sweeps.costs.packing import Group, Packing, Piece, best_packing, cut, naive_numbers, schedule
 
 SEEDS = range(12)
 

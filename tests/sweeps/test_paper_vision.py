@@ -20,13 +20,13 @@ from subind.stages import run as stages
 from subind.stages.parents import IMPORTED_FILE
 from subind.store.store import Store
 from subind.training.loop import Runtime
-from sweeps import inputs
-from sweeps.cells import planned_columns
-from sweeps.cost import gpu_model
+from sweeps.costs.cost_model import gpu_model
+from sweeps.costs.memory import bytes_per_replica
 from sweeps.grids import paper_vision as paper
-from sweeps.memory import bytes_per_replica
-from sweeps.plan import Plan, accounts, with_parents
-from sweeps.published import imported_weights
+from sweeps.grids.cells import planned_columns
+from sweeps.inputs import preflight
+from sweeps.inputs.published_weights import imported_weights
+from sweeps.planning.plan import Plan, accounts, with_parents
 from tests.photograph_specs import (
     BALANCED,
     MEAN_POOLED,
@@ -256,7 +256,7 @@ def test_whole_grid_in_small_goes_through_the_store_to_measurements(
 ) -> None:
     store = Store(str(tmp_path / "store"))
     plan = small_plan(of, store)
-    inputs.check_inputs(plan, store, folder)
+    preflight.check_inputs(plan.to_compute, store, folder)
     compute(plan, store, folder)
     assert small_plan(of, store).missing == ()
     for spec in plan.runs.values():
@@ -282,4 +282,4 @@ def test_check_before_a_run_knows_every_number_of_images(folder: str, tmp_path: 
     ):
         found = accounts("small", [spec], finished=store.finished(), failed=())
         with pytest.raises(ValueError, match=message):
-            inputs.check_images(found, folder)
+            preflight.check_images(found.to_compute, folder)

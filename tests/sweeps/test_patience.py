@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from subind.store.store import Store
-from sweeps import patience, stop_signals
-from sweeps.patience import patiently, when_there_is_room
-from sweeps.store_mark import mark
+from sweeps.hosts import stop_signals
+from sweeps.hosts.store_mark import mark
+from sweeps.running import patience
+from sweeps.running.patience import patiently, when_there_is_room
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor
 from tests.subind.records import small_failure, small_record

@@ -9,8 +9,8 @@ from PIL import Image
 from subind.store.side_results import IMAGE_SCHEMA, picture_table
 from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.photographs import folder as photographs
-from sweeps.pictures import IMAGES_ACROSS, contact_sheet, write_photograph_sheet
-from sweeps.plan import accounts
+from sweeps.exporting.contact_sheets import IMAGES_ACROSS, contact_sheet, write_photograph_sheet
+from sweeps.planning.plan import accounts
 from tests.photograph_specs import NUM_EVALUATION, TASK, photograph_transfer, write_folder
 from tests.specs import tiny_transfer
 

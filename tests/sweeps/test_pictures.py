@@ -11,7 +11,7 @@ from subind.tasks.drawn import shapes
 from subind.tasks.drawn.outlines import SHAPES
 from subind.tasks.drawn.textures import TEXTURES
 from subind.tasks.photographs.mean_pool import mean_pooled
-from sweeps.pictures import (
+from sweeps.exporting.contact_sheets import (
     IMAGES_ACROSS,
     LARGEST_SIDE,
     MOST_MASKS,

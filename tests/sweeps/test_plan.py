@@ -13,7 +13,7 @@ from subind.specs.runs import Discover, Distillation, Train, Transfer
 from subind.specs.starts import FullTransfer
 from subind.store.store import Checkpoint
 from sweeps import grids
-from sweeps.plan import Crew, Pack, Plan, accounts, descendants, packed, with_parents
+from sweeps.planning.plan import Crew, Pack, Plan, accounts, descendants, packed, with_parents
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 MASKED = ("subnetwork", "random_subnetwork")

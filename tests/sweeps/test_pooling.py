@@ -9,7 +9,7 @@ from PIL import Image
 
 from subind.tasks.photographs.mean_pool import mean_pooled
 from subind.tasks.photographs.segmenters import Felzenszwalb, Sam, Segmenter, Slic
-from sweeps.pooling import pool_folder, pool_images
+from sweeps.inputs.mean_pooling import pool_folder, pool_images
 
 SLIC = Slic(num_segments=60, compactness=10.0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.prices import COLUMNS, Offer, offers, offers_of
+from sweeps.costs.prices import COLUMNS, Offer, offers, offers_of
 
 HEADER = ",".join(COLUMNS)
 ROW = "me,big,here,NVIDIA L4,2,1.5,0.5,2026-01-31,a letter"

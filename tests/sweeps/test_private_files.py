@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sweeps.private_files import private_secret, write_private
+from sweeps.hosts.private_files import private_secret, write_private
 
 NUM_STARTS, NUM_STARTERS = 100, 6
 

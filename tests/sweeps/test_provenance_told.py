@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from sweeps.measured import measured_table
-from sweeps.tracking_content import tags
+from sweeps.exporting.record_columns import measured_table
+from sweeps.mirror.content import tags
 from tests.specs import tiny_donor
 from tests.subind.records import small_record
 

@@ -17,9 +17,10 @@ from subind.identity.run_ids import decode, encoded, run_id
 from subind.networks.network import bound
 from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
-from sweeps import commands, published
 from sweeps.grids import paper_vision
-from sweeps.published import import_published, imported_weights
+from sweeps.inputs import published_weights
+from sweeps.inputs.imported_weights import import_weights
+from sweeps.inputs.published_weights import import_published, imported_weights
 from tests.vision_specs import RESNET, VIT, image_donor
 
 
@@ -47,7 +48,7 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 
 def test_import_of_a_published_file_keeps_its_tensors_under_its_name(store: Store, tmp_path: Path) -> None:
     path = written(tmp_path, OrderedDict(resnet_state()))
-    assert commands.import_weights(store, path) == path.stem
+    assert import_weights(store, path) == path.stem
     assert same(load(imported_weights(store, PublishedWeights(file=path.stem))), resnet_state())
 
 
@@ -139,7 +140,7 @@ def test_names_of_torchvisions_files_are_names_of_specs() -> None:
 
     urls = (ResNet18_Weights.IMAGENET1K_V1.url, ViT_B_16_Weights.IMAGENET1K_V1.url)
     for url, setting in zip(urls, (paper_vision.RESNET, paper_vision.VIT), strict=True):
-        assert published._url(Path(f"{setting.weights.file}{published.ENDING}")) == url
+        assert published_weights._url(Path(f"{setting.weights.file}{published_weights.ENDING}")) == url
 
 
 def test_import_of_an_absent_file_that_torchvision_does_not_publish_is_refused(store: Store) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
-from sweeps.plan import Pack, named_pack, with_parents
-from sweeps.queue import PackQueue
+from sweeps.planning.plan import Pack, named_pack, with_parents
+from sweeps.running.pack_queue import PackQueue
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 

@@ -17,9 +17,9 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps import record_index, record_parts
-from sweeps.export import export
-from sweeps.plan import Plan, accounts, with_parents
+from sweeps.exporting import record_index, record_parts
+from sweeps.exporting.rows import export
+from sweeps.planning.plan import Plan, accounts, with_parents
 from tests.specs import CONTROL_NAMES, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated_grid import exportable_record
 

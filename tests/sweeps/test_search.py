@@ -15,8 +15,8 @@ from ray.tune.search import Searcher
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run, lineage
 from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
-from sweeps import failures, search
-from sweeps.search import PackSearcher
+from sweeps.running import searcher, verdicts
+from sweeps.running.searcher import PackSearcher
 from tests.specs import tiny_donor, tiny_transfer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated import commit_fabricated
@@ -35,13 +35,13 @@ def sweep(store: Store) -> Sweep:
 
 @pytest.fixture(autouse=True)
 def _looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr(search, "SHARE_OF_LOOKING", math.inf)
+    monkeypatch.setattr(searcher, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(searcher, "SHARE_OF_LOOKING", math.inf)
 
 
 @pytest.fixture(autouse=True)
 def _gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "NUM_ATTEMPTS", 1)
+    monkeypatch.setattr(verdicts, "NUM_ATTEMPTS", 1)
 
 
 @pytest.fixture

@@ -18,7 +18,15 @@ import psutil
 import pytest
 
 from subind.store.store import Store
-from sweeps.server import BACKEND, PASSWORD, Service, admin_password, check_reach, checked_artifacts, checked_backend
+from sweeps.mirror.team_server import (
+    BACKEND,
+    PASSWORD,
+    Service,
+    admin_password,
+    check_reach,
+    checked_artifacts,
+    checked_backend,
+)
 from tests.conftest import REPOSITORY
 from tests.specs import tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import commit_fabricated
@@ -33,7 +41,7 @@ PLANNED = [
 WRITER = """
 import sys, time
 from subind.store.store import Store
-from sweeps.tracking import Mirror
+from sweeps.mirror.mirror import Mirror
 from tests.sweeps.test_server import PLANNED
 
 mirror = Mirror(Store(sys.argv[1]), grid="grid", tracking_uri=sys.argv[2])

@@ -14,13 +14,13 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.results import Status
 from subind.store.store import Checkpoint, Heartbeat, Store
-from sweeps import commands
-from sweeps.commands import Request
-from sweeps.explanation import Explainer
-from sweeps.finding import Known, folder_name
-from sweeps.plan import Crew, Plan, packed
-from sweeps.search import PackSearcher
-from sweeps.watch import Watch
+from sweeps.planning.plan import Crew, Plan, packed
+from sweeps.planning.request import Request, accounted
+from sweeps.running.searcher import PackSearcher
+from sweeps.watching.snapshot import Watch
+from sweeps.watching.status_data import status_data
+from sweeps.watching.which_run import Known, folder_name
+from sweeps.watching.why import Explainer
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, transfers, written_grid
@@ -186,7 +186,7 @@ def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path
     planned = json.loads(subind("plan", grid, "--device", "cpu", "--json")[1])
     assert {name: planned[name] for name in ("finished", "failed", "blocked")} | {"left": planned["missing"]} == counts
 
-    found = commands.accounted(Request(grid=grid, where=(), store=store.url), store)
+    found = accounted(Request(grid=grid, where=(), store=store.url), store)
     assert _of_plan(found) == counts
     watch = Watch(found, store, clock=iter(range(0, 10**9, 10**6)).__next__)
     for _ in range(2):  # the second look lists the store anew
@@ -211,7 +211,7 @@ def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path
 
 def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) -> None:
     grid, store = written_grid(tmp_path), Store(str(tmp_path / "store"))
-    found = commands.accounted(Request(grid=grid, where=(), store=store.url), store)
+    found = accounted(Request(grid=grid, where=(), store=store.url), store)
     searcher = PackSearcher(packed(found, checkpoints=(), crew=Crew(num_workers=1)), store)
     while not searcher.running:
         searcher.suggest("first")
@@ -220,11 +220,7 @@ def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) ->
     _beat(store, *pack.specs)
     searcher._next_look = 0.0
     searcher.suggest("second")
-    told = json.loads(
-        json.dumps(
-            commands.status_data(commands.accounted(Request(grid=grid, where=(), store=store.url), store), store)
-        )
-    )
+    told = json.loads(json.dumps(status_data(accounted(Request(grid=grid, where=(), store=store.url), store), store)))
     failed, blocked = searcher.counted()
     assert (len(failed), len(blocked)) == (told["failed"], told["blocked"]) == (1, told["blocked"])
 

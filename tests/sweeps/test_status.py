@@ -3,8 +3,8 @@
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.results import Failure
-from sweeps.plan import accounts
-from sweeps.status import LONGEST_EXAMPLE, failure_classes, stage_counts, states, total
+from sweeps.planning.plan import accounts
+from sweeps.planning.run_states import LONGEST_EXAMPLE, failure_classes, stage_counts, states, total
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, mask, transfers
 

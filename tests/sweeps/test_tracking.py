@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from subind.identity.run_ids import run_id
 from subind.specs import run as specs
 from subind.store.store import Store
-from sweeps.tracking import Mirror, default_tracking_uri
+from sweeps.mirror.mirror import Mirror, default_tracking_uri
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import MASK_BITS, commit_fabricated, fabricated_record
 
@@ -259,7 +259,7 @@ def test_mirrors_of_two_processes_at_once_make_no_double(store: Store) -> None:
     planned = [tiny_transfer(seed=seed) for seed in range(8)]
     commit_fabricated(store, planned)
     script = (
-        "import sys\nfrom subind.store.store import Store\nfrom sweeps.tracking import Mirror\n"
+        "import sys\nfrom subind.store.store import Store\nfrom sweeps.mirror.mirror import Mirror\n"
         "from tests.specs import tiny_transfer\n"
         "outcome = Mirror(Store(sys.argv[1]), grid='grid').mirror([tiny_transfer(seed=seed) for seed in range(8)])\n"
         "print(outcome.num_mirrored, outcome.num_delayed, outcome.error)"

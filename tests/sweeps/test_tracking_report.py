@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from subind.store.store import Store
-from sweeps.tracking import Mirror
-from sweeps.tracking_report import REPORT_TAG, Report, has_tracker, log_report
+from sweeps.mirror.mirror import Mirror
+from sweeps.mirror.report import REPORT_TAG, Report, has_tracker, log_report
 from tests.specs import tiny_mask
 from tests.sweeps.fabricated import commit_fabricated
 

@@ -16,9 +16,9 @@ from subind.specs.run import Run
 from subind.store.provenance import code
 from subind.store.store import Checkpoint, Store
 from subind.training.loop import Runtime
-from sweeps import patience
-from sweeps.checkpoint_state import STATE
-from sweeps.trainable import Job, Worker
+from sweeps.running import patience
+from sweeps.running.worker import Job, Worker
+from sweeps.watching.checkpoint_state import STATE
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor, tiny_model
 

@@ -12,10 +12,11 @@ from subind.identity.run_ids import run_id
 from subind.specs.mask_methods import StraightThrough
 from subind.specs.runs import Discover
 from subind.specs.tuning import OwnValidation, TuningValidation
-from sweeps import grids, tuned
+from sweeps import grids
+from sweeps.grids import tuned
+from sweeps.grids.studies import Epochs, Range, default_studies, values_of, with_values
 from sweeps.tuning import choice
 from sweeps.tuning.choice import Knee, Point, chosen, front
-from sweeps.tuning.definition import Epochs, Range, default_studies, values_of, with_values
 from sweeps.tuning.objective import Floor
 from sweeps.tuning.stopping import FEWEST_FINISHED, rungs
 from tests.specs import tiny_mask, tiny_transfer

@@ -10,8 +10,9 @@ import pytest
 
 from subind.identity.run_ids import run_id
 from subind.store.store import Store
-from sweeps import grids, tuned
+from sweeps import grids
 from sweeps.cli.__main__ import main
+from sweeps.grids import tuned
 from sweeps.tuning import session
 from sweeps.tuning.objective import Pareto
 from tests.sweeps.tuning import commit_made_up
@@ -23,7 +24,7 @@ GRID = """
 from dataclasses import replace
 
 from subind.specs.tuning import TuningValidation
-from sweeps.tuning.definition import study_around
+from sweeps.grids.studies import study_around
 from tests.specs import tiny_mask, tiny_transfer
 
 
@@ -115,7 +116,7 @@ def _folders(store: Store) -> dict[str, str]:
 def test_choice_of_a_grid_stands_in_the_folder_of_choices_by_the_grids_name(
     subind: Call, trained: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.tuned.choice_files.FOLDER", tmp_path / "choices")
+    monkeypatch.setattr("sweeps.grids.tuned.FOLDER", tmp_path / "choices")
     assert subind("--choose", "knee")[0] == 0
     data = json.loads((tmp_path / "choices" / "mine.json").read_text())
     assert data["grid"] == "mine"

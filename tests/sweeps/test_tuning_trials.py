@@ -18,14 +18,14 @@ from optuna.trial import TrialState
 from subind.identity.run_ids import run_id
 from subind.specs.runs import Discover
 from subind.store.store import Checkpoint, Store
-from sweeps.plan import Pack
-from sweeps.tracking_experiment import Content
-from sweeps.tuning import feed as feeding
+from sweeps.grids.studies import Range
+from sweeps.mirror.experiment import Content
+from sweeps.planning.plan import Pack
+from sweeps.tuning import trial_feed as feeding
 from sweeps.tuning import trials as trialling
-from sweeps.tuning.definition import Range
-from sweeps.tuning.feed import TrialFeed
 from sweeps.tuning.objective import Floor
 from sweeps.tuning.table import importances, points, write_trials
+from sweeps.tuning.trial_feed import TrialFeed
 from sweeps.tuning.trials import Trials
 from tests.specs import tiny_mask
 from tests.subind.records import small_failure

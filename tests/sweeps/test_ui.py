@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from subind.store.store import Store
-from sweeps.tracking import Mirror
-from sweeps.ui import serve_ui
+from sweeps.mirror.mirror import Mirror
+from sweeps.mirror.ui import serve_ui
 from tests.specs import tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import commit_fabricated
 
@@ -53,7 +53,7 @@ def url(mirrored: Store) -> Iterator[str]:
     """The address of the UI, served by a process of its own."""
     port = _free_port()
     script = (
-        "import sys\nfrom subind.store.store import Store\nfrom sweeps.ui import serve_ui\n"
+        "import sys\nfrom subind.store.store import Store\nfrom sweeps.mirror.ui import serve_ui\n"
         "sys.exit(serve_ui(Store(sys.argv[1]), port=int(sys.argv[2]), tracking_uri=sys.argv[3]))"
     )
     process = subprocess.Popen(

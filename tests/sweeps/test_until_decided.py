@@ -10,11 +10,10 @@ from analysis.claims import judged, of_rows
 from analysis.load import load
 from subind.specs.runs import Transfer
 from subind.store.store import Store
-from sweeps import commands
 from sweeps.cli.deciding import decided
 from sweeps.cli.reading import Outcome, exported
-from sweeps.commands import Request
-from sweeps.plan import Plan
+from sweeps.planning.plan import Plan
+from sweeps.planning.request import Request, accounted
 from tests.sweeps.fabricated_grid import GRID, exportable_record
 
 CLAIMS = 'CLAIMS = ("subnetwork reaches 0.1 in most seeds at n = 4",)\n'
@@ -42,10 +41,10 @@ class Fabricating:
 
     def __call__(self, request: Request) -> Plan:
         self.num_times += 1
-        missing = commands.accounted(request, self.store)
+        missing = accounted(request, self.store)
         for run in missing.missing:
             self.store.commit(missing.runs[run], exportable_record(missing.runs[run]), {})
-        return commands.accounted(request, self.store)
+        return accounted(request, self.store)
 
 
 def verdicts(outcome: Outcome, store: Store) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.store.store import Store
 from sweeps.cli import verifying
-from sweeps.verification import Place, Progress, Verified, places_in, repaired, verify, weights_in
+from sweeps.store_care.verify import Place, Progress, Verified, places_in, repaired, verify, weights_in
 from tests.subind.records import small_failure, small_record
 from tests.sweeps.conftest import Call
 from tests.sweeps.damages import STAND_INS, damage

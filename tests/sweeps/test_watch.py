@@ -13,14 +13,13 @@ from rich.console import Console
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
-from sweeps import commands
 from sweeps.cli.watching import followed_by_lines, followed_live
-from sweeps.commands import Request
-from sweeps.plan import Plan
-from sweeps.status import total
-from sweeps.watch import Watch, change_key, line, recounted
-from sweeps.watch_picture import picture, short_names
-from sweeps.work import operations
+from sweeps.costs.work import operations
+from sweeps.planning.plan import Plan
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.run_states import total
+from sweeps.watching.picture import picture, short_names
+from sweeps.watching.snapshot import Watch, change_key, line, recounted
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, store_with, transfers, written_grid
 
@@ -40,7 +39,7 @@ class Clock:
 
 
 def _plan(folder: Path, store: Store) -> Plan:
-    return commands.accounted(Request(grid=written_grid(folder), where=(), store=store.url), store)
+    return accounted(Request(grid=written_grid(folder), where=(), store=store.url), store)
 
 
 def _watch(folder: Path, store: Store, clock: Clock | None = None) -> Watch:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweeps.driver import placed, resources
-from sweeps.workers import Workers, available_workers
+from sweeps.hosts.workers import Workers, available_workers
+from sweeps.running.driver import placed, resources
 
 
 def test_pack_on_a_cpu_reserves_a_core() -> None:

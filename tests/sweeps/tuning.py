@@ -8,7 +8,7 @@ from subind.specs.runs import Discover
 from subind.specs.tuning import TuningValidation
 from subind.store.results import Failure, RunRecord
 from subind.store.store import Store
-from sweeps.tuning.definition import Study, study_around
+from sweeps.grids.studies import Study, study_around
 from sweeps.tuning.objective import Objective, Pareto
 from sweeps.tuning.trials import Trials, opened_storage
 from tests.specs import tiny_mask

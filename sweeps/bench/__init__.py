@@ -1,1 +1,0 @@
-"""Benchmarks of this machine, behind `subind bench`."""

@@ -1,0 +1,1 @@
+"""What packs cost: their work, memory and seconds, and how runs are cut into packs."""

@@ -1,0 +1,1 @@
+"""The rows of a grid and the files beside them."""

@@ -1,0 +1,137 @@
+"""Rows of a grid: one per planned cell, the missing and failed ones included."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, assert_never
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from subind.identity.run_ids import run_id
+from subind.specs.run import Run, lineage
+from subind.store.listing import Listing
+from subind.store.results import RECORD_COLUMNS, ROW_SCHEMA, Status
+from subind.store.row_values import planned_values
+from subind.store.store import Store
+from sweeps.exporting.contact_sheets import write_pictures
+from sweeps.exporting.mask_counts import write_mask_counts
+from sweeps.exporting.record_index import RecordIndex, Rows
+from sweeps.exporting.row_files import row_writer, written_whole
+from sweeps.grids.cells import planned_rows
+from sweeps.planning.damaged_runs import failure_of, with_damaged
+from sweeps.planning.further_seeds import NOTHING_EXPECTED, Expected
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_states import status
+
+ROWS_AT_ONCE = 4096
+"""Rows that are joined at once, and those of a row group."""
+
+OF_MASKS = ("density", "subtask_accuracy")
+"""What a transfer's row says of the mask that its start is made from."""
+
+PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_COLUMNS)
+
+
+def export(
+    plan: Plan, store: Store, path: Path, listing: Listing | None = None, *, expected: Expected = NOTHING_EXPECTED
+) -> Path:
+    """Write the grid's rows as Parquet; returns the path. See `exported_plan`."""
+    exported_plan(plan, store, path, listing, expected=expected)
+    return path
+
+
+def exported_plan(
+    plan: Plan, store: Store, path: Path, listing: Listing | None = None, *, expected: Expected = NOTHING_EXPECTED
+) -> Plan:
+    """Write the grid's rows as Parquet, whole or not at all; returns the plan that they have.
+
+    A finished run whose record turns out to be damaged counts as failed there, and one whose record is gone as missing.
+    `expected` are the grid's claims, which the file carries in its metadata.
+    `listing` is the store's, made when the plan was or later; without one the store is listed once more.
+    Beside them stand the counts that only the stored masks tell (`sweeps.exporting.mask_counts`), and pictures
+    (`sweeps.exporting.contact_sheets`).
+    Records are read once: what they give stands in the store's index from then on.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as temporary, tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
+        index = RecordIndex(store, stamps=(listing or store.listing()).finished, scratch=Path(scratch))
+        plan = _write(plan, store, index, temporary, schema=expected.written_into(ROW_SCHEMA))
+        index.tidy()
+    write_mask_counts(plan, store, path)
+    write_pictures(plan, store, path)
+    return plan
+
+
+def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: pa.Schema) -> Plan:
+    """Write the rows to the path, and return their plan; one table is joined while the one before is encoded."""
+    finished = [run if run in plan.finished else None for run in plan.runs]
+    measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
+    plan = with_damaged(replace(plan, finished=plan.finished - index.gone), index.damaged)
+    with row_writer(path, schema) as writer, ThreadPoolExecutor(1) as thread:
+        written: Future[None] = thread.submit(lambda: None)
+        for table in _tables(plan, store, measured):
+            written.result()
+            written = thread.submit(writer.write_table, table.replace_schema_metadata(schema.metadata))
+        written.result()
+    return plan
+
+
+def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:
+    """All planned runs in order, parents first, so many at once."""
+    running = {run for beat in store.heartbeats() for run in beat.runs}
+    planned, of_masks = list(plan.runs.values()), OfMasks()
+    for start in range(0, len(planned), ROWS_AT_ONCE):
+        some = planned[start : start + ROWS_AT_ONCE]
+        table = measured.taken(start, start + len(some))
+        columns = {name: table[name] for name in RECORD_COLUMNS} | _planned_arrays(some, plan, store, running)
+        columns |= of_masks.filled_in(columns)
+        yield pa.Table.from_arrays([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
+
+
+def _planned_arrays(some: Sequence[Run], plan: Plan, store: Store, running: set[str]) -> dict[str, Any]:
+    """The columns that need no record."""
+    rows = [planned_values(row) for row in planned_rows(some)]
+    for row, run in zip(rows, some, strict=True):
+        state = status(plan, row["run_id"], running)
+        row |= {"grid": plan.grid, "status": state, "failure": _failure(state, run, plan, store)}
+    return {name: pa.array([row.get(name) for row in rows], ROW_SCHEMA.field(name).type) for name in PLANNED_COLUMNS}
+
+
+def _failure(state: Status, run: Run, plan: Plan, store: Store) -> str | None:
+    match state:
+        case "failed":
+            failure = failure_of(run_id(run), plan, store)
+            if failure is None:
+                return "it has been forgiven since"
+            where = f" ({store.failure_path(run)})" if failure.traceback else ""
+            return f"{failure.error}: {failure.message}{where}"
+        case "blocked":
+            among = [run_id(each) for each in lineage(run) if run_id(each) in plan.failed]
+            return f"blocked: {', '.join(f'{parent} has failed' for parent in among)}"
+        case "finished" | "running" | "missing":
+            return None
+        case _:
+            assert_never(state)
+
+
+class OfMasks:
+    """What the finished masks measured, which stands in the rows of their transfers too. Masks come first."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float | None, ...]] = {}
+
+    def filled_in(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """The columns OF_MASKS with those of each run's parent, where that is a finished mask."""
+        names = ("run_id", "stage", "status", *OF_MASKS)
+        for run, stage, state, *found in zip(*(columns[name].to_pylist() for name in names), strict=True):
+            if stage == "mask" and state == "finished":
+                self._known[run] = tuple(found)
+        absent = (None,) * len(OF_MASKS)
+        of_parent = [self._known.get(parent, absent) for parent in columns["parent_id"].to_pylist()]
+        return {
+            name: pc.coalesce(pa.array([found[place] for found in of_parent], pa.float64()), columns[name])
+            for place, name in enumerate(OF_MASKS)
+        }

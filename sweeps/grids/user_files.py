@@ -1,0 +1,175 @@
+"""A user's own grid: a Python file with `grid()`, and maybe `studies()`, CLAIMS and KEEP. What it raises is one line.
+
+The file is executed as a module that is known while it runs, as dataclasses and annotations need, and what it prints
+goes to standard error, for standard output is the command's.
+"""
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from subind.specs.quoting import quoted, quoted_path, shortened
+from subind.specs.run import Run, lineage
+from subind.store.row_values import planned_values
+from sweeps.grids.cells import planned_rows
+from sweeps.grids.own_code import forget_grid, load_grid, own_files
+from sweeps.grids.studies import Study
+
+Keep = tuple[str, ...]
+"""Names of starts whose recipients are kept, or EVERY."""
+
+EVERY = "all"
+
+MOST_CELLS = 200_000
+"""Cells of a grid; the paper's largest has 4,590. A generator without an end is stopped here."""
+
+MOST_STUDIES = 1000
+
+LONGEST_REASON = 600
+"""Letters of an error's message that are shown."""
+
+_NAMES: dict[type, str] = {Run: "runs (Train, Discover, Transfer or Measure)", Study: "Study"}
+
+Made = TypeVar("Made")
+
+
+def cells_of_file(path: Path) -> tuple[Run, ...]:
+    """What `grid()` of the file gives. Raises ValueError, with the line of the file, whatever goes wrong there."""
+
+    def made(module: ModuleType) -> tuple[Run, ...]:
+        cells = _several(path, module, "grid", most=MOST_CELLS, kind=Run)
+        _describe(cells)
+        return cells
+
+    return _guarded(path, made)
+
+
+def _describe(cells: tuple[Run, ...]) -> None:
+    """Ask one run of each kind for its name and its columns: what a user's class raises there ends no sweep later."""
+    kinds: dict[tuple[object, ...], Run] = {}
+    for run in dict.fromkeys(each for cell in cells for each in lineage(cell)):
+        kinds.setdefault((type(run), run.task, run.network, run.kept_name), run)
+    for run, columns in zip(kinds.values(), planned_rows(kinds.values()), strict=True):
+        planned_values(columns)
+        run.label()
+
+
+def studies_of_file(path: Path) -> tuple[Study, ...]:
+    """What `studies()` of the file gives, nothing if it has no such function. Raises ValueError as `cells_of_file`."""
+
+    def made(module: ModuleType) -> tuple[Study, ...]:
+        if not callable(getattr(module, "studies", None)):
+            return ()
+        return _several(path, module, "studies", most=MOST_STUDIES, kind=Study)
+
+    return _guarded(path, made)
+
+
+def claims_of_file(path: Path) -> tuple[str, ...]:
+    """The file's CLAIMS, nothing if it has none. Raises ValueError as `cells_of_file`."""
+    found = _guarded(path, lambda module: getattr(module, "CLAIMS", ()))
+    if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
+        raise ValueError(f"CLAIMS of {quoted_path(path)} is {quoted(found)}: give a tuple of sentences")
+    return found
+
+
+def keep_of_file(path: Path) -> Keep:
+    """The file's KEEP, nothing if it has none. Raises ValueError as `cells_of_file`."""
+    found = _guarded(path, lambda module: getattr(module, "KEEP", False))
+    if isinstance(found, bool) or (isinstance(found, tuple) and all(isinstance(each, str) for each in found)):
+        return found if isinstance(found, tuple) else ((EVERY,) if found else ())
+    raise ValueError(
+        f"KEEP of {quoted_path(path)} is {quoted(found)}: give True, or a tuple of names of starts, such as "
+        '("subnetwork",)'
+    )
+
+
+class _RefusedError(Exception):
+    """What the file gives is of no use; the message says it all."""
+
+
+def _several(path: Path, module: ModuleType, function: str, *, most: int, kind: type) -> tuple[Any, ...]:
+    """What a function of the module gives, one or several, all of one class."""
+    if not callable(getattr(module, function, None)):
+        raise _RefusedError(
+            f"grid {quoted_path(path)} has no function {function}(): define one that gives a tuple of specs"
+        )
+    made = getattr(module, function)()
+    of = f"{function}() of {quoted_path(path)}"
+    if inspect.iscoroutine(made):
+        made.close()
+    found: list[Any] = []
+    for each in made if isinstance(made, Iterable) and not isinstance(made, str | bytes) else (made,):
+        if not isinstance(each, kind):
+            raise _RefusedError(
+                f"{of} gives {quoted(each)}, item {len(found)}: let it give a tuple of {_NAMES[kind]}, at least one"
+            )
+        if len(found) == most:
+            remedy = "cut it into several files, or end its generator"
+            raise _RefusedError(f"{of} gives more than {most:,} items, which is the most a plan takes: {remedy}")
+        found.append(each)
+    if not found:
+        raise _RefusedError(f"{of} gives nothing: let it give {_NAMES[kind]}, at least one")
+    return tuple(found)
+
+
+def _guarded(path: Path, work: Callable[[ModuleType], Made]) -> Made:
+    """What `work` finds in the file's module. Whatever the user's code raises is told by its place there."""
+    if not path.is_file():
+        raise ValueError(f"grid is {quoted_path(path)}: there is no such file")
+    try:
+        with redirect_stdout(sys.stderr):
+            return work(_loaded(path))
+    except KeyboardInterrupt:
+        raise
+    except _RefusedError as refused:
+        raise ValueError(str(refused)) from None
+    except BaseException as error:  # noqa: BLE001  also what ends a program, such as sys.exit()
+        raise ValueError(f"grid {quoted_path(path)} cannot be made: {_told(error, path)}") from None
+
+
+_GRIDS: dict[Path, tuple[ModuleType, dict[str, bytes]]] = {}
+"""The grid file that was loaded last, with the contents of what it consists of."""
+
+
+def _loaded(path: Path) -> ModuleType:
+    """The module of the file; it is executed once as long as it and what it imported from its folder stay the same."""
+    place = path.absolute()
+    module, files = _GRIDS.get(place, (None, {}))
+    if module is not None and sys.modules.get(module.__name__) is module and own_files(place) == files:
+        return module
+    for earlier in list(_GRIDS):
+        forget_grid(earlier)
+        del _GRIDS[earlier]
+    made = load_grid(path)
+    _GRIDS[place] = made, own_files(place)
+    return made
+
+
+def _told(error: BaseException, path: Path) -> str:
+    """The error in one line, with the last line of the user's files that it came through."""
+    folder = path.absolute().parent
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [(Path(frame.filename), frame.lineno) for frame in frames if folder in Path(frame.filename).parents]
+    own = [(file, line) for file, line in lines if "site-packages" not in file.parts]
+    place = ""
+    if own:
+        file, line = own[-1]
+        place = f" (line {line})" if file == path.absolute() else f" (line {line} of {file.relative_to(folder)})"
+    message = _message(error)
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
+
+
+def _message(error: BaseException) -> str:
+    """The error's own words in one line; an exception of the user's may have none that can be spelled."""
+    if isinstance(error, SystemExit):
+        return "it ends the program; let it give its cells instead"
+    try:
+        return shortened(" ".join(str(error).split()), LONGEST_REASON)
+    except Exception:  # noqa: BLE001  a __str__ of somebody else's may do anything
+        return "its message cannot be spelled"

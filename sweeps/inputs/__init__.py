@@ -1,0 +1,1 @@
+"""What runs need from outside: photographs and imported weights."""

@@ -1,0 +1,108 @@
+"""Runs of which the store has something that cannot be used: what is wrong with each, and what depends on it.
+
+Such a run counts as failed, with the class Damaged: it is not computed again before somebody has removed the damaged
+file, or `subind verify --repair` has.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from subind.identity.run_ids import run_id
+from subind.specs.run import Run, lineage
+from subind.store.damage import REPAIR
+from subind.store.results import Failure, RunRecord
+from subind.store.row_values import measured_values
+from subind.store.store import Store
+from sweeps.planning.plan import Plan, standing
+
+DAMAGED = "Damaged"
+"""The class of failure of a run that has no readable record, whole artifacts or readable failure."""
+
+
+def with_damaged(plan: Plan, damaged: Mapping[str, str]) -> Plan:
+    """The plan with further damaged runs, each with what is wrong with it."""
+    if not damaged:
+        return plan
+    every = {**plan.damaged, **damaged}
+    return standing(plan, finished=plan.finished, failed=plan.failed, damaged=every)
+
+
+def with_damaged_parents(plan: Plan, store: Store) -> Plan:
+    """The plan after a look at every finished run that a missing one starts from: its record, and its files' sizes."""
+    wanted = {run_id(each): each for run in plan.missing for each in _ancestors(plan.runs[run])}
+    several = [spec for run, spec in wanted.items() if run in plan.finished]
+    return with_damaged(plan, damaged_runs(several, store)) if several else plan
+
+
+def _ancestors(run: Run) -> list[Run]:
+    return [each for each in lineage(run) if each is not run]
+
+
+def damaged_runs(several: Sequence[Run], store: Store) -> dict[str, str]:
+    """What is wrong with those of the finished runs whose record or files are damaged, as far as sizes tell."""
+    records, found = _records(several, store)
+    sizes = _sizes(several, store)
+    for spec in several:
+        if (run := run_id(spec)) in records and (why := wrong_sizes(store.folder(spec), records[run], sizes)):
+            found[run] = f"{why[0]}: {REPAIR}"
+    return found
+
+
+def damaged_records(several: Sequence[Run], store: Store) -> dict[str, str]:
+    """What is wrong with the records of those of the finished runs whose record is damaged."""
+    return _records(several, store)[1]
+
+
+def _records(several: Sequence[Run], store: Store) -> tuple[dict[str, RunRecord], dict[str, str]]:
+    """The records by run, and why others cannot be used; those that are gone since they were listed are in neither."""
+    records, damaged = {}, {}
+    places = [(store.folder(spec), run_id(spec)) for spec in several]
+    for (_, run), record in zip(places, store.records_or_errors(places), strict=True):
+        try:
+            if not isinstance(record, RunRecord):
+                raise record
+            measured_values(record)
+            records[run] = record
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            damaged[run] = f"{error}; {REPAIR}"
+    return records, damaged
+
+
+def wrong_sizes(folder: str, record: RunRecord, sizes: Mapping[str, int]) -> list[str]:
+    """What is wrong with the run's artifacts as far as a listing tells: those that are gone or have another size."""
+    found = []
+    for artifact in record.artifacts.values():
+        path = f"{folder}/{artifact.file}"
+        if path not in sizes:
+            found.append(f"{path} is gone")
+        elif sizes[path] != artifact.num_bytes:
+            found.append(f"{path} has {sizes[path]:,} bytes, and {artifact.num_bytes:,} were committed")
+    return found
+
+
+def _sizes(several: Sequence[Run], store: Store) -> dict[str, int]:
+    """The bytes of the files of the runs by path: of a local store by folder, else by one listing of each stage."""
+    parts: Iterable[tuple[str, ...]]
+    if store.is_local:
+        parts = [("runs", spec.stage, store.folder(spec).rpartition("/")[2]) for spec in several]
+    else:
+        parts = {("runs", spec.stage) for spec in several}
+    return {entry.path: entry.num_bytes for each in parts for entry in store.tree(*each)}
+
+
+def failure_of(run: str, plan: Plan, store: Store) -> Failure | None:
+    """Why a failed run of the plan has failed; None if it has been forgiven since."""
+    if run in plan.damaged:
+        return damaged_failure(run, plan.damaged[run])
+    try:
+        return store.failure(plan.runs[run])
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        return damaged_failure(run, f"{error}; `subind retry` removes it")
+
+
+def damaged_failure(run: str, why: str) -> Failure:
+    """The failure of a run of which the store has something damaged. It has no traceback and no host."""
+    return Failure(run_id=run, error=DAMAGED, message=why, traceback="", host="", pack=(run,), attempts=0, time="")

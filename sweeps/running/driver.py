@@ -1,0 +1,312 @@
+"""The driver of a sweep: Ray Tune over the packs of a plan, with a live display and the MLflow mirror beside it."""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from math import floor
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from sweeps.hosts.local_ray import local_ray, worker_words  # isort: skip  sets what Ray reads when it is imported
+import ray
+from ray import cloudpickle, tune
+from ray.tune import Callback, Stopper
+from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial
+
+from subind.identity.run_ids import canonical_json
+from subind.specs.run import Run
+from subind.store import provenance
+from subind.store.store import Store
+from subind.training.loop import Runtime
+from sweeps.grids.own_code import NO_OWN_CODE, OwnCode
+from sweeps.hosts import stop_signals
+from sweeps.hosts.ray_nodes import training_nodes
+from sweeps.hosts.scratch import scratch_folder
+from sweeps.hosts.sources import sources_digest
+from sweeps.hosts.workers import Workers, num_cores
+from sweeps.mirror.mirror import Label, Mirror, as_it_is
+from sweeps.planning.plan import Plan
+from sweeps.running.feed import Feed
+from sweeps.running.live_table import Board, Display, PackState
+from sweeps.running.searcher import PackSearcher, Place
+from sweeps.running.verdicts import Fall, fall_of, with_words
+from sweeps.running.worker import Job, train_pack
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+class_cache.ENV_VARS_TO_PROPAGATE = class_cache.ENV_VARS_TO_PROPAGATE - CREDENTIALS
+"""Tune would hand them to its workers in a runtime environment, which Ray logs in full; nodes have their own."""
+
+SECONDS_BETWEEN_TURNS = 10.0
+SECONDS_OF_A_TURN = 2.0
+"""The mirror works for so long at a time, so that it does not hold up the end of a sweep."""
+
+SECONDS_AT_STOP = 5.0
+"""How long the mirror may take after Ctrl-C; what it leaves is mirrored by the next run, or by `subind sync`."""
+
+
+def drive(
+    plan: Plan,
+    store: Store,
+    workers: Workers,
+    *,
+    tracking_uri: str | None,
+    checkpoint_seconds: float,
+    console: Console,
+    feed: Feed | None = None,
+    label: Label = as_it_is,
+    images: str = "",
+    own: OwnCode = NO_OWN_CODE,
+) -> None:
+    """Run the packs of a plan and of the feed to the end, or until Ctrl-C. What came of it stands in the store.
+
+    They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
+    mirror is about to log of a run. `images` is the folder of photographs, `own` the user's code for workers.
+    """
+    code = provenance.code()
+    job = Job(
+        specs={run: canonical_json(plan.runs[run]) for run in plan.missing},
+        store=store.url,
+        code=code,
+        sources=sources_digest() if ray.is_initialized() else "",
+        runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds, images=images),
+        own=own,
+        kept=plan.kept,
+    )
+    stop = StopSignal()
+    searcher = PackSearcher(
+        plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device), feed=feed
+    )
+    board = Board(plan=plan, finished=set(plan.finished), failed=set(plan.failed), blocked=set(plan.blocked))
+    mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
+    with (
+        _no_heartbeat_left(searcher, store) as stop_beating,
+        local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating),
+        scratch_folder() as scratch,
+        Display(board, console) as display,
+    ):
+        watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
+        searcher.on_wait = watcher.update
+        searcher.tell = display.tell
+        searcher.on_finish = lambda runs: mirror.tell(searcher.plan.runs[run] for run in runs)
+        if code.unknown:
+            display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
+        with mirror, stop.by_signal():
+            _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
+            mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
+        watcher.update()
+
+
+def resources(workers: Workers) -> dict[str, float]:
+    """What Ray reserves for a pack: a core, and of a GPU the part that leaves room for those that share it.
+
+    Ray counts in parts of 1/10,000; a part that is rounded up would leave no room for the last one.
+    """
+    return {"cpu": 1, "gpu": floor(1e4 / workers.sharing) / 1e4 if workers.device == "cuda" else 0}
+
+
+def placed(workers: Workers) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
+    """Of a pack's config, what Ray reserves for it, and on which nodes not."""
+    bundle = {name.upper(): amount for name, amount in resources(workers).items()}
+
+    def factory(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        if not config["avoid"]:
+            return tune.PlacementGroupFactory([bundle])
+        others = {"ray.io/node-id": f"!in({','.join(config['avoid'])})"}
+        return tune.PlacementGroupFactory([bundle], bundle_label_selector=[others])
+
+    return factory
+
+
+def _num_cpus(workers: Workers) -> int:
+    return max(workers.num_workers, num_cores())
+
+
+class StopSignal(Stopper):
+    """Ctrl-C, SIGTERM or the end of the terminal: the first one ends the sweep in order, another one at once.
+
+    Tune's own handler ends its loop, but not its wait for a next trial, which lasts minutes while another driver works.
+    """
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the sweep is to end."""
+        return self._stopped
+
+    @contextmanager
+    def by_signal(self) -> Iterator[None]:
+        """Take the signals for the time of the block; only the main thread can."""
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            stop_signals.note(number)
+            if self._stopped:
+                raise KeyboardInterrupt
+            self._stopped = True
+
+        with stop_signals.handled(stop):
+            yield
+
+
+@contextmanager
+def _no_heartbeat_left(searcher: PackSearcher, store: Store) -> Iterator[Callable[[], None]]:
+    """Remove at the end the heartbeats of packs whose workers were ended with Ray; gives what does so."""
+
+    def stop_beating() -> None:
+        with suppress(OSError):
+            for pack in searcher.unfinished():
+                store.stop_beating(pack)
+
+    try:
+        yield stop_beating
+    finally:
+        stop_beating()
+
+
+def _tuner(job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper) -> tune.Tuner:
+    return tune.Tuner(
+        tune.with_resources(tune.with_parameters(train_pack, job=job), placed(workers)),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=workers.num_workers,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=job.scratch,
+            verbose=0,
+            callbacks=[watcher],
+            stop=stop,
+        ),
+    )
+
+
+class Watcher(Callback):
+    """Takes what Tune tells of the trials to the display, the searcher and the mirror."""
+
+    def __init__(self, *, searcher: PackSearcher, display: Display, mirror: "MirrorThread") -> None:
+        self._searcher = searcher
+        self._display = display
+        self._mirror = mirror
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for Tuner.restore, which is never used."""
+        return {}
+
+    def update(self) -> None:
+        """Bring the display up to date."""
+        board, searcher = self._display.board, self._searcher
+        board.plan = searcher.plan
+        board.finished = searcher.finished
+        board.failed, board.blocked = searcher.counted()
+        board.packs = {trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()}
+        board.note = self._mirror.note
+        self._display.refresh()
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.update()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        pack = self._searcher.running.get(trial.trial_id)
+        if pack is not None and "step" in result:
+            self._display.board.packs[trial.trial_id] = PackState(
+                pack=pack,
+                epoch=result["epoch"],
+                step=result["step"],
+                num_steps=result["num_steps"],
+                accuracies=result["accuracies"],
+            )
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._mirror.wake()
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        error, text = _error(trial)
+        self._searcher.fell(trial.trial_id, lambda place: _fall(error, text, place))
+        self._mirror.wake()
+
+
+def _fall(error: BaseException | None, text: str, place: Place) -> Fall:
+    """What befell a pack at a place. The log of a worker that died on this machine tells why."""
+    fall = fall_of(error, text=text, host=place.host, node=place.node)
+    return with_words(fall, worker_words(f"{error} {text}")) if fall.kind == "worker died" else fall
+
+
+def _error(trial: Trial) -> tuple[BaseException | None, str]:
+    """A trial's error, None if Tune has not kept it, and its text.
+
+    They are read where Tune has just written them. `Trial.get_pickled_error` reads where they are copied to later.
+    """
+    path, text = trial.pickled_error_file, ""
+    if trial.error_file and Path(trial.error_file).exists():
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    if path is None or not Path(path).exists():
+        return None, text
+    return cloudpickle.loads(Path(path).read_bytes()), text
+
+
+class MirrorThread:
+    """Mirrors finished runs to MLflow beside the sweep; a tracker that is slow or down delays only this.
+
+    When the block ends, it takes up to `seconds_at_end` for what is left. `note` says what it is behind with.
+    """
+
+    def __init__(self, mirror: Mirror, plan: Plan) -> None:
+        self.note = ""
+        self.seconds_at_end = 0.0
+        self._mirror = mirror
+        self._told = SimpleQueue[Run]()
+        self._pending: list[Run] = []
+        self.tell(plan.runs[run] for run in plan.finished)
+        self._wake = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> "MirrorThread":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.wake()
+        self._thread.join(None if math.isinf(self.seconds_at_end) else self.seconds_at_end)
+        if self.seconds_at_end and not self._thread.is_alive():
+            self._catch_up(within_seconds=self.seconds_at_end)
+
+    def tell(self, finished: Iterable[Run]) -> None:
+        """Say that runs are finished."""
+        for spec in finished:
+            self._told.put(spec)
+
+    def wake(self) -> None:
+        """Say that it is time to mirror what is told."""
+        self._wake.set()
+
+    def _loop(self) -> None:
+        while not self._over.is_set():
+            self._wake.wait(SECONDS_BETWEEN_TURNS)
+            self._wake.clear()
+            if not self._over.is_set():
+                self._catch_up(within_seconds=SECONDS_OF_A_TURN)
+
+    def _catch_up(self, *, within_seconds: float) -> None:
+        while not self._told.empty():
+            self._pending.append(self._told.get())
+        outcome = self._mirror.mirror_finished(self._pending, within_seconds=within_seconds)
+        self._pending = [spec for spec in self._pending if not self._mirror.has(spec)]
+        delayed, error_text = outcome.num_delayed, outcome.error
+        self.note = f"MLflow is {delayed} runs behind ({error_text})" if delayed else ""

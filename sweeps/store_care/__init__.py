@@ -1,0 +1,1 @@
+"""Care of a store: what is damaged in it and what nobody needs."""

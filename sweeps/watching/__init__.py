@@ -1,0 +1,1 @@
+"""How a sweep stands, and why a run is as it is."""
