@@ -29,7 +29,7 @@ from sweeps.tuning.trial_feed import TrialFeed
 from sweeps.tuning.trials import Trials
 from tests.specs import tiny_mask
 from tests.subind.records import small_failure
-from tests.sweeps.tuning import commit_made_up, made_up_record, small_study, small_trials, stopped
+from tests.sweeps.studies import commit_made_up, made_up_record, small_study, small_trials, stopped
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_packs_after_enough_finished_trials_carry_the_rungs_of_their_medians(tmp
 ASKS = """
 import sys
 from pathlib import Path
-from tests.sweeps.tuning import small_trials
+from tests.sweeps.studies import small_trials
 trials = small_trials(Path(sys.argv[1]))
 asked = [trials.ask() for _ in range(3)]
 print("asked", flush=True)
@@ -223,7 +223,7 @@ sys.stdin.read()
 @pytest.fixture
 def asking(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A driver that has asked for three trials and lives."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
     child = subprocess.Popen(
         [sys.executable, "-c", ASKS, str(tmp_path)],
         stdin=subprocess.PIPE,

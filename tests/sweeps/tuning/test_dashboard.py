@@ -11,7 +11,7 @@ import pytest
 from optuna_dashboard import wsgi
 
 from sweeps.tuning.dashboard import guarded
-from tests.sweeps.tuning import small_trials
+from tests.sweeps.studies import small_trials
 
 EVIL = "http://evil.example"
 

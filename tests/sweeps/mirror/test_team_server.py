@@ -42,7 +42,7 @@ WRITER = """
 import sys, time
 from subind.store.store import Store
 from sweeps.mirror.mirror import Mirror
-from tests.sweeps.test_server import PLANNED
+from tests.sweeps.mirror.test_team_server import PLANNED
 
 mirror = Mirror(Store(sys.argv[1]), grid="grid", tracking_uri=sys.argv[2])
 until = time.monotonic() + 240

@@ -15,7 +15,7 @@ from sweeps.cli.__main__ import main
 from sweeps.grids import tuned
 from sweeps.tuning import session
 from sweeps.tuning.objective import Pareto
-from tests.sweeps.tuning import commit_made_up
+from tests.sweeps.studies import commit_made_up
 
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]

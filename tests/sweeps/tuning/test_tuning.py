@@ -20,7 +20,7 @@ from sweeps.tuning.choice import Knee, Point, chosen, front
 from sweeps.tuning.objective import Floor
 from sweeps.tuning.stopping import FEWEST_FINISHED, rungs
 from tests.specs import tiny_mask, tiny_transfer
-from tests.sweeps.tuning import made_up_record, small_study
+from tests.sweeps.studies import made_up_record, small_study
 
 VALUES = {"penalty": 3e-6, "final_temperature": 40.0, "initial_logit": 0.2, "learning_rate": 0.05, "num_epochs": 5}
 
