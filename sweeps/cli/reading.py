@@ -14,7 +14,7 @@ from subind.store.listing import Listing
 from subind.store.store import Store
 from sweeps import grids
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
-from sweeps.hosts import stop_signals
+from sweeps.hosts import patience, stop_signals
 from sweeps.hosts.error_lines import one_line
 from sweeps.hosts.given_paths import check_rows_target
 from sweeps.inputs.photographs import UNIDENTIFIED, is_unidentified
@@ -23,7 +23,6 @@ from sweeps.planning.changed_sources import changed_sources, told
 from sweeps.planning.further_seeds import Expected
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
-from sweeps.running.patience import when_there_is_room
 
 Written = TypeVar("Written")
 
@@ -86,7 +85,7 @@ def write_rows_and_report(
 
 def _with_room(write: Callable[[], Written]) -> Written:
     """What is written, as soon as the disk has room; a command that was told to stop does not wait for that."""
-    return write() if stop_signals.has_come() else when_there_is_room(write, tell=err.print)
+    return write() if stop_signals.has_come() else patience.DISK.answer(write, tell=err.print)
 
 
 def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str | None) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sweeps.hosts import stop_signals
+from sweeps.hosts.patience import pause
 from sweeps.mirror import address
 
 LOOPBACK = "127.0.0.1"
@@ -120,7 +121,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], host: str, port: int) -> N
             with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.2)
+            pause(0.2)
     if child.poll() is None:
         raise RuntimeError(
             f"MLflow did not answer on port {port} in {START_SECONDS:.0f} s: is this machine overloaded?"

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from sweeps import grids
 from sweeps.grids.cells import chosen, condition
 from sweeps.grids.own_code import own_files
+from sweeps.hosts.patience import pause
 from sweeps.hosts.secrets import redacted
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Cluster:
             if str(details.status) in OVER:
                 log.catch_up(self._client.get_job_logs(job))
                 return _exit_status(details)
-            asyncio.run(asyncio.sleep(SECONDS_BETWEEN_ATTEMPTS))
+            pause(SECONDS_BETWEEN_ATTEMPTS)
 
     def stop(self, job: str) -> bool:
         """Ask the job's driver to end in order; whether it was running. Raises ValueError for an unknown job."""

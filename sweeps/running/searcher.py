@@ -19,11 +19,11 @@ from subind.store.errors import DamagedError
 from subind.store.results import Failure
 from subind.store.store import Store
 from sweeps.costs.memory import bytes_per_replica
+from sweeps.hosts import patience
 from sweeps.planning.keeping import is_done
 from sweeps.planning.plan import Pack, Plan, named_pack
 from sweeps.running.feed import Feed, NoFeed
 from sweeps.running.pack_queue import PackQueue
-from sweeps.running.patience import patiently
 from sweeps.running.verdicts import Account, Again, Fall, GivenUp, Halved, failure
 
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -200,7 +200,7 @@ class PackSearcher(Searcher):
         if start < self._next_look:
             return
         own = {run for pack in (*self.running.values(), *self._fallen.values()) for run in pack.runs}
-        listing = patiently(self._store.listing, tell=self.tell)
+        listing = patience.STORE.answer(self._store.listing, tell=self.tell)
         self._finish(
             (listing.finished.keys() & self.plan.runs.keys())
             - self.plan.damaged.keys()
@@ -228,7 +228,7 @@ class PackSearcher(Searcher):
         taken: set[str] | None = None
         for pack in self._queue.runnable(time.monotonic()):
             if taken is None:
-                beats = patiently(self._store.heartbeats, tell=self.tell)
+                beats = patience.STORE.answer(self._store.heartbeats, tell=self.tell)
                 taken = {run for beat in beats if beat.pack not in self._started for run in beat.runs}
             if taken.isdisjoint(pack.runs):
                 return pack
@@ -303,12 +303,12 @@ class PackSearcher(Searcher):
         def ask(spec: Run) -> bool:
             return is_done(spec, self._store, is_kept=run_id(spec) in self.plan.unkept)
 
-        return {run_id(spec) for spec in pack.specs if patiently(partial(ask, spec), tell=self.tell)}
+        return {run_id(spec) for spec in pack.specs if patience.STORE.answer(partial(ask, spec), tell=self.tell)}
 
     def _has_failure(self, spec: Run) -> bool:
         """Whether a worker has written why this run alone has failed; something that cannot be read counts."""
         try:
-            patiently(partial(self._store.failure, spec), tell=self.tell)
+            patience.STORE.answer(partial(self._store.failure, spec), tell=self.tell)
         except FileNotFoundError:
             return False
         except ValueError:

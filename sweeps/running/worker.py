@@ -31,10 +31,10 @@ from subind.store.results import Failure, Provenance, RunRecord
 from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training.loop import Finished, Progress, Replica, Rung, Runtime, Saved
 from sweeps.grids.own_code import NO_OWN_CODE, OwnCode, install
+from sweeps.hosts import patience
 from sweeps.hosts.sources import check_sources
 from sweeps.inputs.published_weights import imported_weights
 from sweeps.planning.keeping import is_done
-from sweeps.running.patience import when_there_is_room
 from sweeps.watching.checkpoint_state import STATE
 
 REPORT_SECONDS = 2.0
@@ -212,7 +212,7 @@ class Worker:
     def _written_if_possible(self, write: Callable[[], None]) -> bool:
         """Write what the pack can do without. False if something else stands in the file's place, which is told."""
         try:
-            when_there_is_room(write, tell=self._tell)
+            patience.DISK.answer(write, tell=self._tell)
         except DamagedError as error:
             if str(error) not in self._notes:
                 self._tell(str(error))
@@ -237,10 +237,10 @@ class Worker:
         if finished.replica.failure:
             self.num_failed += 1
             why = failure_of(finished.replica, self._pack)
-            when_there_is_room(lambda: self._store.fail(spec, why), tell=self._tell)
+            patience.DISK.answer(lambda: self._store.fail(spec, why), tell=self._tell)
             return
         record = self._record(finished)
-        when_there_is_room(lambda: self._store.commit(spec, record, finished.files), tell=self._tell)
+        patience.DISK.answer(lambda: self._store.commit(spec, record, finished.files), tell=self._tell)
 
     def _record(self, finished: Finished) -> RunRecord:
         spec, code = finished.replica.spec, self._job.code

@@ -17,10 +17,9 @@ from pyarrow import ArrowInvalid
 
 from sweeps.cli.ends import LastingStream, ended_in_a_line
 from sweeps.cli.running import name_useless_home
-from sweeps.hosts import stop_signals
+from sweeps.hosts import patience, stop_signals
 from sweeps.hosts.scratch import remove_abandoned, scratch_folder
 from sweeps.running.driver import StopSignal
-from sweeps.running.patience import patiently
 from tests.conftest import REPOSITORY
 
 
@@ -188,7 +187,7 @@ def test_driver_that_waits_for_a_store_hears_a_signal(comes: str) -> None:
     def wait() -> None:
         if comes == "before":
             signal.raise_signal(signal.SIGTERM)
-        patiently(silent, tell=lambda _: signal.setitimer(signal.ITIMER_REAL, 0.2))
+        patience.STORE.answer(silent, tell=lambda _: signal.setitimer(signal.ITIMER_REAL, 0.2))
 
     before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     start = time.monotonic()
