@@ -24,8 +24,7 @@ from subind.specs.rows import num_of
 from subind.specs.runs import Discover, Train, Transfer
 from subind.store.provenance import Code, code
 from subind.store.store import Store
-from sweeps import grids
-from sweeps.grids import protocol
+from sweeps.grids import protocol, read_grid
 from sweeps.hosts.workers import num_cores
 from sweeps.planning.plan import with_parents
 
@@ -88,7 +87,7 @@ def fabricate(grid: Path, store: Path) -> None:
 def _write_share(grid: str, store_path: str, *, share: slice, made: Code) -> None:
     """Write the records of some of the grid's runs, without the syncs of a commit."""
     store = Store(store_path)
-    for spec in list(with_parents(grids.grid(grid)).values())[share]:
+    for spec in list(with_parents(read_grid(grid).cells).values())[share]:
         assert isinstance(spec, TrainingRun)
         folder = Path(store.folder(spec))
         folder.mkdir(parents=True)

@@ -21,9 +21,11 @@ from subind.specs.runs import Discover, Train, Transfer
 from subind.specs.starts import FullTransfer, RandomInit, RandomSubnetwork, Start, Subnetwork
 from subind.specs.temperature import TemperatureSchedule
 from subind.specs.training import EarlyStop, NoEarlyStop, Normal, highest, lowest
+from sweeps.grids import read_grid
 from sweeps.hosts.workers import available_workers
 from sweeps.planning.preparation import prepared
 from sweeps.planning.request import Request
+from sweeps.planning.store_checks import opened_store
 
 DEPTHS = (1, 2)
 DISAMBIGUATION_COUNTS = (50, 200, 800)
@@ -133,8 +135,8 @@ def _round(
         "from benchmarks.grid import cells\n\n\n"
         f"def grid():\n    return cells(seeds={seeds}, num_epochs={num_epochs})\n"
     )
-    request = Request(grid=str(grid), where=(), store=str(folder / "store"))
-    made = prepared(request, request.opened(), available_workers(device))
+    request = Request(grid=read_grid(str(grid)), where=(), store=str(folder / "store"))
+    made = prepared(request, opened_store(request.store), available_workers(device))
     if made.forecast is None:
         raise ValueError(
             f"--device is {quoted(device)}: nothing is known of {made.workers.name}; run a grid on it first"
@@ -160,7 +162,7 @@ def _swept(request: Request, folder: Path, device: str) -> float:
     environment["PYTHONPATH"] = os.pathsep.join([found, os.environ.get("PYTHONPATH", "")])
     start = time.perf_counter()
     ended = subprocess.run(
-        [sys.executable, "-m", "sweeps.cli", "run", request.grid, "--store", request.store, "--device", device],
+        [sys.executable, "-m", "sweeps.cli", "run", request.grid.name, "--store", request.store, "--device", device],
         cwd=folder,
         env=environment,
         capture_output=True,

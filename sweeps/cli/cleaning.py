@@ -7,8 +7,7 @@ import typer
 from rich.table import Table
 
 from sweeps.cli.app import AsJson, StorePath, app, out
-from sweeps.planning.request import Request
-from sweeps.planning.store_checks import check_exists
+from sweeps.planning.store_checks import check_exists, opened_store
 from sweeps.store_care import gc
 from sweeps.store_care.gc import KINDS, Leftover
 
@@ -27,7 +26,7 @@ def gc_command(
     killed writers, artifacts that no record names, parts of the index that other code has made. Finished runs, their
     failures and imported weights stay, and so does all that a worker is computing.
     """
-    opened = Request(grid="", where=(), store=store).opened()
+    opened = opened_store(store)
     check_exists(opened)
     found = gc.leftovers(opened, idle_days=idle_days)
     gone = tuple(gc.removed(opened, found)) if delete else ()

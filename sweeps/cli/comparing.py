@@ -9,7 +9,9 @@ import typer
 
 from subind.specs.quoting import quoted, quoted_path
 from sweeps.cli.app import Rows, Where, app, home_for, out
+from sweeps.grids import read_grid
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import opened_store
 
 
 @app.command("compare")
@@ -56,8 +58,8 @@ def _rows(side: str, grid: str | None, where: tuple[str, ...], *, kept: Path | N
     if "://" in side or Path(side).is_dir():
         if grid is None:
             raise ValueError(f"{side} is a store: name the grid whose cells are compared by --grid")
-        request = Request(grid=grid, where=where, store=side)
-        opened = request.opened()
+        request = Request(grid=read_grid(grid), where=where, store=side)
+        opened = opened_store(request.store)
         from sweeps.exporting.rows import export
 
         return export(accounted(request, opened), opened, scratch)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from subind.specs.quoting import quoted
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps import grids
 from sweeps.cli.app import out
 from sweeps.cli.reading import Outcome, exported
 from sweeps.planning import further_seeds
@@ -29,9 +28,9 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
     """
     from analysis.claims import parsed
 
-    claims = grids.claims(request.grid)
+    claims = request.grid.claims
     if not claims:
-        raise ValueError(f"grid {quoted(request.grid)} has no CLAIMS: write some, or leave --until-decided out")
+        raise ValueError(f"grid {quoted(request.grid.name)} has no CLAIMS: write some, or leave --until-decided out")
     for text in claims:
         parsed(text)
     cells = _cells(request, store)

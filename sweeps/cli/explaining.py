@@ -3,20 +3,20 @@
 import json
 import textwrap
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated
 
 import typer
 
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps import grids
 from sweeps.cli.app import AsJson, Device, StorePath, app, out
+from sweeps.grids import NAMES, Grid, read_grid
 from sweeps.hosts.terminal import duration
 from sweeps.hosts.workers import available_workers
 from sweeps.inputs.photographs import identified
 from sweeps.planning.preparation import prepared
 from sweeps.planning.request import Request
+from sweeps.planning.store_checks import opened_store
 from sweeps.watching.which_run import meant_run, planned_runs, stored_runs, with_spec
 from sweeps.watching.why import (
     Computed,
@@ -50,9 +50,9 @@ def why_command(
     as_json: AsJson = False,
 ) -> None:
     """Explain one run: its state and why, its parents, its failure, checkpoint and worker, and the pack to run it."""
-    names = (grid,) if grid else grids.NAMES
-    opened = Request(grid=grid, where=(), store=store).opened()
-    planned = planned_runs(names, partial(_cells, store=opened))
+    opened = opened_store(store)
+    several = {name: read_grid(name) for name in ((grid,) if grid else NAMES)}
+    planned = planned_runs({name: _cells(each, opened) for name, each in several.items()})
     stored = {} if grid else stored_runs(opened)
     found = with_spec(meant_run(run, {**stored, **planned}, near=planned if grid else stored), opened)
     runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
@@ -60,7 +60,7 @@ def why_command(
     packs: list[PlannedPack] = []
     if made.state == "missing":
         plans = (
-            prepared(Request(grid=name, where=(), store=store), opened, available_workers(device))
+            prepared(Request(grid=several[name], where=(), store=store), opened, available_workers(device))
             for name in found.grids
         )
         packs = [pack for plan in plans if (pack := planned_pack(made.run, plan)) is not None]
@@ -72,13 +72,12 @@ def why_command(
         out.print(_laid_out(name, text))
 
 
-def _cells(name: str, *, store: Store) -> tuple[Run, ...]:
+def _cells(grid: Grid, store: Store) -> tuple[Run, ...]:
     """The cells of a grid, with the photographs that the store remembers if it can be read which these are."""
-    cells = grids.grid(name)
     try:
-        return identified(cells, images="", store=store)
+        return identified(grid.cells, images="", store=store)
     except ValueError:
-        return cells
+        return grid.cells
 
 
 def _laid_out(name: str, text: str) -> str:

@@ -11,7 +11,7 @@ from subind.store.row_values import WEIGHTS
 from subind.store.store import Store
 from sweeps.cli.app import StorePath, app, home_for, out
 from sweeps.exporting.row_files import written_whole
-from sweeps.planning.request import Request
+from sweeps.planning.store_checks import opened_store
 from sweeps.watching.which_run import Known, meant_run, runs_path, stored_runs
 
 
@@ -28,7 +28,7 @@ def export_weights_command(
 
     They are a state dict by the names of transformers, torchvision or the module itself.
     """
-    opened = Request(grid="", where=(), store=store).opened()
+    opened = opened_store(store)
     found = meant_run(run, stored_runs(opened))
     folder = joined(runs_path(opened), found.stage, found.folder)
     content = _weights(opened, found, folder)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from subind.specs.quoting import quoted_path
 from sweeps.cli.app import AsJson, Device, GridName, Images, Tracking, Where, app, err, out
+from sweeps.grids import read_grid
 from sweeps.remote.bundle import gather
 from sweeps.remote.jobs import DASHBOARD, Cluster, Order, checked
 
@@ -59,7 +60,13 @@ def submit_command(
     options += [] if num_workers is None else ["--num-workers", str(num_workers)]
     options += ["--retry-failed"] if retry_failed else []
     options += ["--images", _on_every_node(images)] if images else []
-    order = Order(grid=grid, where=tuple(where or ()), store=store, tracking_uri=tracking_uri, options=tuple(options))
+    order = Order(
+        grid=read_grid(grid),
+        where=tuple(where or ()),
+        store=store,
+        tracking_uri=tracking_uri,
+        options=tuple(options),
+    )
     checked(order)
     cluster = Cluster(address)
     if cluster.sends_token_in_clear:

@@ -12,8 +12,8 @@ import typer
 from subind.specs.quoting import quoted_path
 from subind.store.listing import Listing
 from subind.store.store import Store
-from sweeps import grids
 from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
+from sweeps.grids import label, read_grid
 from sweeps.hosts import patience, stop_signals
 from sweeps.hosts.error_lines import one_line
 from sweeps.hosts.given_paths import check_rows_target
@@ -23,6 +23,7 @@ from sweeps.planning.changed_sources import changed_sources, told
 from sweeps.planning.further_seeds import Expected
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import opened_store
 
 Written = TypeVar("Written")
 
@@ -102,7 +103,7 @@ def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str
     options = [("--where", each) for each in request.where]
     options += [("--store", request.store)] if request.store != "store" else []
     options += [("--tracking-uri", tracking_uri)] if tracking_uri else []
-    command = shlex.join(["subind", "sync", request.grid, *(part for option in options for part in option)])
+    command = shlex.join(["subind", "sync", request.grid.name, *(part for option in options for part in option)])
     return (
         f"MLflow lacks {outcome.num_delayed} of {len(found.finished)} runs: {outcome.error}; `{command}` mirrors them"
     )
@@ -125,7 +126,7 @@ def exported(
         )
     path = path or rows_path(request)
     check_rows_target(path)
-    expected = Expected(claims=grids.claims(request.grid))
+    expected = Expected(claims=request.grid.claims)
     return path, exported_plan(found, store, path, listing, expected=expected)
 
 
@@ -156,7 +157,7 @@ def warn_of_unnamed_images(found: Plan) -> None:
 
 def warn_of_changed_sources(request: Request, found: Plan, store: Store) -> None:
     """Say which of a grid file's classes were changed and kept their version."""
-    if request.grid.endswith(".py"):
+    if request.grid.is_file:
         for name, run in changed_sources(found, store).items():
             err.print(told(name, run), style="yellow")
 
@@ -164,8 +165,8 @@ def warn_of_changed_sources(request: Request, found: Plan, store: Store) -> None
 @app.command("export")
 def export_command(grid: GridName, where: Where = None, store: StorePath = "store", rows: Rows = None) -> None:
     """Write one Parquet row per planned cell, the missing and failed ones included."""
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened = request.opened()
+    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    opened = opened_store(request.store)
     listing = opened.listing()
     found = accounted(request, opened, listing)
     path, found = exported(request, found, opened, path=rows, listing=listing)
@@ -194,10 +195,10 @@ def report_command(
 ) -> None:
     """Write the figures, tables, LaTeX and the page index.html of a grid, and log them to the sweep's MLflow run."""
     if rows is not None:
-        _report(rows, output or Path("reports") / grids.label(grid))
+        _report(rows, output or Path("reports") / label(grid))
         return
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened = request.opened()
+    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    opened = opened_store(request.store)
     listing = opened.listing()
     found = accounted(request, opened, listing)
     warn_of_unnamed_images(found)

@@ -6,8 +6,9 @@ import typer
 
 from sweeps.cli.app import GridName, StorePath, Where, app, out
 from sweeps.cli.reading import warn_of_unnamed_images
+from sweeps.grids import read_grid
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.store_checks import check_exists
+from sweeps.planning.store_checks import check_exists, opened_store
 from sweeps.store_care.retry import retry_failed, retry_failed_of_class
 
 
@@ -28,8 +29,8 @@ def retry_command(
         raise ValueError(
             "nothing is chosen: give --failed for every failed run, or --class NAME for those of one class"
         )
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened = request.opened()
+    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    opened = opened_store(request.store)
     found = accounted(request, opened)
     check_exists(opened)
     warn_of_unnamed_images(found)

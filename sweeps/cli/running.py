@@ -31,6 +31,7 @@ from sweeps.cli.reading import (
     warn_of_unnamed_images,
     write_rows_and_report,
 )
+from sweeps.grids import read_grid
 from sweeps.grids.own_code import own_code
 from sweeps.hosts import stop_signals
 from sweeps.hosts.terminal import duration
@@ -42,7 +43,7 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.plan_data import plan_data
 from sweeps.planning.preparation import Prepared, check_room, prepared
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.store_checks import check_outlives_process, check_store
+from sweeps.planning.store_checks import check_outlives_process, check_store, opened_store
 from sweeps.running.live_table import SECONDS_BETWEEN_LINES
 from sweeps.store_care import retry
 from sweeps.watching.status_data import status_data
@@ -72,9 +73,9 @@ def plan_command(
 ) -> None:
     """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
     request = Request(
-        grid=grid, where=tuple(where or ()), store=store, images=_absolute(images), keep=tuple(keep or ())
+        grid=read_grid(grid), where=tuple(where or ()), store=store, images=_absolute(images), keep=tuple(keep or ())
     )
-    opened = request.opened()
+    opened = opened_store(request.store)
     made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
     bill = cost_of(made, opened, prices) if cost else None
     try:
@@ -164,9 +165,9 @@ def run_command(
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(
-        grid=grid, where=tuple(where or ()), store=store, images=_absolute(images), keep=tuple(keep or ())
+        grid=read_grid(grid), where=tuple(where or ()), store=store, images=_absolute(images), keep=tuple(keep or ())
     )
-    opened = request.opened()
+    opened = opened_store(request.store)
     if retry_failed:
         retry.retry_failed(accounted(request, opened), opened)
     with crew(opened, address, device=device, num_workers=num_workers) as workers:
@@ -267,7 +268,7 @@ def _swept(
         checkpoint_seconds=checkpoint_seconds,
         console=out,
         images=request.images,
-        own=own_code(request.grid, made.plan.runs.values()),
+        own=own_code(request.grid.name, made.plan.runs.values()),
     )
     return accounted(request, store)
 

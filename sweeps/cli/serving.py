@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from sweeps.cli.app import GridName, StorePath, Tracking, Where, app, err, out
+from sweeps.grids import read_grid
 from sweeps.inputs.imported_weights import import_weights
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.store_checks import check_exists
+from sweeps.planning.store_checks import check_exists, opened_store
 
 
 @app.command("sync")
@@ -19,8 +20,8 @@ def sync_command(
     """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
     from sweeps.mirror.mirror import Mirror
 
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened = request.opened()
+    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    opened = opened_store(request.store)
     found = accounted(request, opened)
     mirror = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri)
     check_exists(opened)
@@ -40,7 +41,7 @@ def ui_command(
     """Open the MLflow UI on the store, on loopback only, until Ctrl-C."""
     from sweeps.mirror.ui import serve_ui
 
-    serve_ui(Request(grid="", where=(), store=store).opened(), port=port)
+    serve_ui(opened_store(store), port=port)
 
 
 @app.command("serve")
@@ -92,7 +93,7 @@ def import_command(
 
     A file that torchvision publishes, such as resnet18-f37072fd.pth, is downloaded if it is not there.
     """
-    print(import_weights(Request(grid="", where=(), store=store).opened(), file))
+    print(import_weights(opened_store(store), file))
 
 
 @app.command("doctor")
@@ -101,7 +102,7 @@ def doctor_command(store: StorePath = "store") -> None:
     from sweeps.store_care.doctor import checks
 
     wrong = 0
-    for check in checks(Request(grid="", where=(), store=store).opened()):
+    for check in checks(opened_store(store)):
         mark, style = ("ok", "green") if check.holds else ("WRONG", "red")
         wrong += not check.holds
         out.print(f"{mark:>5}", style=style, end="")

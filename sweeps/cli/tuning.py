@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from sweeps import grids
 from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, home_for, out
 from sweeps.cli.reading import trials_path, write_rows_and_report
 from sweeps.cli.running import crew
-from sweeps.grids import tuned
+from sweeps.grids import read_grid, tuned
 from sweeps.hosts import stop_signals
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import opened_store
 
 if TYPE_CHECKING:
     from sweeps.tuning.session import Session
@@ -74,10 +74,10 @@ def tune_command(
     from sweeps.tuning import choice, session
     from sweeps.tuning.objective import Floor, Pareto
 
-    request = Request(grid=grid, where=(), store=store)
+    request = Request(grid=read_grid(grid), where=(), store=store)
     rule = None if choose is None else choice.rule(choose)
     objective = Pareto() if floor is None else Floor(accuracy=floor)
-    found = session.opened(grid, request.opened(), storage=storage, name=name, objective=objective)
+    found = session.opened(request.grid, opened_store(store), storage=storage, name=name, objective=objective)
     if ui:
         from sweeps.tuning.dashboard import serve_dashboard
 
@@ -94,7 +94,7 @@ def tune_command(
                 checkpoint_seconds=checkpoint_seconds,
                 console=out,
             )
-    choices = () if rule is None else session.choose(found, rule, output or tuned.file_of(grids.label(grid)))
+    choices = () if rule is None else session.choose(found, rule, output or tuned.file_of(request.grid.label))
     _conclude(request, found, choices, num_trials=trials, tracking_uri=tracking_uri)
 
 

@@ -12,10 +12,11 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
-from sweeps import grids
 from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
+from sweeps.grids import NAMES, read_grid
 from sweeps.planning.plan import Plan, descendants
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import opened_store
 from sweeps.running.live_table import SECONDS_BETWEEN_LINES
 from sweeps.store_care.verify import (
     Damage,
@@ -58,8 +59,10 @@ def verify_command(
     """
     if bool(grid) == everything:
         raise ValueError("nothing is chosen to verify: give a GRID, or --all for everything in the store")
-    opened = Request(grid=grid, where=tuple(where or ()), store=store).opened()
-    plan = None if everything else accounted(Request(grid=grid, where=tuple(where or ()), store=store), opened)
+    opened = opened_store(store)
+    plan = None
+    if not everything:
+        plan = accounted(Request(grid=read_grid(grid), where=tuple(where or ()), store=store), opened)
     places = places_in(opened) if plan is None else _places(plan, opened)
     weights = weights_in(opened) if plan is None else _weights(plan, opened)
     scope = "--all" if plan is None else " ".join([grid, *(where or ())])
@@ -125,7 +128,7 @@ class _Below:
         if plan is not None:
             self._runs = plan.runs
         elif found.damages:
-            known = planned_runs(grids.NAMES).values()
+            known = planned_runs({name: read_grid(name).cells for name in NAMES}).values()
             self._runs = {each.run: each.spec for each in known if each.spec is not None}
 
     def finished(self, damage: Damage) -> list[str]:

@@ -12,10 +12,11 @@ from rich.live import Live
 from subind.store.store import Store
 from sweeps.cli.app import AsJson, GridName, StorePath, Where, app, out
 from sweeps.cli.reading import print_failures, warn_of_unnamed_images
+from sweeps.grids import read_grid
 from sweeps.hosts.terminal import terminal
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.store_checks import check_exists
+from sweeps.planning.store_checks import check_exists, opened_store
 from sweeps.watching.picture import picture
 from sweeps.watching.snapshot import Snapshot, Watch, change_key, line
 from sweeps.watching.status_data import status_data
@@ -36,8 +37,8 @@ def status_command(
     With --watch this is shown live, wherever the workers are, until nothing is running or missing; it ends with status
     1 if a run has failed. Ctrl-C leaves the sweep alone.
     """
-    request = Request(grid=grid, where=tuple(where or ()), store=store)
-    opened = request.opened()
+    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    opened = opened_store(request.store)
     found = accounted(request, opened)
     warn_of_unnamed_images(found)
     if watch and as_json:

@@ -4,22 +4,19 @@ A user's own grid is a Python file with the same function, given by its path. Al
 `studies()`, what `subind tune` searches for the masks of the grid; CLAIMS; and KEEP, which recipients leave weights.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from subind.specs.quoting import quoted
-from subind.specs.runs import Run
-from sweeps.grids import (
-    figure_3_depth_2,
-    paper_arithmetic,
-    paper_vision,
-    quickstart,
-    tuned_depth_2,
-    vision_map,
-    vision_quickstart,
-    vision_shapes,
-)
-from sweeps.grids.studies import Study, default_studies
-from sweeps.grids.user_files import Keep, cells_of_file, claims_of_file, keep_of_file, studies_of_file
+
+if TYPE_CHECKING:
+    from subind.specs.run import Run
+    from sweeps.grids.studies import Study
 
 NAMES = (
     "quickstart",
@@ -32,71 +29,78 @@ NAMES = (
     "paper-vision",
 )
 
+Keep = tuple[str, ...]
+"""Names of starts whose recipients are kept, or EVERY."""
 
-def grid(name: str) -> tuple[Run, ...]:
-    """The cells of a grid, by its name or the path of its file. Raises ValueError for any other."""
-    match name:
-        case "quickstart":
-            return quickstart.grid()
-        case "figure-3-depth-2":
-            return figure_3_depth_2.grid()
-        case "paper-arithmetic":
-            return paper_arithmetic.grid()
-        case "tuned-depth-2":
-            return tuned_depth_2.grid()
-        case "vision-quickstart":
-            return vision_quickstart.grid()
-        case "vision-shapes":
-            return vision_shapes.grid()
-        case "vision-map":
-            return vision_map.grid()
-        case "paper-vision":
-            return paper_vision.grid()
-        case _ if name.endswith(".py"):
-            return cells_of_file(Path(name))
-        case _:
-            raise ValueError(
-                f"grid is {quoted(name)}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()"
-            )
+EVERY = "all"
 
 
-def studies(name: str) -> tuple[Study, ...]:
-    """What is searched for the masks of a grid: its own studies, or those around its masks' settings.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """What a grid says, read once: its cells, what it claims, and which recipients leave their weights.
 
-    Raises ValueError for an unknown grid, and if the studies cannot be made.
+    `name` is the grid's name, or the path of its file; `own_studies` makes the studies that it defines, maybe none.
     """
-    match name:
-        case "quickstart":
-            return quickstart.studies()
-        case "figure-3-depth-2":
-            return figure_3_depth_2.studies()
-        case _ if name.endswith(".py"):
-            return studies_of_file(Path(name)) or default_studies(grid(name))
-        case _:
-            return default_studies(grid(name))
+
+    name: str
+    cells: tuple[Run, ...]
+    claims: tuple[str, ...]
+    keep: Keep
+    own_studies: Callable[[], tuple[Study, ...]]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a user's file."""
+        return is_file(self.name)
+
+    @property
+    def label(self) -> str:
+        """What the grid is called in files and columns: its name, or that of its file."""
+        return label(self.name)
+
+    def studies(self) -> tuple[Study, ...]:
+        """What is searched for its masks: its own studies, or those around its masks' settings.
+
+        Raises ValueError if the studies cannot be made.
+        """
+        from sweeps.grids.studies import default_studies
+
+        return self.own_studies() or default_studies(self.cells)
 
 
-def claims(name: str) -> tuple[str, ...]:
-    """What a grid expects, in the sentences of its CLAIMS; nothing if it has none. Raises ValueError as `grid` does."""
-    match name:
-        case "figure-3-depth-2":
-            return figure_3_depth_2.CLAIMS
-        case "paper-arithmetic":
-            return paper_arithmetic.CLAIMS
-        case _ if name.endswith(".py"):
-            return claims_of_file(Path(name))
-        case _:
-            return ()
+def read_grid(name: str) -> Grid:
+    """The grid of that name, or of the file at that path. Raises ValueError for any other, and for a bad file."""
+    if is_file(name):
+        from sweeps.grids import user_files
 
-
-def keep(name: str) -> Keep:
-    """Which recipients of a grid leave their weights: the names of their starts, as its KEEP has them.
-
-    Raises ValueError as `grid` does.
-    """
-    return keep_of_file(Path(name)) if name.endswith(".py") else ()
+        path = Path(name)
+        module = user_files.loaded(path)
+        return Grid(
+            name=name,
+            cells=user_files.cells(path, module),
+            claims=user_files.claims(path, module),
+            keep=user_files.keep(path, module),
+            own_studies=lambda: user_files.studies(path, module),
+        )
+    if name not in NAMES:
+        raise ValueError(
+            f"grid is {quoted(name)}: give one of {', '.join(NAMES)}, or the path of a .py file with grid()"
+        )
+    module = import_module(f"sweeps.grids.{name.replace('-', '_')}")
+    return Grid(
+        name=name,
+        cells=module.grid(),
+        claims=getattr(module, "CLAIMS", ()),
+        keep=(),
+        own_studies=getattr(module, "studies", tuple),
+    )
 
 
 def label(name: str) -> str:
-    """What a grid is called in files and columns: its name, or that of its file."""
-    return Path(name).stem if name.endswith(".py") else name
+    """What a grid of that name or path is called in files and columns."""
+    return Path(name).stem if is_file(name) else name
+
+
+def is_file(name: str) -> bool:
+    """Whether the name of a grid is the path of a user's file."""
+    return name.endswith(".py")

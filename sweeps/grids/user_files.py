@@ -16,14 +16,10 @@ from typing import Any, TypeVar
 from subind.specs.quoting import quoted, quoted_path, shortened
 from subind.specs.run import Run, lineage
 from subind.store.row_values import planned_values
+from sweeps.grids import EVERY, Keep
 from sweeps.grids.cells import planned_rows
-from sweeps.grids.own_code import forget_grid, load_grid, own_files
+from sweeps.grids.own_code import forget_grid, load_grid
 from sweeps.grids.studies import Study
-
-Keep = tuple[str, ...]
-"""Names of starts whose recipients are kept, or EVERY."""
-
-EVERY = "all"
 
 MOST_CELLS = 200_000
 """Cells of a grid; the paper's largest has 4,590. A generator without an end is stopped here."""
@@ -38,13 +34,31 @@ _NAMES: dict[type, str] = {Run: "runs (Train, Discover, Transfer or Measure)", S
 Made = TypeVar("Made")
 
 
-def cells_of_file(path: Path) -> tuple[Run, ...]:
-    """What `grid()` of the file gives. Raises ValueError, with the line of the file, whatever goes wrong there."""
+_LOADED: list[Path] = []
+"""The grid file that was executed last."""
 
-    def made(module: ModuleType) -> tuple[Run, ...]:
-        cells = _several(path, module, "grid", most=MOST_CELLS, kind=Run)
-        _describe(cells)
-        return cells
+
+def loaded(path: Path) -> ModuleType:
+    """The module of the file, executed now, as what it imports from its folder is.
+
+    Raises ValueError, with the line of the file, whatever goes wrong there.
+    """
+    if not path.is_file():
+        raise ValueError(f"grid is {quoted_path(path)}: there is no such file")
+    while _LOADED:
+        forget_grid(_LOADED.pop())
+    module = _guarded(path, lambda: load_grid(path))
+    _LOADED.append(path.absolute())
+    return module
+
+
+def cells(path: Path, module: ModuleType) -> tuple[Run, ...]:
+    """What `grid()` of the file gives. Raises ValueError as `loaded`."""
+
+    def made() -> tuple[Run, ...]:
+        several = _several(path, module, "grid", most=MOST_CELLS, kind=Run)
+        _describe(several)
+        return several
 
     return _guarded(path, made)
 
@@ -59,28 +73,24 @@ def _describe(cells: tuple[Run, ...]) -> None:
         run.label()
 
 
-def studies_of_file(path: Path) -> tuple[Study, ...]:
-    """What `studies()` of the file gives, nothing if it has no such function. Raises ValueError as `cells_of_file`."""
-
-    def made(module: ModuleType) -> tuple[Study, ...]:
-        if not callable(getattr(module, "studies", None)):
-            return ()
-        return _several(path, module, "studies", most=MOST_STUDIES, kind=Study)
-
-    return _guarded(path, made)
+def studies(path: Path, module: ModuleType) -> tuple[Study, ...]:
+    """What `studies()` of the file gives, nothing if it has no such function. Raises ValueError as `loaded`."""
+    if not callable(getattr(module, "studies", None)):
+        return ()
+    return _guarded(path, lambda: _several(path, module, "studies", most=MOST_STUDIES, kind=Study))
 
 
-def claims_of_file(path: Path) -> tuple[str, ...]:
-    """The file's CLAIMS, nothing if it has none. Raises ValueError as `cells_of_file`."""
-    found = _guarded(path, lambda module: getattr(module, "CLAIMS", ()))
+def claims(path: Path, module: ModuleType) -> tuple[str, ...]:
+    """The file's CLAIMS, nothing if it has none. Raises ValueError for what is no tuple of sentences."""
+    found = getattr(module, "CLAIMS", ())
     if not isinstance(found, tuple) or not all(isinstance(each, str) for each in found):
         raise ValueError(f"CLAIMS of {quoted_path(path)} is {quoted(found)}: give a tuple of sentences")
     return found
 
 
-def keep_of_file(path: Path) -> Keep:
-    """The file's KEEP, nothing if it has none. Raises ValueError as `cells_of_file`."""
-    found = _guarded(path, lambda module: getattr(module, "KEEP", False))
+def keep(path: Path, module: ModuleType) -> Keep:
+    """The file's KEEP, nothing if it has none. Raises ValueError for what is neither True nor a tuple of names."""
+    found = getattr(module, "KEEP", False)
     if isinstance(found, bool) or (isinstance(found, tuple) and all(isinstance(each, str) for each in found)):
         return found if isinstance(found, tuple) else ((EVERY,) if found else ())
     raise ValueError(
@@ -118,37 +128,17 @@ def _several(path: Path, module: ModuleType, function: str, *, most: int, kind: 
     return tuple(found)
 
 
-def _guarded(path: Path, work: Callable[[ModuleType], Made]) -> Made:
-    """What `work` finds in the file's module. Whatever the user's code raises is told by its place there."""
-    if not path.is_file():
-        raise ValueError(f"grid is {quoted_path(path)}: there is no such file")
+def _guarded(path: Path, work: Callable[[], Made]) -> Made:
+    """What `work` makes of the file. Whatever the user's code raises is reported with its place there."""
     try:
         with redirect_stdout(sys.stderr):
-            return work(_loaded(path))
+            return work()
     except KeyboardInterrupt:
         raise
     except _RefusedError as refused:
         raise ValueError(str(refused)) from None
     except BaseException as error:  # noqa: BLE001  also what ends a program, such as sys.exit()
         raise ValueError(f"grid {quoted_path(path)} cannot be made: {_told(error, path)}") from None
-
-
-_GRIDS: dict[Path, tuple[ModuleType, dict[str, bytes]]] = {}
-"""The grid file that was loaded last, with the contents of what it consists of."""
-
-
-def _loaded(path: Path) -> ModuleType:
-    """The module of the file; it is executed once as long as it and what it imported from its folder stay the same."""
-    place = path.absolute()
-    module, files = _GRIDS.get(place, (None, {}))
-    if module is not None and sys.modules.get(module.__name__) is module and own_files(place) == files:
-        return module
-    for earlier in list(_GRIDS):
-        forget_grid(earlier)
-        del _GRIDS[earlier]
-    made = load_grid(path)
-    _GRIDS[place] = made, own_files(place)
-    return made
 
 
 def _told(error: BaseException, path: Path) -> str:

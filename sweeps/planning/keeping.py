@@ -10,7 +10,7 @@ from subind.specs.run import WEIGHTS_FILE, Run
 from subind.store.results import RunRecord
 from subind.store.store import Store
 from sweeps.costs.memory import num_parameters
-from sweeps.grids.user_files import EVERY, Keep
+from sweeps.grids import EVERY, Keep
 from sweeps.planning.plan import Plan
 
 

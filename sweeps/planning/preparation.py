@@ -40,7 +40,7 @@ class Prepared:
 def prepared(request: Request, store: Store, workers: Workers) -> Prepared:
     """The plan for a request, packed for the workers, with its forecast.
 
-    Raises ValueError for an unknown grid, a bad condition, a bad spec, imported weights that the store lacks, or a
+    Raises ValueError for a bad condition, imported weights that the store lacks, or a
     precision that the device lacks.
     """
     found = accounted(request, store)

@@ -1,16 +1,14 @@
 """What the commands do, without how they are typed: functions over a request that names a part of a grid."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from subind.specs.quoting import quoted, quoted_path
+from subind.specs.quoting import quoted
 from subind.specs.run import Run
 from subind.specs.training import ImportedWeights
 from subind.store.listing import Listing
 from subind.store.store import Store
-from sweeps import grids
+from sweeps.grids import Grid, Keep
 from sweeps.grids.cells import chosen, condition
-from sweeps.grids.user_files import Keep
 from sweeps.inputs.architectures import check_architectures
 from sweeps.inputs.photographs import identified
 from sweeps.planning.damaged_runs import with_damaged_parents
@@ -28,7 +26,7 @@ class Request:
     starts whose recipients leave their weights, besides those of the grid's KEEP.
     """
 
-    grid: str
+    grid: Grid
     where: tuple[str, ...]
     store: str
     added: tuple[Run, ...] = ()
@@ -41,38 +39,25 @@ class Request:
         parts = [str(condition(text)) for text in self.where]
         for sign, word in _SIGNS.items():
             parts = [part.replace(sign, word) for part in parts]
-        return "-".join([grids.label(self.grid), *parts]).replace("/", "_").replace(" ", "")
-
-    def opened(self) -> Store:
-        """The store; a local folder by its absolute path. Raises ValueError for an empty text."""
-        if not self.store.strip():
-            raise ValueError(f"--store is {quoted(self.store)}: give a folder, or a URL such as s3://bucket/folder")
-        if "://" in self.store:
-            return Store(self.store)
-        try:
-            return Store(str(Path(self.store).resolve()))
-        except RuntimeError:  # pathlib's word for links in a circle
-            raise ValueError(
-                f"--store is {quoted_path(self.store)}, a link that leads to itself: give a folder"
-            ) from None
+        return "-".join([self.grid.label, *parts]).replace("/", "_").replace(" ", "")
 
 
 def accounted(request: Request, store: Store, listing: Listing | None = None) -> Plan:
     """The plan for a request without packs, by the store's listing if the caller has one.
 
-    Raises ValueError for an unknown grid, a bad condition, a bad spec, or imported weights that the store has not.
+    Raises ValueError for a bad condition, or imported weights that the store has not.
     """
-    cells = (*chosen(grids.grid(request.grid), [condition(text) for text in request.where]), *request.added)
+    cells = (*chosen(request.grid.cells, [condition(text) for text in request.where]), *request.added)
     cells = identified(cells, images=request.images, store=store)
     listing = listing or store.listing()
     found = accounts(
-        grids.label(request.grid),
+        request.grid.label,
         cells,
         finished=listing.finished.keys(),
         failed=listing.failed,
         damaged=listing.damaged,
     )
-    found = with_damaged_parents(with_kept(found, store, (*grids.keep(request.grid), *request.keep)), store)
+    found = with_damaged_parents(with_kept(found, store, (*request.grid.keep, *request.keep)), store)
     _check_imports(found, store)
     check_architectures(found.to_compute, store)
     return found

@@ -1,11 +1,11 @@
-"""Whether a store is there, can be written, and has room for what a sweep leaves in it."""
+"""A store by its address: whether it is there, can be written, and has room for what a sweep leaves in it."""
 
 import shutil
 import uuid
 from pathlib import Path
 
 from subind.specs.network_sizes import FLOAT
-from subind.specs.quoting import quoted_path
+from subind.specs.quoting import quoted, quoted_path
 from subind.store.errors import StoreError
 from subind.store.store import Store
 from sweeps.costs.memory import num_parameters
@@ -17,6 +17,18 @@ OF_ONE_PROCESS = ("memory://",)
 
 CHECKPOINT_BYTES = 500_000_000
 """Room for the checkpoints of the packs under way."""
+
+
+def opened_store(address: str) -> Store:
+    """The store; a local folder by its absolute path. Raises ValueError for an empty text."""
+    if not address.strip():
+        raise ValueError(f"--store is {quoted(address)}: give a folder, or a URL such as s3://bucket/folder")
+    if "://" in address:
+        return Store(address)
+    try:
+        return Store(str(Path(address).resolve()))
+    except RuntimeError:  # pathlib's word for links in a circle
+        raise ValueError(f"--store is {quoted_path(address)}, a link that leads to itself: give a folder") from None
 
 
 def check_exists(store: Store) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sweeps import grids
+from sweeps.grids import Grid
 from sweeps.grids.cells import chosen, condition
 from sweeps.grids.own_code import own_files
 from sweeps.hosts.patience import pause
@@ -45,7 +45,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 class Order:
     """A sweep to be run on a cluster, as `subind run` there is told it. `options` are further arguments of that."""
 
-    grid: str
+    grid: Grid
     where: tuple[str, ...]
     store: str
     tracking_uri: str | None = None
@@ -72,11 +72,11 @@ class JobState:
 def checked(order: Order) -> Order:
     """The order itself, if it could run on a cluster.
 
-    Raises ValueError for a grid or condition that cannot be, a store that the nodes do not share, and a secret in an
+    Raises ValueError for a condition that cannot be, a store that the nodes do not share, and a secret in an
     address, which everyone on the head could read in the list of processes.
     """
-    if not chosen(grids.grid(order.grid), [condition(text) for text in order.where]):
-        raise ValueError(f"--where {' '.join(order.where)} leaves no cell of {order.grid}: choose other conditions")
+    if not chosen(order.grid.cells, [condition(text) for text in order.where]):
+        raise ValueError(f"--where {' '.join(order.where)} leaves no cell of {order.grid.name}: choose others")
     scheme = urlsplit(order.store).scheme if "://" in order.store else ""
     if scheme in ("memory", "file", "local") or not (scheme or Path(order.store).is_absolute()):
         raise ValueError(
@@ -94,7 +94,7 @@ def checked(order: Order) -> Order:
 
 def command_line(order: Order) -> str:
     """What the job runs on the head; a grid's file stands in the folder where it starts."""
-    grid = Path(order.grid).name if order.grid.endswith(".py") else order.grid
+    grid = Path(order.grid.name).name
     words = ["subind", "run", grid, "--address", "auto", "--store", order.store]
     for text in order.where:
         words += ["--where", text]
@@ -123,12 +123,12 @@ class Cluster:
     def submit(self, order: Order) -> str:
         """Start the sweep on the head; the job's name. Raises ValueError for an order that cannot run there."""
         checked(order)
-        job = f"subind-{grids.label(order.grid)}-{uuid.uuid4().hex[:8]}"
+        job = f"subind-{order.grid.label}-{uuid.uuid4().hex[:8]}"
         variables = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
         environment: dict[str, Any] = {"env_vars": variables}
         with tempfile.TemporaryDirectory(prefix="subind-submit-") as folder:
-            if order.grid.endswith(".py"):
-                for name, content in own_files(Path(order.grid)).items():
+            if order.grid.is_file:
+                for name, content in own_files(Path(order.grid.name)).items():
                     (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                     (Path(folder) / name).write_bytes(content)
                 environment["working_dir"] = folder

@@ -10,10 +10,9 @@ from rich.console import Console
 from subind.identity.run_ids import run_id
 from subind.specs.runs import Discover
 from subind.store.store import Store
-from sweeps import grids
 from sweeps.costs.cost_model import unknown_gpu_model
 from sweeps.costs.memory import most_replicas
-from sweeps.grids import tuned
+from sweeps.grids import Grid, tuned
 from sweeps.grids.studies import Study
 from sweeps.hosts.workers import Workers
 from sweeps.mirror.address import store_root
@@ -35,14 +34,14 @@ from sweeps.tuning.trials import Trials, opened_storage
 class Session:
     """The studies of a grid in their storage, beside the store of runs."""
 
-    grid: str
+    grid: Grid
     store: Store
     studies: tuple[Trials, ...]
 
     @property
     def name(self) -> str:
         """What the tuning of the grid is called where a grid's name is asked for."""
-        return f"{grids.label(self.grid)}.tuning"
+        return f"{self.grid.label}.tuning"
 
     def published(self) -> list[Discover]:
         """The settings that the fronts are compared with."""
@@ -57,14 +56,14 @@ def default_storage(store: Store) -> str:
     return f"sqlite:///{store_root(store)}/optuna.db"
 
 
-def opened(grid: str, store: Store, *, storage: str | None, name: str | None, objective: Objective) -> Session:
+def opened(grid: Grid, store: Store, *, storage: str | None, name: str | None, objective: Objective) -> Session:
     """The studies of a grid, made where there are none; `name` instead of the grid's begins their names.
 
-    Raises ValueError for an unknown grid, studies that cannot be made or opened, and other studies of these names.
+    Raises ValueError for studies that cannot be made or opened, and other studies of these names.
     """
-    definitions = grids.studies(grid)
+    definitions = grid.studies()
     database = opened_storage(storage or default_storage(store))
-    first = name or grids.label(grid)
+    first = name or grid.label
     studies = tuple(
         Trials(database, study_name(first, definition, objective), definition, objective) for definition in definitions
     )
@@ -143,7 +142,7 @@ def planned(session: Session, workers: Workers) -> Plan:
 def choose(session: Session, rule: Rule, output: Path) -> Sequence[tuned.Choice]:
     """Write the trial of each study that the rule takes. Raises ValueError if there is none."""
     choices = [_choice(each, rule) for each in session.studies]
-    tuned.write(output, grids.label(session.grid), choices)
+    tuned.write(output, session.grid.label, choices)
     return choices
 
 

@@ -1,7 +1,7 @@
 """Which run a person means: by its id, the beginning of it, or the name of its folder, in grids and in the store."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -11,7 +11,6 @@ from subind.specs.run import STAGES, Run, Stage
 from subind.store.files import joined
 from subind.store.names import slug
 from subind.store.store import Store, opened_files
-from sweeps import grids
 from sweeps.planning.plan import with_parents
 
 MOST_MATCHES = 4
@@ -45,11 +44,11 @@ def folder_name(spec: Run) -> str:
     return f"{slug(spec)}-{run_id(spec)}"
 
 
-def planned_runs(names: Iterable[str], cells: Callable[[str], Iterable[Run]] = grids.grid) -> dict[str, Known]:
-    """All runs of the grids, by id; `cells` gives those of a grid. Raises ValueError for an unknown grid."""
+def planned_runs(cells: Mapping[str, Iterable[Run]]) -> dict[str, Known]:
+    """All runs of grids, by id; `cells` are those of a grid by its name."""
     found: dict[str, Known] = {}
-    for name in names:
-        for run, spec in with_parents(cells(name)).items():
+    for name, several in cells.items():
+        for run, spec in with_parents(several).items():
             before = found.get(run)
             of = (*before.grids, name) if before else (name,)
             found[run] = Known(run=run, stage=spec.stage, folder=folder_name(spec), grids=of, spec=spec)

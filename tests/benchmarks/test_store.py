@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
 
 
 def test_written_grid_has_so_many_cells_of_the_protocol(tmp_path: Path) -> None:
-    cells = grids.grid(str(written_grid(tmp_path / "cells.py", num_cells=1000)))
+    cells = grids.read_grid(str(written_grid(tmp_path / "cells.py", num_cells=1000))).cells
     assert len(set(cells)) == 1000
     assert {num_of(cell.rows, "disambiguation") for cell in cells} == set(protocol.DISAMBIGUATION_COUNTS)
     assert len({cell.start.name for cell in cells}) == 9
@@ -41,14 +41,14 @@ def test_written_grid_has_so_many_cells_of_the_protocol(tmp_path: Path) -> None:
 
 def test_fabricated_store_has_a_finished_run_of_every_spec(made: tuple[Path, Store]) -> None:
     grid, store = made
-    runs = with_parents(grids.grid(str(grid)))
+    runs = with_parents(grids.read_grid(str(grid)).cells)
     assert store.finished() == runs.keys()
     assert {spec.stage for spec in runs.values()} == {"donor", "mask", "transfer"}
 
 
 def test_fabricated_record_is_that_of_its_spec_with_a_value_an_epoch(made: tuple[Path, Store]) -> None:
     grid, store = made
-    for spec in with_parents(grids.grid(str(grid))).values():
+    for spec in with_parents(grids.read_grid(str(grid)).cells).values():
         record = store.record(spec)
         assert decode(record.spec) == spec
         assert {len(curve) for curve in record.curves.values()} == {spec.num_epochs}
@@ -57,7 +57,7 @@ def test_fabricated_record_is_that_of_its_spec_with_a_value_an_epoch(made: tuple
 
 def test_fabricated_store_exports_rows_that_all_have_curves(made: tuple[Path, Store], tmp_path: Path) -> None:
     grid, store = made
-    plan = accounts("cells", grids.grid(str(grid)), finished=store.finished(), failed=store.failed())
+    plan = accounts("cells", grids.read_grid(str(grid)).cells, finished=store.finished(), failed=store.failed())
     rows = pq.read_table(export(plan, store, tmp_path / "rows.parquet"))
     assert set(rows["status"].to_pylist()) == {"finished"}
     assert rows["curve_validation_loss"].null_count == 0

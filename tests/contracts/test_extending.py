@@ -8,7 +8,7 @@ import pytest
 
 import subind
 from subind.stages.trial import check_built
-from sweeps.grids.user_files import cells_of_file
+from sweeps.grids import read_grid
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 
@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 def cells(tmp_path: Path) -> tuple[object, ...]:
     file = tmp_path / "extending.py"
     file.write_text("\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)))
-    return cells_of_file(file)
+    return read_grid(str(file)).cells
 
 
 def test_page_is_a_grid_that_computes_every_part_of_it(cells: tuple[subind.Run, ...], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subind.specs.run import lineage
-from sweeps.grids.user_files import cells_of_file
+from sweeps.grids import read_grid
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -37,7 +37,7 @@ def test_library_block_computes_a_donor_a_mask_and_two_starts(tmp_path: Path, mo
 def test_grid_block_plans_as_many_runs_as_the_text_says(tmp_path: Path) -> None:
     file = tmp_path / "penalties.py"
     file.write_text(block("# penalties.py"))
-    cells = cells_of_file(file)
+    cells = read_grid(str(file)).cells
     sys.modules.pop("subind_grid_penalties", None)
     stages = [run.stage for run in dict.fromkeys(run for cell in cells for run in lineage(cell))]
     assert [stages.count(stage) for stage in ("donor", "mask", "transfer")] == [3, 9, 9]

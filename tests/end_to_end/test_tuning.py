@@ -177,7 +177,7 @@ def test_worker_and_then_the_whole_machine_down_in_mid_study_lose_and_double_no_
         assert {number: found[number].params for number in asked} == asked
         assert {run: after[run] for run in before} == before
         runs = [each.user_attrs["run_id"] for each in found]
-        published = run_id(grids.studies(str(here.path / "tiny.py"))[0].published)
+        published = run_id(grids.read_grid(str(here.path / "tiny.py")).studies()[0].published)
         donors = {run for run, path in here.records().items() if path.parent.parent.name == "donor"}
         assert sorted(after) == sorted([*runs, published, *donors])
         measured = here.results()
@@ -189,6 +189,6 @@ def test_worker_and_then_the_whole_machine_down_in_mid_study_lose_and_double_no_
 
 
 def test_chosen_mask_is_found_by_the_grid_of_the_transfers() -> None:
-    cells = grids.grid("tuned-depth-2")
+    cells = grids.read_grid("tuned-depth-2").cells
     masks = {run for cell in cells for run in lineage(cell) if isinstance(run, Discover)}
     assert len(masks) == 2

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.identity import run_ids as fingerprint
-from sweeps import grids
 from sweeps.planning.plan import Plan
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
@@ -222,7 +221,7 @@ def test_interruption_ends_with_status_130_and_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> Plan:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(grids, "grid", interrupted)
+    monkeypatch.setattr(Store, "listing", interrupted)
     status, _, err = subind("plan", grid)
     assert status == 130
     assert err == "subind: stopped; the same command goes on with what is missing\n"

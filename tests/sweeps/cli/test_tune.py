@@ -60,7 +60,7 @@ def subind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def trained(tmp_path: Path, subind: Call) -> Store:
     """A store in which five trials of the study have results."""
     store = Store(str(tmp_path / "store"))
-    found = session.opened("mine.py", store, storage=None, name=None, objective=Pareto())
+    found = session.opened(read_grid("mine.py"), store, storage=None, name=None, objective=Pareto())
     (trials,) = found.studies
     for trial in [trials.ask() for _ in range(5)]:
         commit_made_up(store, [trial.mask])
@@ -120,7 +120,7 @@ def test_choice_of_a_grid_stands_in_the_folder_of_choices_by_the_grids_name(
     assert subind("--choose", "knee")[0] == 0
     data = json.loads((tmp_path / "choices" / "mine.json").read_text())
     assert data["grid"] == "mine"
-    like = grids.grid("mine.py")[0]
+    like = grids.read_grid("mine.py").cells[0]
     assert run_id(tuned.mask(like.start.mask, grid="mine")) == data["choices"][0]["fingerprint"]
 
 

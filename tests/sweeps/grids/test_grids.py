@@ -113,7 +113,7 @@ DEPTH_2_TRANSFER = {
 }
 TIMED = (
     "import time; from sweeps import grids; from subind.identity.run_ids import run_id; start = time.process_time(); "
-    "len({run_id(each) for each in grids.grid('paper-arithmetic')}); print(time.process_time() - start)"
+    "len({run_id(each) for each in grids.read_grid('paper-arithmetic').cells}); print(time.process_time() - start)"
 )
 
 
@@ -128,7 +128,7 @@ def _with_parents(cells: tuple[Transfer, ...]) -> Counter[str]:
 def _cells(name: str) -> dict[tuple[int, int, int], list[Transfer]]:
     """The transfers of a grid by depth, seed and number of disambiguation samples."""
     found = defaultdict(list)
-    for each in grids.grid(name):
+    for each in grids.read_grid(name).cells:
         found[each.network.num_layers, each.seed, each.rows[1].num_samples].append(each)
     return found
 
@@ -176,13 +176,13 @@ def test_paper_arithmetic_is_the_whole_product_of_its_axes() -> None:
     ]
     found = [
         (each.network.num_layers, each.seed, each.rows[1].num_samples, each.start.name)
-        for each in grids.grid("paper-arithmetic")
+        for each in grids.read_grid("paper-arithmetic").cells
     ]
     assert found == expected
 
 
 def test_paper_arithmetic_has_4590_transfers_over_30_donors_and_30_masks() -> None:
-    assert _with_parents(grids.grid("paper-arithmetic")) == {"Transfer": 4590, "Discover": 30, "Train": 30}
+    assert _with_parents(grids.read_grid("paper-arithmetic").cells) == {"Transfer": 4590, "Discover": 30, "Train": 30}
 
 
 def test_paper_arithmetic_with_all_run_ids_is_built_in_under_a_second_and_a_half() -> None:
@@ -194,23 +194,23 @@ def test_figure_3_depth_2_is_one_seed_of_all_controls_at_five_sample_counts() ->
     expected = [(2, 0, count, name) for count in (10, 100, 250, 1000, 2500) for name in CONTROL_NAMES]
     found = [
         (each.network.num_layers, each.seed, each.rows[1].num_samples, each.start.name)
-        for each in grids.grid("figure-3-depth-2")
+        for each in grids.read_grid("figure-3-depth-2").cells
     ]
     assert found == expected
 
 
 def test_figure_3_depth_2_differs_from_paper_arithmetic_in_the_mask_seed_only() -> None:
-    cells = grids.grid("figure-3-depth-2")
+    cells = grids.read_grid("figure-3-depth-2").cells
     masks = {parent for each in cells for parent in each.parents() if isinstance(parent, Discover)}
     assert {replace(mask, seed=0) for mask in masks} == {protocol.mask(2, seed=0)}
     assert len(masks) == 1
     unmasked = {each for each in cells if not masks & set(each.parents())}
     assert len(unmasked) == 5 * 3
-    assert unmasked <= set(grids.grid("paper-arithmetic"))
+    assert unmasked <= set(grids.read_grid("paper-arithmetic").cells)
 
 
 def test_quickstart_has_three_seeds_five_controls_and_four_sample_counts_or_more() -> None:
-    cells = grids.grid("quickstart")
+    cells = grids.read_grid("quickstart").cells
     assert len({each.seed for each in cells}) >= 3
     assert len({each.rows[1].num_samples for each in cells}) >= 4
     names = {each.start.name for each in cells}
@@ -218,14 +218,14 @@ def test_quickstart_has_three_seeds_five_controls_and_four_sample_counts_or_more
 
 
 def test_quickstart_has_one_donor_and_one_mask_a_seed() -> None:
-    counts = _with_parents(grids.grid("quickstart"))
-    seeds = {each.seed for each in grids.grid("quickstart")}
+    counts = _with_parents(grids.read_grid("quickstart").cells)
+    seeds = {each.seed for each in grids.read_grid("quickstart").cells}
     assert counts["Train"] == counts["Discover"] == len(seeds)
 
 
 @pytest.mark.parametrize("name", grids.NAMES)
 def test_grid_holds_every_run_once(name: str) -> None:
-    ids = [run_id(each) for each in grids.grid(name)]
+    ids = [run_id(each) for each in grids.read_grid(name).cells]
     assert len(set(ids)) == len(ids)
 
 
@@ -254,16 +254,16 @@ def test_controls_of_a_cell_have_one_donor_at_most_and_one_shape(name: str) -> N
 
 @pytest.mark.parametrize("name", ["quickstart", "paper-arithmetic"])
 def test_parents_of_a_transfer_have_its_seed(name: str) -> None:
-    for each in grids.grid(name):
+    for each in grids.read_grid(name).cells:
         assert all(parent.seed == each.seed for parent in each.parents())
         assert all(donor.seed == each.seed for parent in each.parents() for donor in parent.parents())
 
 
 @pytest.mark.parametrize("name", grids.NAMES)
 def test_grid_built_twice_is_the_same(name: str) -> None:
-    assert grids.grid(name) == grids.grid(name)
+    assert grids.read_grid(name).cells == grids.read_grid(name).cells
 
 
 def test_unknown_grid_raises_an_error_that_lists_the_names() -> None:
     with pytest.raises(ValueError, match="'figure_3': give one of quickstart, figure-3-depth-2, paper-arithmetic"):
-        grids.grid("figure_3")
+        grids.read_grid("figure_3")

@@ -24,6 +24,7 @@ from sweeps.hosts.workers import Workers
 from sweeps.inputs.imported_weights import import_weights
 from sweeps.planning.preparation import prepared
 from sweeps.planning.request import Request
+from sweeps.planning.store_checks import opened_store
 from tests.vision_specs import RESNET, VIT, image_donor, image_mask, image_transfer, shapes_task
 
 NAMES = [name for name in grids.NAMES if name.startswith("vision")]
@@ -32,7 +33,7 @@ NAMES = [name for name in grids.NAMES if name.startswith("vision")]
 def cells(name: str) -> dict[tuple[object, ImageTask, int], list[Transfer]]:
     """The recipients of one network, task and seed."""
     found = defaultdict(list)
-    for cell in grids.grid(name):
+    for cell in grids.read_grid(name).cells:
         assert isinstance(cell, Transfer)
         found[planned_columns(cell)["model"], cell.task, cell.seed].append(cell)
     return found
@@ -97,7 +98,7 @@ def test_longer_donor_has_the_steps_of_the_donor_and_of_its_mask(name: str) -> N
 
 
 def test_vision_map_has_the_setting_of_vision_shapes_and_six_that_differ_from_it_in_one_parameter() -> None:
-    common = set(grids.grid("vision-map")) & set(grids.grid("vision-shapes"))
+    common = set(grids.read_grid("vision-map").cells) & set(grids.read_grid("vision-shapes").cells)
     assert {(cell.start.name, cell.seed) for cell in common} == {
         (name, seed) for name in ("subnetwork", "random_subnetwork", "full_transfer") for seed in range(5)
     }
@@ -164,8 +165,8 @@ def test_operations_are_six_a_weight_and_image_of_a_linear_map() -> None:
 
 
 def test_plan_of_a_grid_of_images_has_packs_and_a_forecast(tmp_path: Path) -> None:
-    request = Request(grid="vision-quickstart", where=(), store=str(tmp_path / "store"))
-    found = prepared(request, request.opened(), Workers(device="cpu", num_workers=2, free_bytes=8e9))
+    request = Request(grid=grids.read_grid("vision-quickstart"), where=(), store=str(tmp_path / "store"))
+    found = prepared(request, opened_store(request.store), Workers(device="cpu", num_workers=2, free_bytes=8e9))
     assert sum(len(pack.specs) for pack in found.plan.packs) == len(found.plan.missing) == 18
     assert found.forecast is not None
     assert found.forecast.seconds > 0
@@ -181,9 +182,9 @@ def test_plan_refuses_imported_weights_of_images_that_the_store_has_not(tmp_path
         "    donor = replace(donor, weights=ImportedWeights(sha256='0' * 64))\n"
         "    return [experiment.transfer(own.setting(), FullTransfer(donor=donor), seed=0)]\n"
     )
-    request = Request(grid=str(tmp_path / "imported.py"), where=(), store=str(tmp_path / "store"))
+    request = Request(grid=grids.read_grid(str(tmp_path / "imported.py")), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match="put it there with `subind import FILE`"):
-        prepared(request, request.opened(), Workers(device="cpu", num_workers=1))
+        prepared(request, opened_store(request.store), Workers(device="cpu", num_workers=1))
 
 
 def test_import_takes_a_state_dict_of_torchvision(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def grid(tmp_path: Path) -> Path:
 
 
 def sent(grid: Path) -> OwnCode:
-    return own_code(str(grid), with_parents(grids.grid(str(grid))).values())
+    return own_code(str(grid), with_parents(grids.read_grid(str(grid)).cells).values())
 
 
 def told(code: OwnCode, specs: list[str]) -> str:
@@ -89,7 +89,7 @@ def told(code: OwnCode, specs: list[str]) -> str:
 
 
 def test_files_of_a_grid_are_those_that_it_imports_from_its_folder(grid: Path) -> None:
-    grids.grid(str(grid))
+    grids.read_grid(str(grid))
     assert set(own_files(grid)) == {"own.py", "own_tasks/__init__.py", "own_tasks/sums.py", "own_tasks/not_imported.py"}
 
 
@@ -100,7 +100,7 @@ def test_code_of_a_grid_names_its_modules_and_functions(grid: Path) -> None:
 
 
 def test_another_process_reads_the_runs_with_the_same_ids(grid: Path, tmp_path: Path) -> None:
-    cells = grids.grid(str(grid))
+    cells = grids.read_grid(str(grid)).cells
     given = told(sent(grid), [canonical_json(each) for each in cells])
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -111,13 +111,13 @@ def test_another_process_reads_the_runs_with_the_same_ids(grid: Path, tmp_path: 
 
 
 def test_process_that_lacks_the_code_reads_no_run(grid: Path) -> None:
-    given = told(NO_OWN_CODE, [canonical_json(each) for each in grids.grid(str(grid))])
+    given = told(NO_OWN_CODE, [canonical_json(each) for each in grids.read_grid(str(grid)).cells])
     done = subprocess.run([sys.executable, "-c", WORKER], input=given, capture_output=True, text=True, check=False)
     assert "which is not loaded" in done.stderr
 
 
 def test_grid_of_ours_sends_nothing() -> None:
-    cells = grids.grid("figure-3-depth-2")
+    cells = grids.read_grid("figure-3-depth-2").cells
     assert own_code("figure-3-depth-2", with_parents(cells).values()) == NO_OWN_CODE
 
 
@@ -130,30 +130,31 @@ def test_module_that_a_worker_lacks_is_named_with_the_remedy() -> None:
 
 
 def test_grid_that_is_written_anew_is_read_anew_with_what_it_imports(grid: Path) -> None:
-    before = grids.grid(str(grid))
+    before = grids.read_grid(str(grid)).cells
     (grid.parent / "own_tasks" / "sums.py").write_text(TASKS.replace("length: int", "length: int\n    version = 2"))
-    assert {run_id(each) for each in grids.grid(str(grid))}.isdisjoint(map(run_id, before))
+    assert {run_id(each) for each in grids.read_grid(str(grid)).cells}.isdisjoint(map(run_id, before))
 
 
 def test_grid_that_stays_as_it_is_gives_equal_runs(grid: Path) -> None:
-    assert grids.grid(str(grid)) == grids.grid(str(grid))
+    first, second = ([run_id(each) for each in grids.read_grid(str(grid)).cells] for _ in range(2))
+    assert first == second
 
 
 def test_package_of_the_same_name_beside_another_grid_is_another(grid: Path, tmp_path: Path) -> None:
-    grids.grid(str(grid))
+    grids.read_grid(str(grid))
     other = tmp_path / "other"
     (other / "own_tasks").mkdir(parents=True)
     (other / "own_tasks" / "__init__.py").touch()
     (other / "own_tasks" / "sums.py").write_text(TASKS.replace("length: int", "length: int\n    version = 7"))
     (other / "own.py").write_text(GRID)
-    assert type(grids.grid(str(other / "own.py"))[0].task).version == 7
-    assert type(grids.grid(str(grid))[0].task).version == 1
+    assert type(grids.read_grid(str(other / "own.py")).cells[0].task).version == 7
+    assert type(grids.read_grid(str(grid)).cells[0].task).version == 1
 
 
 def test_error_in_a_module_beside_the_grid_names_file_and_line(grid: Path) -> None:
     (grid.parent / "own_tasks" / "sums.py").write_text("x = 1\n1 / 0\n")
     with pytest.raises(ValueError, match=r"ZeroDivisionError: division by zero \(line 2 of own_tasks/sums\.py\)"):
-        grids.grid(str(grid))
+        grids.read_grid(str(grid))
 
 
 def test_plan_of_a_users_own_task_and_network_has_a_forecast(subind: Call, grid: Path) -> None:
@@ -170,7 +171,7 @@ def test_run_of_a_grid_file_is_chosen_by_a_column_of_its_task(subind: Call, grid
 
 
 def test_changed_class_of_the_same_version_is_told_by_a_plan(subind: Call, grid: Path, tmp_path: Path) -> None:
-    cell = grids.grid(str(grid))[0]
+    cell = grids.read_grid(str(grid)).cells[0]
     store = Store(str(tmp_path / "store"))
     store.commit(cell, replace(small_record(cell), sources=source_digests(cell)), {"weights.safetensors": b""})
     assert subind("plan", "own.py", "--device", "cpu")[2] == ""

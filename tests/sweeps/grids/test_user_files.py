@@ -39,14 +39,14 @@ ACCEPTED = {
 def test_grid_file_of_any_form_gives_its_cells(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "own.py"
     path.write_text(ACCEPTED[kind], encoding="latin-1")
-    assert set(grids.grid(str(path))) == {tiny_mask() if kind == "a mask" else tiny_transfer()}
+    assert set(grids.read_grid(str(path)).cells) == {tiny_mask() if kind == "a mask" else tiny_transfer()}
 
 
 @pytest.mark.parametrize("stem", ["json", "dataclasses", "torch", "my.grid", "über", "class", "__init__"])
 def test_grid_file_of_any_name_shadows_no_module(tmp_path: Path, stem: str) -> None:
     before = sys.modules.get(stem)
     (tmp_path / f"{stem}.py").write_text(ACCEPTED["postponed annotations with a dataclass"])
-    assert grids.grid(str(tmp_path / f"{stem}.py")) == (tiny_transfer(),)
+    assert grids.read_grid(str(tmp_path / f"{stem}.py")).cells == (tiny_transfer(),)
     assert sys.modules.get(stem) is before
 
 
@@ -146,14 +146,13 @@ def test_plan_of_a_grid_file_that_is_no_grid_is_one_line_with_its_place(
 
 
 @pytest.mark.parametrize("kind", ["sys.exit", "an end that cannot be spelled", "endless recursion"])
-def test_claims_and_studies_of_a_file_that_fails_are_one_line(tmp_path: Path, kind: str) -> None:
-    source = REFUSED[kind][0].replace("def grid():", "def studies():\n    return fail()\ndef fail():")
-    (tmp_path / "own.py").write_text(source.replace("return grid()", "return fail()"))
+def test_studies_of_a_file_that_fail_are_one_line(tmp_path: Path, kind: str) -> None:
+    failing = REFUSED[kind][0].replace("def grid():", "def studies():\n    return fail()\ndef fail():")
+    cells = f"{CELL}def grid():\n    return tiny_transfer()\n"
+    (tmp_path / "own.py").write_text(cells + failing.replace("return grid()", "return fail()"))
+    grid = grids.read_grid(str(tmp_path / "own.py"))
     with pytest.raises(ValueError, match=r"grid '.*own\.py' cannot be made: "):
-        grids.studies(str(tmp_path / "own.py"))
-    (tmp_path / "own.py").write_text("raise SystemExit\n")
-    with pytest.raises(ValueError, match=r"grid '.*own\.py' cannot be made: SystemExit"):
-        grids.claims(str(tmp_path / "own.py"))
+        grid.studies()
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "absent", "no permission"])
@@ -172,14 +171,14 @@ def test_grid_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
         case _:
             pass
     with pytest.raises((ValueError, OSError), match=r"own\.py"):
-        grids.grid(str(path))
+        grids.read_grid(str(path))
 
 
 def test_interrupt_of_a_grid_is_an_interrupt(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("def grid():\n    raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
-        grids.grid(str(tmp_path / "own.py"))
+        grids.read_grid(str(tmp_path / "own.py"))
 
 
 def test_bound_of_a_grid_is_far_above_the_paper() -> None:
-    assert len(grids.grid("paper-arithmetic")) * 20 < MOST_CELLS
+    assert len(grids.read_grid("paper-arithmetic").cells) * 20 < MOST_CELLS

@@ -15,10 +15,12 @@ from subind.specs.training import ImportedWeights
 from subind.stages import run as stages
 from subind.store.store import Store
 from subind.training.loop import Runtime
+from sweeps.grids import read_grid
 from sweeps.inputs.architectures import check_architectures
 from sweeps.inputs.imported_weights import import_weights
 from sweeps.planning.plan import accounts
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import opened_store
 from tests.specs import tiny_donor, tiny_model
 from tests.vision_specs import image_donor
 
@@ -67,17 +69,17 @@ def test_donor_of_no_epochs_is_the_imported_network(tmp_path: Path) -> None:
 def test_plan_of_weights_that_are_not_in_the_store_names_the_remedy(tmp_path: Path) -> None:
     grid = tmp_path / "own.py"
     grid.write_text(GRID.format(sha256="b" * 64))
-    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    request = Request(grid=read_grid(str(grid)), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match="subind import FILE"):
-        accounted(request, request.opened())
+        accounted(request, opened_store(request.store))
 
 
 def test_plan_of_weights_that_are_in_the_store_holds_the_donor(tmp_path: Path) -> None:
     sha256 = Store(str(tmp_path / "store")).add_weights(save(own_weights(tiny_donor())))
     grid = tmp_path / "own.py"
     grid.write_text(GRID.format(sha256=sha256))
-    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
-    assert accounted(request, request.opened()).num_runs("donor") == 1
+    request = Request(grid=read_grid(str(grid)), where=(), store=str(tmp_path / "store"))
+    assert accounted(request, opened_store(request.store)).num_runs("donor") == 1
 
 
 OTHERS = {
@@ -96,9 +98,9 @@ def test_plan_of_weights_of_another_architecture_names_the_tensor(tmp_path: Path
     sha256 = Store(str(tmp_path / "store")).add_weights(save(own_weights(changed(tiny_donor()))))
     grid = tmp_path / "own.py"
     grid.write_text(GRID.format(sha256=sha256))
-    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    request = Request(grid=read_grid(str(grid)), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match=rf"Train\.weights is .*: {told}"):
-        accounted(request, request.opened())
+        accounted(request, opened_store(request.store))
 
 
 def test_plan_of_weights_of_an_image_model_names_the_tensor(tmp_path: Path) -> None:

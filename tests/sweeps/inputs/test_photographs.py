@@ -14,6 +14,7 @@ from subind.specs.run import Run, lineage
 from subind.store.store import Store
 from subind.tasks import images
 from subind.tasks.photographs.folder import fingerprints
+from sweeps.grids import read_grid
 from sweeps.inputs import photographs, preflight
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
@@ -77,7 +78,7 @@ def folders(folder: Path, other: Path, copy: Path) -> Folders:
 
 
 def planned(grid: str, store: Store, images: Path | str = "") -> Plan:
-    return accounted(Request(grid=grid, where=(), store=store.url, images=str(images)), store)
+    return accounted(Request(grid=read_grid(grid), where=(), store=store.url, images=str(images)), store)
 
 
 def parts(folder: Path) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from subind.store.store import Store
 from sweeps.costs.cost_model import card_of, gpu_model
 from sweeps.costs.devices import imagined_workers
 from sweeps.costs.prices import Offer
-from sweeps.grids import protocol
+from sweeps.grids import protocol, read_grid
 from sweeps.hosts.workers import Workers
 from sweeps.planning.device_hours import Amount, bill, spent
 from sweeps.planning.forecast import Forecast, StageForecast
@@ -59,7 +59,7 @@ def _forecast(*, num_workers: int = 6, sharing: int = 1, seconds: float = 1800.0
 
 
 def _prepared(folder: Path, store: Store, workers: Workers, *where: str, grid: str = "") -> Prepared:
-    return prepared(Request(grid=grid or written_grid(folder), where=where, store=store.url), store, workers)
+    return prepared(Request(grid=read_grid(grid or written_grid(folder)), where=where, store=store.url), store, workers)
 
 
 # ---- the bill of a forecast
@@ -158,7 +158,7 @@ def test_donors_of_which_something_is_known_cost_one_sum(tmp_path: Path) -> None
 def test_spent_are_the_seconds_of_the_packs(tmp_path: Path) -> None:
     """A donor, a mask and two packs of transfers of six seconds each: the fabricated packs are of one start."""
     store = store_with(tmp_path, *runs(0))
-    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    request = Request(grid=read_grid(written_grid(tmp_path)), where=(), store=store.url)
     found = spent(accounted(request, store), store, within_seconds=60)
     assert (found.num_runs, found.num_packs, found.num_unread) == (6, 4, 0)
     assert found.worker_hours == {"cpu": pytest.approx(24 / 3600)}
@@ -170,14 +170,14 @@ def test_spent_counts_packs_that_started_within_a_second_one_by_one(tmp_path: Pa
         record = exportable_record(spec)
         made = replace(record.provenance, seconds=seconds, pack_size=1)
         store.commit(spec, replace(record, provenance=made), {})
-    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    request = Request(grid=read_grid(written_grid(tmp_path)), where=(), store=store.url)
     found = spent(accounted(request, store), store, within_seconds=60)
     assert found.worker_hours == {"cpu": pytest.approx(15 / 3600)}
 
 
 def test_spent_says_how_many_runs_there_was_no_time_for(tmp_path: Path) -> None:
     store = store_with(tmp_path, *runs(0))
-    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    request = Request(grid=read_grid(written_grid(tmp_path)), where=(), store=store.url)
     found = spent(accounted(request, store), store, within_seconds=0)
     assert (found.num_runs, found.num_unread, found.worker_hours) == (0, 6, {})
 

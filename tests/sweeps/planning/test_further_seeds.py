@@ -94,7 +94,9 @@ def test_added_cells_of_more_seeds_include_those_of_fewer():
 
 def test_added_cells_of_a_selected_mask_keep_it_and_its_donor():
     """A mask that was chosen among three is not averaged with masks of new donors that nobody chose."""
-    added = added_cells(grids.grid("figure-3-depth-2"), [replace(NEED, num_disambiguation=1000)], num_seeds=3)
+    added = added_cells(
+        grids.read_grid("figure-3-depth-2").cells, [replace(NEED, num_disambiguation=1000)], num_seeds=3
+    )
     assert {cell.seed for cell in added} == {1, 2}
     masked = [ancestor_seeds(cell) for cell in added if ancestor_seeds(cell)]
     assert masked == [{"Discover": 1, "Train": 0}] * 2
@@ -152,11 +154,12 @@ def test_claims_travel_in_the_metadata_of_the_rows(tmp_path: Path):
 
 def test_claims_of_a_grid_file_are_its_constant(tmp_path: Path):
     path = tmp_path / "grid.py"
-    path.write_text('CLAIMS = ("a beats b at n = 1",)\n')
-    assert grids.claims(str(path)) == ("a beats b at n = 1",)
-    path.write_text("CLAIMS = [1]\n")
+    cells = "from tests.specs import tiny_transfer\ndef grid():\n    return tiny_transfer()\n"
+    path.write_text(f'{cells}CLAIMS = ("a beats b at n = 1",)\n')
+    assert grids.read_grid(str(path)).claims == ("a beats b at n = 1",)
+    path.write_text(f"{cells}CLAIMS = [1]\n")
     with pytest.raises(ValueError, match="give a tuple of sentences"):
-        grids.claims(str(path))
+        grids.read_grid(str(path))
 
 
 @pytest.mark.parametrize("name", [name for name in grids.NAMES if "vision" not in name])
@@ -165,9 +168,9 @@ def test_claims_of_our_grids_are_about_cells_that_they_plan(name: str, tmp_path:
     from analysis.load import load
 
     store = Store(str(tmp_path / "store"))
-    plan = accounts(name, grids.grid(name), finished=(), failed=())
-    expected = Expected(claims=grids.claims(name))
+    plan = accounts(name, grids.read_grid(name).cells, finished=(), failed=())
+    expected = Expected(claims=grids.read_grid(name).claims)
     path = export(plan, store, tmp_path / "rows.parquet", expected=expected)
     kept, reasons = planned(of_rows(path), load(path))
     assert reasons == []
-    assert len(kept) == len(grids.claims(name))
+    assert len(kept) == len(grids.read_grid(name).claims)

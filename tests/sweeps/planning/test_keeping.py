@@ -9,8 +9,10 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.specs.starts import FullTransfer
 from subind.store.store import Store
+from sweeps.grids import read_grid
 from sweeps.planning.keeping import is_done, kept_bytes, with_kept
 from sweeps.planning.plan import Plan, accounts
+from sweeps.planning.store_checks import opened_store
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_record
 
@@ -108,5 +110,5 @@ def test_grid_file_says_which_recipients_it_keeps(tmp_path: Path, written: str, 
         f"from tests.specs import tiny_transfer\nKEEP = {written}\n"
         "def grid():\n    return tiny_transfer('random_init'), tiny_transfer('full_transfer')\n"
     )
-    request = Request(grid=str(tmp_path / "own.py"), where=(), store=str(tmp_path / "store"))
-    assert len(accounted(request, request.opened()).kept) == kept
+    request = Request(grid=read_grid(str(tmp_path / "own.py")), where=(), store=str(tmp_path / "store"))
+    assert len(accounted(request, opened_store(request.store)).kept) == kept

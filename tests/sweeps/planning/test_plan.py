@@ -73,19 +73,19 @@ def test_cell_given_twice_is_planned_once() -> None:
 
 
 def test_plan_of_paper_arithmetic_is_30_donors_30_masks_and_4590_transfers() -> None:
-    found = _plan(grids.grid("paper-arithmetic"), num_workers=2, pack_size=10)
+    found = _plan(grids.read_grid("paper-arithmetic").cells, num_workers=2, pack_size=10)
     counts = {stage: found.num_runs(stage) for stage in STAGES}
     assert (len(found.runs), counts) == (4650, {"donor": 30, "mask": 30, "transfer": 4590, "measurement": 0})
 
 
 def test_packs_of_paper_arithmetic_hold_every_run_once() -> None:
-    found = _plan(grids.grid("paper-arithmetic"), num_workers=2, pack_size=10)
+    found = _plan(grids.read_grid("paper-arithmetic").cells, num_workers=2, pack_size=10)
     packed = [run for pack in found.packs for run in pack.runs]
     assert sorted(packed) == sorted(found.runs)
 
 
 def test_transfer_packs_of_paper_arithmetic_each_need_one_seed_only() -> None:
-    found = _plan(grids.grid("paper-arithmetic"), num_workers=2, pack_size=10)
+    found = _plan(grids.read_grid("paper-arithmetic").cells, num_workers=2, pack_size=10)
     assert all(len({spec.seed for spec in pack.specs}) == 1 for pack in found.packs if pack.stage == "transfer")
 
 

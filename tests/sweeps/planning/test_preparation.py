@@ -10,7 +10,7 @@ from subind.store.store import Store
 from sweeps.costs import cost_model
 from sweeps.costs.cost_model import cpu_model, slowness
 from sweeps.costs.fit import fitted
-from sweeps.grids import protocol
+from sweeps.grids import protocol, read_grid
 from sweeps.hosts.workers import Workers, num_cores
 from sweeps.planning import preparation
 from sweeps.planning.preparation import Prepared, measured_runs, prepared
@@ -23,12 +23,12 @@ H200 = Workers(device="cuda", num_workers=1, name="NVIDIA H200", free_bytes=140e
 
 
 def _prepared(folder: Path, store: Store, *where: str, num_workers: int = 2) -> Prepared:
-    request = Request(grid=written_grid(folder), where=where, store=store.url)
+    request = Request(grid=read_grid(written_grid(folder)), where=where, store=store.url)
     return prepared(request, store, Workers(device="cpu", num_workers=num_workers))
 
 
 def _paper(store: Store, workers: Workers, *where: str) -> Prepared:
-    return prepared(Request(grid="paper-arithmetic", where=where, store=store.url), store, workers)
+    return prepared(Request(grid=read_grid("paper-arithmetic"), where=where, store=store.url), store, workers)
 
 
 # ---- the forecast
@@ -183,7 +183,7 @@ def test_plan_of_a_tf32_grid_for_a_cpu_is_refused(tmp_path: Path) -> None:
         "    cell = protocol.transfer(start, num_disambiguation=10, seed=0)\n"
         '    return (replace(cell, precision="tf32"),)\n'
     )
-    request = Request(grid=str(grid), where=(), store=str(tmp_path / "store"))
+    request = Request(grid=read_grid(str(grid)), where=(), store=str(tmp_path / "store"))
     with pytest.raises(ValueError, match=r"precision of run [0-9a-f]{16} is 'tf32', which only CUDA devices have"):
         prepared(request, Store(request.store), Workers(device="cpu", num_workers=1))
     assert prepared(request, Store(request.store), H200).plan.missing

@@ -5,6 +5,7 @@ import shutil
 import socket
 import time
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
 from sweeps.costs.cost_model import cpu_model
+from sweeps.grids import read_grid
 from sweeps.planning.forecast import forecast
 from sweeps.planning.plan import Plan
 from sweeps.planning.plan_data import plan_data
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.store_checks import check_store
+from sweeps.planning.store_checks import check_store, opened_store
 from sweeps.store_care.retry import retry_failed, retry_failed_of_class
 from sweeps.watching.status_data import status_data
 from tests.subind.records import small_failure
@@ -27,7 +29,7 @@ DiskUsage = namedtuple("DiskUsage", ["total", "used", "free"])
 
 
 def _planned(folder: Path, store: Store, *where: str) -> Plan:
-    request = Request(grid=written_grid(folder), where=where, store=store.url)
+    request = Request(grid=read_grid(written_grid(folder)), where=where, store=store.url)
     return accounted(request, store)
 
 
@@ -86,22 +88,24 @@ def test_plan_data_count_runs_and_stages_and_hold_the_forecast(tmp_path: Path) -
     assert data == expected
 
 
-def test_store_of_a_request_is_the_folder_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opened_store_is_the_folder_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Request(grid="quickstart", where=(), store="here").opened().url == str(tmp_path / "here")
+    assert opened_store("here").url == str(tmp_path / "here")
 
 
-def test_store_of_a_request_may_be_a_url() -> None:
-    assert Request(grid="quickstart", where=(), store="memory://sweep").opened().url == "memory://sweep"
+def test_opened_store_may_be_a_url() -> None:
+    assert opened_store("memory://sweep").url == "memory://sweep"
 
 
 def test_name_of_a_part_tells_grid_and_conditions_without_signs_of_the_shell() -> None:
-    request = Request(grid="grids/tiny.py", where=("seed < 2", "num_layers!=4"), store="store")
+    request = Request(
+        grid=replace(read_grid("quickstart"), name="grids/tiny.py"), where=("seed < 2", "num_layers!=4"), store="store"
+    )
     assert request.name == "tiny-seed_below_2-num_layers_not_4"
 
 
 def test_name_of_a_whole_grid_is_the_grids() -> None:
-    assert Request(grid="paper-arithmetic", where=(), store="store").name == "paper-arithmetic"
+    assert Request(grid=read_grid("paper-arithmetic"), where=(), store="store").name == "paper-arithmetic"
 
 
 def test_plan_data_without_ground_for_a_forecast_have_none(tmp_path: Path) -> None:

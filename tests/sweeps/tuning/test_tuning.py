@@ -57,15 +57,15 @@ def test_study_whose_base_is_judged_on_reported_samples_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "figure-3-depth-2", "paper-arithmetic"])
 def test_studies_of_a_grid_tune_a_mask_of_its_own_tasks_and_architectures(name: str) -> None:
-    masks = [cell.start.mask for cell in grids.grid(name) if hasattr(cell.start, "mask")]
+    masks = [cell.start.mask for cell in grids.read_grid(name).cells if hasattr(cell.start, "mask")]
     wanted = {(mask.task, mask.network) for mask in masks}
-    assert {(study.base.task, study.base.network) for study in grids.studies(name)} == wanted
+    assert {(study.base.task, study.base.network) for study in grids.read_grid(name).studies()} == wanted
 
 
 @pytest.mark.parametrize("name", ["quickstart", "figure-3-depth-2"])
 def test_published_setting_of_a_study_is_the_grids_mask_on_other_validation(name: str) -> None:
-    masks = {cell.start.mask for cell in grids.grid(name) if hasattr(cell.start, "mask")}
-    for study in grids.studies(name):
+    masks = {cell.start.mask for cell in grids.read_grid(name).cells if hasattr(cell.start, "mask")}
+    for study in grids.read_grid(name).studies():
         judged = replace(study.published.kept_epoch, curve="subtask_accuracy")
         assert replace(study.published, validation=OwnValidation(), kept_epoch=judged) in masks
 
@@ -79,7 +79,7 @@ def test_default_studies_of_a_grid_avoid_the_seeds_that_it_has() -> None:
 
 def test_grid_of_images_alone_has_no_study_and_says_why() -> None:
     with pytest.raises(ValueError, match="no study searches the grid's masks: ShapesTask has no rows for a"):
-        grids.studies("vision-shapes")
+        grids.read_grid("vision-shapes").studies()
 
 
 def test_mask_of_another_method_has_no_study_and_says_why() -> None:
@@ -92,15 +92,15 @@ def test_studies_of_a_file_without_any_are_those_around_its_masks(tmp_path: Path
     (tmp_path / "mine.py").write_text(
         "from sweeps.grids import figure_3_depth_2\n\n\ndef grid():\n    return figure_3_depth_2.grid()\n"
     )
-    (study,) = grids.studies(str(tmp_path / "mine.py"))
+    (study,) = grids.read_grid(str(tmp_path / "mine.py")).studies()
     assert isinstance(study.base.validation, TuningValidation)
     assert study.base == study.published
 
 
 def test_studies_of_a_file_that_are_no_studies_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def grid():\n    return ()\n\n\ndef studies():\n    return (1,)\n")
+    (tmp_path / "mine.py").write_text("from sweeps.grids.quickstart import grid\n\n\ndef studies():\n    return (1,)\n")
     with pytest.raises(ValueError, match=r"studies\(\) of .* gives 1, item 0: let it give a tuple of Study"):
-        grids.studies(str(tmp_path / "mine.py"))
+        grids.read_grid(str(tmp_path / "mine.py")).studies()
 
 
 # ---- the choice
@@ -219,7 +219,7 @@ def test_choice_outlives_a_new_version_of_its_stage(tmp_path: Path, monkeypatch:
 
 def test_choice_for_another_architecture_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, small_study().mask(VALUES))
-    other = grids.studies("quickstart")[0].base
+    other = grids.read_grid("quickstart").studies()[0].base
     with pytest.raises(ValueError, match=r"has no choice for subtask a \* b at GPT2\(num_layers=1"):
         tuned.mask(other, grid=str(path))
 

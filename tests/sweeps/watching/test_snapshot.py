@@ -15,6 +15,7 @@ from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
 from sweeps.cli.watching import followed_by_lines, followed_live
 from sweeps.costs.work import operations
+from sweeps.grids import read_grid
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.run_states import total
@@ -39,7 +40,7 @@ class Clock:
 
 
 def _plan(folder: Path, store: Store) -> Plan:
-    return accounted(Request(grid=written_grid(folder), where=(), store=store.url), store)
+    return accounted(Request(grid=read_grid(written_grid(folder)), where=(), store=store.url), store)
 
 
 def _watch(folder: Path, store: Store, clock: Clock | None = None) -> Watch:

@@ -14,6 +14,7 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.results import Status
 from subind.store.store import Checkpoint, Heartbeat, Store
+from sweeps.grids import read_grid
 from sweeps.planning.plan import Crew, Plan, packed
 from sweeps.planning.request import Request, accounted
 from sweeps.running.searcher import PackSearcher
@@ -186,7 +187,7 @@ def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path
     planned = json.loads(subind("plan", grid, "--device", "cpu", "--json")[1])
     assert {name: planned[name] for name in ("finished", "failed", "blocked")} | {"left": planned["missing"]} == counts
 
-    found = accounted(Request(grid=grid, where=(), store=store.url), store)
+    found = accounted(Request(grid=read_grid(grid), where=(), store=store.url), store)
     assert _of_plan(found) == counts
     watch = Watch(found, store, clock=iter(range(0, 10**9, 10**6)).__next__)
     for _ in range(2):  # the second look lists the store anew
@@ -211,7 +212,7 @@ def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path
 
 def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) -> None:
     grid, store = written_grid(tmp_path), Store(str(tmp_path / "store"))
-    found = accounted(Request(grid=grid, where=(), store=store.url), store)
+    found = accounted(Request(grid=read_grid(grid), where=(), store=store.url), store)
     searcher = PackSearcher(packed(found, checkpoints=(), crew=Crew(num_workers=1)), store)
     while not searcher.running:
         searcher.suggest("first")
@@ -220,7 +221,9 @@ def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) ->
     _beat(store, *pack.specs)
     searcher._next_look = 0.0
     searcher.suggest("second")
-    told = json.loads(json.dumps(status_data(accounted(Request(grid=grid, where=(), store=store.url), store), store)))
+    told = json.loads(
+        json.dumps(status_data(accounted(Request(grid=read_grid(grid), where=(), store=store.url), store), store))
+    )
     failed, blocked = searcher.counted()
     assert (len(failed), len(blocked)) == (told["failed"], told["blocked"]) == (1, told["blocked"])
 

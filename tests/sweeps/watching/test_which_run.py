@@ -7,6 +7,7 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.store.names import slug
 from subind.store.store import Store
+from sweeps.grids import read_grid
 from sweeps.watching.which_run import Known, meant_run, planned_runs, stored_runs, with_spec
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
@@ -15,7 +16,11 @@ from tests.sweeps.fabricated_grid import donor, exportable_record, ids, mask, ru
 
 @pytest.fixture
 def known(tmp_path: Path) -> dict[str, Known]:
-    return planned_runs([written_grid(tmp_path)])
+    return _planned(written_grid(tmp_path))
+
+
+def _planned(*names: str) -> dict[str, Known]:
+    return planned_runs({name: read_grid(name).cells for name in names})
 
 
 def _run(name: str, stage: str = "transfer", folder: str = "cell") -> Known:
@@ -25,14 +30,14 @@ def _run(name: str, stage: str = "transfer", folder: str = "cell") -> Known:
 
 def test_planned_runs_are_those_of_the_grid_with_their_grid(tmp_path: Path) -> None:
     path = written_grid(tmp_path)
-    found = planned_runs([path, "quickstart"])
+    found = _planned(path, "quickstart")
     assert ids([*runs(0), *runs(1)]) <= found.keys()
     assert found[run_id(mask(0))].grids == (path,)
 
 
 def test_run_of_several_grids_has_them_all(tmp_path: Path) -> None:
-    path = written_grid(tmp_path)
-    assert planned_runs([path, path])[run_id(mask(0))].grids == (path, path)
+    cells = read_grid(written_grid(tmp_path)).cells
+    assert planned_runs({"one": cells, "two": cells})[run_id(mask(0))].grids == ("one", "two")
 
 
 @pytest.mark.parametrize("kind", ["local", "memory"])

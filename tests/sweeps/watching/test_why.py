@@ -17,6 +17,7 @@ from subind.identity.run_ids import run_id
 from subind.specs import runs as specs
 from subind.specs.run import Run
 from subind.store.store import Checkpoint, Heartbeat, Store
+from sweeps.grids import read_grid
 from sweeps.hosts.workers import Workers
 from sweeps.planning.plan import with_parents
 from sweeps.planning.preparation import prepared
@@ -186,7 +187,7 @@ def test_descendants_are_all_runs_below(tmp_path: Path) -> None:
 
 def test_planned_pack_is_the_one_that_holds_the_run(tmp_path: Path) -> None:
     store = store_with(tmp_path)
-    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    request = Request(grid=read_grid(written_grid(tmp_path)), where=(), store=store.url)
     made = prepared(request, store, Workers(device="cpu", num_workers=1))
     found = planned_pack(run_id(mask(0)), made)
     assert found is not None
@@ -198,7 +199,7 @@ def test_planned_pack_is_the_one_that_holds_the_run(tmp_path: Path) -> None:
 
 def test_finished_run_is_in_no_planned_pack(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0))
-    request = Request(grid=written_grid(tmp_path), where=(), store=store.url)
+    request = Request(grid=read_grid(written_grid(tmp_path)), where=(), store=store.url)
     assert planned_pack(run_id(donor(0)), prepared(request, store, Workers(device="cpu", num_workers=1))) is None
 
 
