@@ -16,6 +16,7 @@ from sweeps.hosts.workers import available_workers
 from sweeps.inputs.photographs import identified
 from sweeps.planning.preparation import prepared
 from sweeps.planning.request import Request
+from sweeps.planning.run_states import ROW_STATUS
 from sweeps.planning.store_checks import opened_store
 from sweeps.watching.which_run import meant_run, planned_runs, stored_runs, with_spec
 from sweeps.watching.why import (
@@ -58,7 +59,7 @@ def why_command(
     runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
     made = Explainer(opened, runs.values()).explained(found)
     packs: list[PlannedPack] = []
-    if made.state == "missing":
+    if ROW_STATUS[made.state] == "missing":
         plans = (
             prepared(Request(grid=several[name], where=(), store=store), opened, available_workers(device))
             for name in found.grids
@@ -123,16 +124,17 @@ def _state(made: Explanation) -> str:
             return f"finished, but outdated: {made.stale.reason}; the same spec is now run {made.stale.by_current}"
         case "finished" | "running":
             return made.state
-        case "failed":
+        case "failed" | "damaged":
             assert made.failure is not None
-            return f"failed: {made.failure.error}: {_first_line(made.failure.message)}"
+            return f"{made.state}: {made.failure.error}: {_first_line(made.failure.message)}"
         case "blocked":
             return f"blocked: it descends from run {made.blocked_by}, which has failed"
-        case "missing" if made.stale is not None:
-            return f"missing: stale, for the store has it as run {made.stale.run}, and since then: {made.stale.reason}"
-        case "missing":
+        case "stale":
+            assert made.stale is not None
+            return f"stale: the store has it as run {made.stale.run}, and since then: {made.stale.reason}"
+        case _:
             waiting = [parent for parent in made.parents if parent.state != "finished"]
-            return f"missing: it waits for its {waiting[0].stage}" if waiting else "missing: not computed yet"
+            return f"planned: it waits for its {waiting[0].stage}" if waiting else "planned: not computed yet"
 
 
 def _computed(found: Computed) -> Iterator[tuple[str, str]]:

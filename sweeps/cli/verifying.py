@@ -14,8 +14,9 @@ from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
 from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
 from sweeps.grids import NAMES, read_grid
-from sweeps.planning.plan import Plan, descendants
+from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.run_states import descendants
 from sweeps.planning.store_checks import opened_store
 from sweeps.running.live_table import SECONDS_BETWEEN_LINES
 from sweeps.store_care.verify import (
@@ -137,7 +138,7 @@ class _Below:
 
     def missing(self, damage: Damage) -> list[str]:
         """The runs that cannot be computed as long as the damaged one is not."""
-        found = descendants(self._runs, {damage.run}) if damage.run else frozenset[str]()
+        found = descendants(self._runs, {damage.run}) if damage.run else set[str]()
         return sorted(found - self._finished.keys())
 
     def forgiven(self, moved: Iterable[str], store: Store) -> list[str]:

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from subind.identity.run_ids import run_id
-from subind.specs.run import Run, lineage
+from subind.specs.run import Run
 from subind.store.listing import Listing
-from subind.store.results import RECORD_COLUMNS, ROW_SCHEMA, Status
+from subind.store.results import RECORD_COLUMNS, ROW_SCHEMA
 from subind.store.row_values import planned_values
 from subind.store.store import Store
 from sweeps.exporting.contact_sheets import write_pictures
@@ -23,8 +23,8 @@ from sweeps.exporting.row_files import row_writer, written_whole
 from sweeps.grids.cells import planned_rows
 from sweeps.planning.damaged_runs import failure_of, with_damaged
 from sweeps.planning.further_seeds import NOTHING_EXPECTED, Expected
-from sweeps.planning.plan import Plan
-from sweeps.planning.run_states import status
+from sweeps.planning.plan import Plan, without_finished
+from sweeps.planning.run_states import ROW_STATUS, State, failed_ancestors, with_running
 
 ROWS_AT_ONCE = 4096
 """Rows that are joined at once, and those of a row group."""
@@ -69,7 +69,7 @@ def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: 
     """Write the rows to the path, and return their plan; one table is joined while the one before is encoded."""
     finished = [run if run in plan.finished else None for run in plan.runs]
     measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
-    plan = with_damaged(replace(plan, finished=plan.finished - index.gone), index.damaged)
+    plan = with_damaged(without_finished(plan, index.gone) if index.gone else plan, index.damaged)
     with row_writer(path, schema) as writer, ThreadPoolExecutor(1) as thread:
         written: Future[None] = thread.submit(lambda: None)
         for table in _tables(plan, store, measured):
@@ -82,39 +82,37 @@ def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: 
 def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:
     """All planned runs in order, parents first, so many at once."""
     running = {run for beat in store.heartbeats() for run in beat.runs}
+    plan = replace(plan, states=with_running(plan.states, running))
     planned, of_masks = list(plan.runs.values()), OfMasks()
     for start in range(0, len(planned), ROWS_AT_ONCE):
         some = planned[start : start + ROWS_AT_ONCE]
         table = measured.taken(start, start + len(some))
-        columns = {name: table[name] for name in RECORD_COLUMNS} | _planned_arrays(some, plan, store, running)
+        columns = {name: table[name] for name in RECORD_COLUMNS} | _planned_arrays(some, plan, store)
         columns |= of_masks.filled_in(columns)
         yield pa.Table.from_arrays([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
 
 
-def _planned_arrays(some: Sequence[Run], plan: Plan, store: Store, running: set[str]) -> dict[str, Any]:
+def _planned_arrays(some: Sequence[Run], plan: Plan, store: Store) -> dict[str, Any]:
     """The columns that need no record."""
     rows = [planned_values(row) for row in planned_rows(some)]
     for row, run in zip(rows, some, strict=True):
-        state = status(plan, row["run_id"], running)
-        row |= {"grid": plan.grid, "status": state, "failure": _failure(state, run, plan, store)}
+        state = plan.states[row["run_id"]].state
+        row |= {"grid": plan.grid, "status": ROW_STATUS[state], "failure": _failure(state, run, plan, store)}
     return {name: pa.array([row.get(name) for row in rows], ROW_SCHEMA.field(name).type) for name in PLANNED_COLUMNS}
 
 
-def _failure(state: Status, run: Run, plan: Plan, store: Store) -> str | None:
+def _failure(state: State, run: Run, plan: Plan, store: Store) -> str | None:
     match state:
-        case "failed":
+        case "failed" | "damaged":
             failure = failure_of(run_id(run), plan, store)
             if failure is None:
                 return "it has been forgiven since"
             where = f" ({store.failure_path(run)})" if failure.traceback else ""
             return f"{failure.error}: {failure.message}{where}"
         case "blocked":
-            among = [run_id(each) for each in lineage(run) if run_id(each) in plan.failed]
-            return f"blocked: {', '.join(f'{parent} has failed' for parent in among)}"
-        case "finished" | "running" | "missing":
-            return None
+            return f"blocked: {', '.join(f'{each} has failed' for each in failed_ancestors(run, plan.states))}"
         case _:
-            assert_never(state)
+            return None
 
 
 class OfMasks:

@@ -5,6 +5,7 @@ file, or `subind verify --repair` has.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run, lineage
@@ -12,7 +13,8 @@ from subind.store.damage import REPAIR
 from subind.store.results import Failure, RunRecord
 from subind.store.row_values import measured_values
 from subind.store.store import Store
-from sweeps.planning.plan import Plan, standing
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_states import move_by_reason
 
 DAMAGED = "Damaged"
 """The class of failure of a run that has no readable record, whole artifacts or readable failure."""
@@ -22,8 +24,9 @@ def with_damaged(plan: Plan, damaged: Mapping[str, str]) -> Plan:
     """The plan with further damaged runs, each with what is wrong with it."""
     if not damaged:
         return plan
-    every = {**plan.damaged, **damaged}
-    return standing(plan, finished=plan.finished, failed=plan.failed, damaged=every)
+    states = plan.states.copy()
+    move_by_reason(states, damaged, "damaged")
+    return replace(plan, states=states)
 
 
 def with_damaged_parents(plan: Plan, store: Store) -> Plan:

@@ -11,7 +11,7 @@ from subind.store.results import RunRecord
 from subind.store.store import Store
 from sweeps.costs.memory import num_parameters
 from sweeps.grids import EVERY, Keep
-from sweeps.planning.plan import Plan
+from sweeps.planning.plan import Plan, without_finished
 
 
 def with_kept(plan: Plan, store: Store, keep: Keep) -> Plan:
@@ -27,7 +27,8 @@ def with_kept(plan: Plan, store: Store, keep: Keep) -> Plan:
         unkept |= new
         wanted = _read(plan.runs[run] for run in new)
     kept = asked | _read(plan.runs.values())
-    return replace(plan, kept=kept, unkept=unkept, finished=plan.finished - unkept)
+    plan = replace(plan, kept=kept, unkept=unkept)
+    return without_finished(plan, unkept) if unkept else plan
 
 
 def kept_bytes(plan: Plan) -> int:

@@ -1,7 +1,7 @@
 """The plan of a sweep: parents added, finished runs removed, the rest grouped into packs. Pure functions over specs."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import inf
@@ -14,6 +14,7 @@ from subind.store.store import Checkpoint
 from sweeps.costs.cost_model import CostModel, cpu_model
 from sweeps.costs.memory import most_replicas
 from sweeps.costs.packing import Group, Packing, Piece, Schedule, best_packing
+from sweeps.planning.run_states import TO_COMPUTE, RunStates, State, move_by_reason, stored_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,32 +47,58 @@ class Crew:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a sweep has to do: all runs by id, parents first, and which are finished, failed, blocked or missing.
+    """What a sweep has to do: all runs, parents first, in the states that the store tells.
 
-    A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `stale` says of
-    missing runs that the store holds under an earlier version of their stage, or of a user's class, why they run again.
-    `damaged` says of those failed runs that have a damaged record or artifact what is wrong. `kept` are the recipients
-    that leave their weights; those of them that are finished without are missing, and `unkept` are these.
+    A failed run has a failure in the store and is left alone; a blocked one descends from a failed one. `kept` are the
+    recipients that leave their weights; those of them that are finished without are missing, and `unkept` are these.
     """
 
     grid: str
-    runs: Mapping[str, Run]
-    finished: frozenset[str]
-    failed: frozenset[str]
-    blocked: frozenset[str]
-    stale: Mapping[str, str]
-    packs: tuple[Pack, ...]
-    schedule: Schedule
+    states: RunStates
+    packs: tuple[Pack, ...] = ()
+    schedule: Schedule = Schedule(starts=(), ends=(), chains=())
     naive_makespan: float = 0.0
-    damaged: Mapping[str, str] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     unkept: frozenset[str] = frozenset()
 
     @property
+    def runs(self) -> Mapping[str, Run]:
+        """All runs by id, parents first."""
+        return self.states.runs
+
+    @property
+    def finished(self) -> Set[str]:
+        """The ids of the runs that have a record."""
+        return self.states.runs_in("finished")
+
+    @property
+    def failed(self) -> Set[str]:
+        """The ids of the runs that have a failure, or something damaged."""
+        return self.states.runs_in("failed", "damaged")
+
+    @property
+    def blocked(self) -> Set[str]:
+        """The ids of the runs that descend from a failed one."""
+        return self.states.runs_in("blocked")
+
+    @property
+    def stale(self) -> Mapping[str, str]:
+        """Why missing runs run again that the store has under an earlier version of their stage, or of a user's class."""
+        return self._reasons("stale")
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """What is wrong with those failed runs that have a damaged record or artifact."""
+        return self._reasons("damaged")
+
+    def _reasons(self, state: State) -> Mapping[str, str]:
+        return {run: self.states[run].why for run in self.states.runs_in(state)}
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The ids of the runs that are to be computed, parents first."""
-        done = self.finished | self.failed | self.blocked
-        return tuple(each for each in self.runs if each not in done)
+        left = self.states.runs_in(*TO_COMPUTE)
+        return tuple(run for run in self.runs if run in left)
 
     @property
     def to_compute(self) -> tuple[Run, ...]:
@@ -85,7 +112,7 @@ class Plan:
 
     def num_runs(self, stage: Stage) -> int:
         """How many runs of the stage are planned."""
-        return sum(spec.stage == stage for spec in self.runs.values())
+        return self.states.num_runs(stage)
 
 
 def packed(found: Plan, *, checkpoints: Sequence[Checkpoint], crew: Crew) -> Plan:
@@ -104,31 +131,21 @@ def accounts(
     damaged: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """The plan for the cells of a grid without packs: which of its runs are finished, failed, blocked or missing."""
-    empty = Plan(
-        grid=grid,
-        runs=with_parents(cells),
-        finished=frozenset(),
-        failed=frozenset(),
-        blocked=frozenset(),
-        stale={},
-        packs=(),
-        schedule=Schedule(starts=(), ends=(), chains=()),
-    )
-    found = standing(empty, finished=finished, failed=failed, damaged=damaged)
-    missing = {key: found.runs[key] for key in found.missing}
-    return replace(found, stale=_stale(missing, finished))
+    runs = with_parents(cells)
+    states = stored_states(runs, finished=finished, failed=failed, damaged=damaged, stale={})
+    move_by_reason(states, _stale({run: runs[run] for run in states.runs_in("planned")}, finished), "stale")
+    return Plan(grid=grid, states=states)
 
 
 def standing(plan: Plan, *, finished: Collection[str], failed: Collection[str], damaged: Mapping[str, str]) -> Plan:
-    """The plan with its runs in the first of these that holds: damaged, which is failed; finished; failed; blocked.
+    """The plan with its runs in the states that a later look at the store tells."""
+    states = stored_states(plan.runs, finished=finished, failed=failed, damaged=damaged, stale=plan.stale)
+    return replace(plan, states=states)
 
-    What is left is missing.
-    """
-    broken = {run: why for run, why in damaged.items() if run in plan.runs}
-    done = (frozenset(finished) & plan.runs.keys()) - broken.keys()
-    quarantined = ((frozenset(failed) & plan.runs.keys()) - done) | broken.keys()
-    blocked = descendants(plan.runs, quarantined) - done
-    return replace(plan, finished=done, failed=quarantined, blocked=blocked, damaged=broken)
+
+def without_finished(plan: Plan, runs: Set[str]) -> Plan:
+    """The plan where these of its finished runs are not: their record is gone, or lacks what is asked for."""
+    return standing(plan, finished=plan.finished - runs, failed=plan.failed, damaged=plan.damaged)
 
 
 def with_parents(cells: Iterable[Run]) -> dict[str, Run]:
@@ -157,22 +174,6 @@ def ranks(runs: Mapping[str, Run]) -> dict[str, int]:
     for run in runs.values():
         _add(run, found)
     return {key: rank for key, (rank, _) in found.items()}
-
-
-def descendants(runs: Mapping[str, Run], roots: Collection[str]) -> frozenset[str]:
-    """The runs that descend from one of the roots, which are not among them."""
-    if not roots:
-        return frozenset()
-    below: dict[str, bool] = {}
-    return frozenset(key for key, run in runs.items() if key not in roots and _is_below(run, roots, below))
-
-
-def _is_below(run: Run, roots: Collection[str], known: dict[str, bool]) -> bool:
-    """Whether the run is a root or descends from one."""
-    key = run_id(run)
-    if key not in known:
-        known[key] = key in roots or any(_is_below(parent, roots, known) for parent in run.parents())
-    return known[key]
 
 
 def packs(

@@ -83,7 +83,7 @@ def drive(
     searcher = PackSearcher(
         plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device), feed=feed
     )
-    board = Board(plan=plan, finished=set(plan.finished), failed=set(plan.failed), blocked=set(plan.blocked))
+    board = Board(plan=plan, states=searcher.states)
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
     with (
         _no_heartbeat_left(searcher, store) as stop_beating,
@@ -94,7 +94,7 @@ def drive(
         watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
-        searcher.on_finish = lambda runs: mirror.tell(searcher.plan.runs[run] for run in runs)
+        searcher.on_finish = lambda runs: mirror.tell(searcher.states.runs[run] for run in runs)
         if code.unknown:
             display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
         with mirror, stop.by_signal():
@@ -208,9 +208,6 @@ class Watcher(Callback):
     def update(self) -> None:
         """Bring the display up to date."""
         board, searcher = self._display.board, self._searcher
-        board.plan = searcher.plan
-        board.finished = searcher.finished
-        board.failed, board.blocked = searcher.counted()
         board.packs = {trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()}
         board.note = self._mirror.note
         self._display.refresh()

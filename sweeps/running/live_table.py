@@ -11,10 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from subind.specs.run import Stage
 from sweeps.costs.work import operations
 from sweeps.hosts.terminal import duration
 from sweeps.planning.plan import Pack, Plan
+from sweeps.planning.run_states import TO_COMPUTE, RunStates, told_stages, total
 
 SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_PICTURES = 0.5
@@ -43,19 +43,13 @@ class PackState:
 
 @dataclass(slots=True, kw_only=True)
 class Board:
-    """The state of a sweep as the driver knows it."""
+    """A sweep as the driver knows it: what was planned, and the states of its runs now."""
 
     plan: Plan
+    states: RunStates
     packs: dict[str, PackState] = field(default_factory=dict)
-    finished: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
-    blocked: set[str] = field(default_factory=set)
     note: str = ""
     started: float = field(default_factory=time.monotonic)
-
-    def num_done(self, stage: Stage) -> int:
-        """How many runs of the stage are finished."""
-        return sum(self.plan.runs[run].stage == stage for run in self.finished)
 
     def seconds_left(self) -> float | None:
         """At the speed so far, as if nothing stopped early; None before it is known.
@@ -65,9 +59,9 @@ class Board:
         """
         elapsed = time.monotonic() - self.started
         under_way = sum(_cost(state.pack) * state.share for state in self.packs.values())
-        runs = self.plan.runs
-        done = sum(operations(runs[run]) for run in self.finished - self.plan.finished) + under_way
-        left = sum(operations(runs[run]) for run in runs.keys() - self.finished - self.failed - self.blocked)
+        runs, states = self.states.runs, self.states
+        done = sum(operations(runs[run]) for run in states.runs_in("finished") - self.plan.finished) + under_way
+        left = sum(operations(runs[run]) for run in states.runs_in(*TO_COMPUTE))
         if done == 0 or elapsed < 5:
             return None
         expected = self.plan.schedule.makespan
@@ -115,13 +109,14 @@ class Display:
 
 def line(board: Board) -> str:
     """The board in one line."""
-    stages = [f"{stage}s {board.num_done(stage)}/{board.plan.num_runs(stage)}" for stage in board.plan.stages]
+    counts = board.states.stage_counts()
+    stages = [f"{stage}s {counts[stage]['finished']}/{sum(counts[stage].values())}" for stage in told_stages(counts)]
     packs = [_pack_line(state) for state in board.packs.values()]
     parts = [
         time.strftime("%H:%M:%S"),
         *stages,
-        f"failed {len(board.failed)}",
-        f"blocked {len(board.blocked)}",
+        f"failed {total(counts, 'failed')}",
+        f"blocked {total(counts, 'blocked')}",
         f"ETA {duration(board.seconds_left())}",
         *packs,
     ]
@@ -156,11 +151,12 @@ def _stage_table(board: Board) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "finished", "", "failed", "blocked"):
         table.add_column(name, justify="left" if name in ("stage", "") else "right")
-    for stage in board.plan.stages:
-        done, planned = board.num_done(stage), board.plan.num_runs(stage)
+    counts = board.states.stage_counts()
+    for stage in told_stages(counts):
+        done, planned = counts[stage]["finished"], sum(counts[stage].values())
         bar = ProgressBar(total=max(1, planned), completed=done, width=30)
-        counts = [_num_of(board, stage, each) for each in (board.failed, board.blocked)]
-        table.add_row(stage, f"{done}/{planned}", bar, *(Text(str(n), style="red" if n else "dim") for n in counts))
+        bad = (counts[stage][status] for status in ("failed", "blocked"))
+        table.add_row(stage, f"{done}/{planned}", bar, *(Text(str(n), style="red" if n else "dim") for n in bad))
     return table
 
 
@@ -173,7 +169,3 @@ def _pack_table(board: Board) -> Table:
         step, accuracy = f"{state.step}/{state.num_steps}", _accuracy(state).removeprefix(", accuracy ")
         table.add_row(state.pack.name, str(len(state.pack.specs)), str(state.epoch), step, bar, Text(accuracy))
     return table
-
-
-def _num_of(board: Board, stage: Stage, runs: set[str]) -> int:
-    return sum(board.plan.runs[run].stage == stage for run in runs)

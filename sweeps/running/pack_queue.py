@@ -2,7 +2,7 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import replace
 
 from subind.identity.run_ids import run_id
@@ -18,8 +18,9 @@ class PackQueue:
     What is asked and told costs as much as the packs that it concerns, not as many as there are.
     """
 
-    def __init__(self, packs: Iterable[Pack], *, finished: Iterable[str]) -> None:
-        self._finished = set(finished)
+    def __init__(self, packs: Iterable[Pack], *, finished: Set[str]) -> None:
+        """`finished` are the runs that are finished at any time: the set grows before `finish` is called."""
+        self._finished = finished
         self._packs: dict[str, Pack] = {}
         self._places: dict[str, Place] = {}
         self._times: dict[str, float] = {}
@@ -47,12 +48,14 @@ class PackQueue:
         """The place at which the pack was added last."""
         return self._places[pack.name][0]
 
-    def finish(self, runs: Iterable[str]) -> None:
-        """Say that runs are finished: they need not run, and what waits for them may."""
-        several = set(runs) - self._finished
-        self._finished |= several
-        self.drop(several)
-        for run in several:
+    def holds(self, run: str) -> bool:
+        """Whether the run is in a pack of the queue."""
+        return run in self._holder
+
+    def finish(self, runs: Collection[str]) -> None:
+        """Say that runs have become finished: they need not run, and what waits for them may."""
+        self.drop(runs)
+        for run in runs:
             for name in self._children.pop(run, ()):
                 if name in self._packs and run in self._parents[name]:
                     self._parents[name].discard(run)

@@ -21,10 +21,9 @@ from sweeps.planning.run_states import (
     FailureClass,
     StageCounts,
     failure_classes,
-    stage_counts,
-    states,
     told_stages,
     total,
+    with_running,
 )
 from sweeps.watching.nodes import Node, Origins, Pace, nodes
 
@@ -141,7 +140,7 @@ class Watch:
         runs_per_hour, seconds_left = self._speed()
         return Snapshot(
             grid=plan.grid,
-            counts=stage_counts(plan, states(plan, running)),
+            counts=with_running(plan.states, running).stage_counts(),
             beats=beats,
             nodes=nodes(beats, origins=self._origins.known, finished=finished, rates=self._pace.rates, now=time.time()),
             failures=tuple(self._failures.values()),

@@ -13,7 +13,7 @@ from subind.identity.json_files import parsed
 from subind.identity.run_ids import decode, encoded, run_id, run_id_at
 from subind.specs.run import Run, Stage, lineage
 from subind.store.damage import REPAIR
-from subind.store.results import MEASURED_COLUMNS, Failure, RunRecord, Status
+from subind.store.results import MEASURED_COLUMNS, Failure, RunRecord
 from subind.store.store import Heartbeat, Store, opened_files
 from sweeps.grids.cells import planned_columns
 from sweeps.planning.damaged_runs import (
@@ -23,9 +23,9 @@ from sweeps.planning.damaged_runs import (
     with_damaged,
     with_damaged_parents,
 )
-from sweeps.planning.plan import Plan, accounts, changes_since, descendants, earlier_versions
+from sweeps.planning.plan import Plan, accounts, changes_since, earlier_versions
 from sweeps.planning.preparation import Prepared
-from sweeps.planning.run_states import state_of, status
+from sweeps.planning.run_states import State, descendants, failed_ancestors, state_by_traces, with_running
 from sweeps.watching.checkpoint_state import CheckpointState, checkpoint_state
 from sweeps.watching.which_run import Known, folder_name, runs_path, stored_runs, with_spec
 
@@ -109,7 +109,7 @@ class Explanation:
     stage: Stage
     folder: str
     path: str
-    state: Status
+    state: State
     grids: tuple[str, ...]
     columns: Mapping[str, Any]
     computed: Computed | None = None
@@ -160,7 +160,8 @@ class Explainer:
         plan = accounts("", [spec, *others], finished=found.finished.keys(), failed=found.failed, damaged=found.damaged)
         plan = with_damaged_parents(plan, self._store)
         finished = [each for each in lineage(spec) if run_id(each) in plan.finished]
-        return with_damaged(plan, damaged_records(finished, self._store))
+        plan = with_damaged(plan, damaged_records(finished, self._store))
+        return replace(plan, states=with_running(plan.states, (run for beat in self._beats for run in beat.runs)))
 
     def _lineage(self, spec: Run, plan: Plan, known: set[str]) -> Explanation:
         """The run and, within it, what it descends from, each once: runs that are `known` are explained already."""
@@ -168,7 +169,7 @@ class Explainer:
         known.add(run)
         parents = tuple(self._lineage(each, plan, known) for each in spec.parents() if run_id(each) not in known)
         beat = next((beat for beat in self._beats if run in beat.runs), None)
-        state = status(plan, run, () if beat is None else beat.runs)
+        state = plan.states[run].state
         record = self._store.record(spec) if state == "finished" else None
         failure = failure_of(run, plan, self._store) if run in plan.failed else None
         return Explanation(
@@ -182,7 +183,7 @@ class Explainer:
             computed=None if record is None else _computed(record),
             failure=failure,
             traceback_path=self._store.failure_path(spec) if failure and failure.traceback else "",
-            blocked_by=_failed_ancestor(parents) if state == "blocked" else "",
+            blocked_by=failed_ancestors(spec, plan.states)[0] if state == "blocked" else "",
             stale=None if record is not None else self._stale(spec),
             similar=None if record is not None else self._similar(spec),
             worker=beat,
@@ -255,9 +256,7 @@ class Explainer:
         why = self._listing.damaged.get(found.run, "")
         failure = damaged_failure(found.run, f"{why}: {REPAIR}") if why else self._failure_in(path, found.run)
         beat = next((beat for beat in self._beats if found.run in beat.runs), None)
-        state = state_of(
-            is_finished=False, is_failed=failure is not None, is_blocked=False, is_running=beat is not None
-        )
+        state = state_by_traces(is_damaged=bool(why), is_failed=failure is not None, is_running=beat is not None)
         return Explanation(
             run=found.run,
             stage=found.stage,
@@ -327,16 +326,6 @@ def _named(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The plain fields of a spec's data, and of the others the names of their classes."""
     named = {name: value.get("class") if isinstance(value, Mapping) else value for name, value in spec.items()}
     return {name: value for name, value in named.items() if isinstance(value, str | int | float) and name != "class"}
-
-
-def _failed_ancestor(parents: tuple[Explanation, ...]) -> str:
-    """The id of the failed run among those that a run descends from."""
-    for parent in parents:
-        if parent.failure is not None:
-            return parent.run
-        if found := _failed_ancestor(parent.parents):
-            return found
-    return ""
 
 
 def _flat(data: Any, path: str = "") -> dict[str, str]:

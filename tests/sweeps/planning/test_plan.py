@@ -13,7 +13,7 @@ from subind.specs.runs import Discover, Distillation, Train, Transfer
 from subind.specs.starts import FullTransfer
 from subind.store.store import Checkpoint
 from sweeps import grids
-from sweeps.planning.plan import Crew, Pack, Plan, accounts, descendants, packed, with_parents
+from sweeps.planning.plan import Crew, Pack, Plan, accounts, packed, with_parents
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 MASKED = ("subnetwork", "random_subnetwork")
@@ -141,7 +141,7 @@ def test_every_run_of_a_plan_is_in_one_account() -> None:
 
 
 def test_descendants_of_nothing_are_none() -> None:
-    assert descendants(with_parents(_cells()), frozenset()) == frozenset()
+    assert descendants(with_parents(_cells()), frozenset()) == set()
 
 
 # ---- packs

@@ -36,7 +36,8 @@ def test_queue_through_any_course_of_events_gives_what_a_plain_search_gives() ->
     for seed in range(20):
         generator = random.Random(seed)
         packs = _packs(5, generator.randint(1, 3), generator)
-        queue, finished, failed = PackQueue(packs, finished=()), set[str](), set[str]()
+        finished, failed = set[str](), set[str]()
+        queue = PackQueue(packs, finished=finished)
         waiting = [(pack.name, pack.specs) for pack in packs]
         while waiting:
             runnable = [pack.name for pack in queue.runnable(0.0)]
@@ -62,7 +63,7 @@ def test_queue_through_any_course_of_events_gives_what_a_plain_search_gives() ->
 
 def test_pack_with_a_time_runs_not_before_it_and_others_do() -> None:
     first, second = (named_pack((tiny_donor(seed=seed),)) for seed in (0, 1))
-    queue = PackQueue([second], finished=())
+    queue = PackQueue([second], finished=set())
     queue.add(first, place=-1, not_before=10.0)
     assert list(queue.runnable(9.0)) == [second]
     assert list(queue.runnable(10.0)) == [first, second]
@@ -70,7 +71,7 @@ def test_pack_with_a_time_runs_not_before_it_and_others_do() -> None:
 
 def test_pack_that_comes_back_keeps_its_place_before_later_ones() -> None:
     first, second = (named_pack((tiny_donor(seed=seed),)) for seed in (0, 1))
-    queue = PackQueue([first, second], finished=())
+    queue = PackQueue([first, second], finished=set())
     place = queue.place(first)
     queue.take(first)
     queue.add(first, place=place)
