@@ -1,11 +1,12 @@
 """Runs of which the store has something that cannot be used: what is wrong with each, and what depends on it.
 
 Such a run counts as failed, with the class Damaged: it is not computed again before somebody has removed the damaged
-file, or `subind verify --repair` has.
+file, or `subind verify --repair` has. Failures of all kinds are read and put in classes here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run, lineage
@@ -18,6 +19,9 @@ from sweeps.planning.run_states import move_by_reason
 
 DAMAGED = "Damaged"
 """The class of failure of a run that has no readable record, whole artifacts or readable failure."""
+
+LONGEST_EXAMPLE = 200
+"""Letters of a message that stands for its class."""
 
 
 def with_damaged(plan: Plan, damaged: Mapping[str, str]) -> Plan:
@@ -109,3 +113,38 @@ def failure_of(run: str, plan: Plan, store: Store) -> Failure | None:
 def damaged_failure(run: str, why: str) -> Failure:
     """The failure of a run of which the store has something damaged. It has no traceback and no host."""
     return Failure(run_id=run, error=DAMAGED, message=why, traceback="", host="", pack=(run,), attempts=0, time="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureClass:
+    """Failures with one error: how many runs have it, and one of them with the first line of its message."""
+
+    error: str
+    num_runs: int
+    run_id: str
+    example: str
+
+    def data(self) -> dict[str, Any]:
+        """The class as JSON data."""
+        return {"error": self.error, "runs": self.num_runs, "run_id": self.run_id, "example": self.example}
+
+
+def failure_classes(failures: Iterable[Failure]) -> tuple[FailureClass, ...]:
+    """The failures by their error, the most frequent first; the example is that of the lowest run id."""
+    by_error: dict[str, list[Failure]] = {}
+    for failure in failures:
+        by_error.setdefault(failure.error, []).append(failure)
+    found = [_failure_class(error, several) for error, several in by_error.items()]
+    return tuple(sorted(found, key=lambda each: (-each.num_runs, each.error)))
+
+
+def _failure_class(error: str, several: list[Failure]) -> FailureClass:
+    first = min(several, key=lambda each: each.run_id)
+    lines = first.message.strip().splitlines() or [""]
+    return FailureClass(
+        error=error, num_runs=len(several), run_id=first.run_id, example=_shortened(lines[0], LONGEST_EXAMPLE)
+    )
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def stale(self) -> Mapping[str, str]:
-        """Why missing runs run again that the store has under an earlier version of their stage, or of a user's class."""
+        """Why missing runs run again: the store has them under an earlier version of their stage, or of a class."""
         return self._reasons("stale")
 
     @property

@@ -8,11 +8,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import STAGES, Run, Stage, lineage
-from subind.store.results import Failure, Status
+from subind.store.results import Status
 
 State = Literal[
     "planned", "stale", "queued", "running", "retrying", "stopped", "blocked", "failed", "damaged", "finished"
@@ -104,9 +104,6 @@ ROW_STATUS: Mapping[State, Status] = {
 }
 """What a result row and `status` call a state."""
 
-LONGEST_EXAMPLE = 200
-"""Letters of a message that stands for its class."""
-
 _T = TypeVar("_T")
 
 StageCounts = Mapping[Stage, Counter[Status]]
@@ -187,7 +184,7 @@ class RunStates:
         new = {run: spec for run, spec in runs.items() if run not in self._standings}
         self._runs |= new
         self._standings |= dict.fromkeys(new, Standing("planned", self._now(), "it is planned"))
-        self._members["planned"] |= new.keys()
+        self._members["planned"].update(new)
         for spec in new.values():
             self._counts[spec.stage]["planned"] += 1
         self._children = None if new else self._children
@@ -256,7 +253,7 @@ class RunStates:
             counts = self._counts[self._runs[run].stage]
             counts[state] -= 1
             counts[to] += 1
-        self._members[to] |= before.keys()
+        self._members[to].update(before)
         for state, standing in standings.items():
             runs = frozenset(run for run, each in before.items() if each == state)
             self.on_move(Move(runs=runs, before=state, to=to, why=standing.why, time=moment))
@@ -344,7 +341,7 @@ def with_running(states: RunStates, running: Iterable[str]) -> RunStates:
 
 
 def state_by_traces(*, is_damaged: bool, is_failed: bool, is_running: bool) -> State:
-    """The state of a run that has no record and whose spec is not known: the first of these that holds, else planned."""
+    """The state of a run without a record whose spec is not known: the first of these that holds, else planned."""
     if is_damaged:
         return "damaged"
     if is_failed:
@@ -374,38 +371,3 @@ def _by_status(counts: Counter[State]) -> Counter[Status]:
         if number:
             found[ROW_STATUS[state]] += number
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureClass:
-    """Failures with one error: how many runs have it, and one of them with the first line of its message."""
-
-    error: str
-    num_runs: int
-    run_id: str
-    example: str
-
-    def data(self) -> dict[str, Any]:
-        """The class as JSON data."""
-        return {"error": self.error, "runs": self.num_runs, "run_id": self.run_id, "example": self.example}
-
-
-def failure_classes(failures: Iterable[Failure]) -> tuple[FailureClass, ...]:
-    """The failures by their error, the most frequent first; the example is that of the lowest run id."""
-    by_error: dict[str, list[Failure]] = {}
-    for failure in failures:
-        by_error.setdefault(failure.error, []).append(failure)
-    found = [_failure_class(error, several) for error, several in by_error.items()]
-    return tuple(sorted(found, key=lambda each: (-each.num_runs, each.error)))
-
-
-def _failure_class(error: str, several: list[Failure]) -> FailureClass:
-    first = min(several, key=lambda each: each.run_id)
-    lines = first.message.strip().splitlines() or [""]
-    return FailureClass(
-        error=error, num_runs=len(several), run_id=first.run_id, example=_shortened(lines[0], LONGEST_EXAMPLE)
-    )
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

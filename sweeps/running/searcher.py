@@ -6,8 +6,8 @@ It also judges what falls: a pack whose worker did not end well is tried again, 
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
@@ -22,6 +22,7 @@ from sweeps.costs.memory import bytes_per_replica
 from sweeps.hosts import patience
 from sweeps.planning.keeping import is_done
 from sweeps.planning.plan import Pack, Plan, named_pack
+from sweeps.planning.run_states import WAITING
 from sweeps.running.feed import Feed, NoFeed
 from sweeps.running.pack_queue import PackQueue
 from sweeps.running.verdicts import Account, Again, Fall, GivenUp, Halved, failure
@@ -48,7 +49,7 @@ class Place:
 
 
 class PackSearcher(Searcher):
-    """Hands the packs of a plan to Tune, and keeps account of what is running, failed and blocked.
+    """Hands the packs of a plan to Tune, and moves its runs from state to state: `states`.
 
     A pack that another driver computes (its heartbeat is alive) is handed out only when that driver has left it.
     Nothing more is handed out once `is_stopped()`. While no pack is running and none can, Tune does nothing but ask for
@@ -73,15 +74,13 @@ class PackSearcher(Searcher):
         self.tell: Callable[[str], None] = lambda _text: None
         self.on_finish: Callable[[Collection[str]], None] = lambda _runs: None
         self.plan = plan
-        self.finished = set(plan.finished)
-        self.failed = set(plan.failed)
-        self.blocked = set(plan.blocked)
+        self.states = plan.states.copy()
         self.running: dict[str, Pack] = {}
         self._store = store
         self._is_stopped = is_stopped
         self._nodes = nodes
-        self._queue = PackQueue(plan.packs, finished=self.finished)
-        self._queue.drop(self.failed | self.blocked)
+        self._queue = PackQueue(plan.packs, finished=self.states.runs_in("finished"))
+        self._enqueue({run for pack in plan.packs for run in pack.runs})
         self._place_in_plan = {pack.name: place for place, pack in enumerate(plan.packs)}
         self._started: dict[str, Pack] = {}
         self._fallen: dict[str, Pack] = {}
@@ -94,11 +93,9 @@ class PackSearcher(Searcher):
         self._avoided_until: dict[str, float] = {}
         self._too_many_bytes = math.inf
         self._next_look = float("-inf")
-        self._listing_failed: frozenset[str] = frozenset()
         self._unwritten: list[tuple[Run, Failure]] = []
         self._next_writing = float("-inf")
         self._is_waiting = False
-        self._children: defaultdict[str, list[str]] = defaultdict(list)
 
     # ---- what Tune asks and tells
 
@@ -134,7 +131,7 @@ class PackSearcher(Searcher):
                 self.tell(f"{self.running[trial_id].name}: {note}")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Account for a pack that has ended; what it did not commit has failed, and its descendants are blocked.
+        """Account for a pack that has ended; what it did not commit has failed, or is stopped if the sweep is.
 
         One that ended in an error is judged when `fell` says what error it was.
         """
@@ -146,9 +143,10 @@ class PackSearcher(Searcher):
             return
         if trial_id in self._where:
             self._falls_of_node[self._where.pop(trial_id).node] = 0
-        done = self._done(pack)
-        self._finish(done)
-        self._fail(set(pack.runs) - done)
+        self._finish(self._done(pack))
+        if self._is_stopped():
+            self._stop(self.states.runs_in("running") & set(pack.runs))
+        self._fail(set(pack.runs) - self.states.runs_in("stopped"), "its worker has left no record of it")
 
     def fell(self, trial_id: str, fall_at: Callable[[Place], Fall]) -> None:
         """Judge a pack that ended in an error: it is tried again, halved, or given up with a failure in the store.
@@ -163,21 +161,20 @@ class PackSearcher(Searcher):
         written = {run_id(spec) for spec in pack.specs if run_id(spec) not in done and self._has_failure(spec)}
         self._finish(done)
         self._fail(written)
-        left = tuple(spec for spec in pack.specs if run_id(spec) not in done | written)
+        if self._is_stopped():
+            self._stop(self.states.runs_in("running") & set(pack.runs))
+        left = tuple(spec for spec in pack.specs if self.states[run_id(spec)].state == "running")
         if left:
             self._judge(pack, left, fall, got_on=len(left) < len(pack.specs) or trial_id in self._has_saved)
 
-    def counted(self) -> tuple[set[str], set[str]]:
-        """The runs that have failed and those that are blocked, as `status` counts them.
-
-        Among the failed are those of packs under way that have a failure already.
-        """
-        failed = self.failed | (self._listing_failed - self.finished)
-        return failed, (self.blocked | self._descendants(failed - self.failed)) - failed - self.finished
+    def close(self) -> None:
+        """Say that the sweep is over: what is under way or waits to be tried again is stopped."""
+        self._stop(self.states.runs_in("running", "retrying"))
 
     def unfinished(self) -> list[str]:
         """The names of the packs that were handed out and have runs that are not finished."""
-        return [name for name, pack in self._started.items() if not self.finished.issuperset(pack.runs)]
+        finished = self.states.runs_in("finished")
+        return [name for name, pack in self._started.items() if any(run not in finished for run in pack.runs)]
 
     def num_waiting(self) -> int:
         """How many packs are not yet handed out."""
@@ -201,14 +198,9 @@ class PackSearcher(Searcher):
             return
         own = {run for pack in (*self.running.values(), *self._fallen.values()) for run in pack.runs}
         listing = patience.STORE.answer(self._store.listing, tell=self.tell)
-        self._finish(
-            (listing.finished.keys() & self.plan.runs.keys())
-            - self.plan.damaged.keys()
-            - self.plan.unkept
-            - self.finished
-        )
-        self._listing_failed = (listing.failed & own) - self.finished
-        self._fail((listing.failed & self.plan.runs.keys()) - own - self.finished)
+        self._finish(listing.finished.keys() - self.states.runs_in("finished") - self.plan.unkept)
+        self._fail(self.states.movable(listing.failed - own, "failed"))
+        self._fail(listing.failed & own, goes_on=True)
         now = time.monotonic()
         self._next_look = now + max(SECONDS_BETWEEN_LOOKS, (now - start) / SHARE_OF_LOOKING)
 
@@ -217,12 +209,18 @@ class PackSearcher(Searcher):
         more = self._feed.more()
         for pack in more or ():
             self._fed |= set(pack.runs)
-            self.plan = replace(self.plan, runs={**self.plan.runs, **dict(zip(pack.runs, pack.specs, strict=True))})
+            self._feed.stopped -= set(pack.runs)
+            self.states.add(dict(zip(pack.runs, pack.specs, strict=True)))
             self._place_in_plan[pack.name] = len(self._place_in_plan)
             self._queue.add(pack, place=self._place_in_plan[pack.name])
-            self._children.clear()
-        self.failed -= self._feed.stopped
+            self._enqueue(pack.runs)
+        self._stop(self._feed.stopped, "a rung has stopped it")
         return more is not None
+
+    def _enqueue(self, runs: Collection[str]) -> None:
+        """Say that runs wait in packs of the queue, where those that need not run are dropped from."""
+        self.states.move(self.states.movable(runs, "queued"), "queued")
+        self._queue.drop(set(runs) - self.states.runs_in("queued"))
 
     def _next_pack(self) -> Pack | None:
         taken: set[str] | None = None
@@ -230,7 +228,7 @@ class PackSearcher(Searcher):
             if taken is None:
                 beats = patience.STORE.answer(self._store.heartbeats, tell=self.tell)
                 taken = {run for beat in beats if beat.pack not in self._started for run in beat.runs}
-            if taken.isdisjoint(pack.runs):
+            if taken.isdisjoint(pack.runs) and all(self.states[run].state in WAITING for run in pack.runs):
                 return pack
         return None
 
@@ -239,6 +237,7 @@ class PackSearcher(Searcher):
         pack = self._cut_to_memory(pack)
         self._started[pack.name] = pack
         self.running[trial_id] = pack
+        self.states.move(pack.runs, "running", f"in pack {pack.name} of {len(pack.specs)}")
         return {
             "pack": pack.name,
             "runs": list(pack.runs),
@@ -274,8 +273,10 @@ class PackSearcher(Searcher):
         verdict = account.verdict(fall, got_on=got_on, num_runs=len(left), is_alive=alive.__contains__)
         fall = account.falls[-1]
         self._count_against_node(fall)
+        runs = {run_id(spec) for spec in left}
         match verdict:
             case Again(seconds=seconds):
+                self.states.move(runs, "retrying", f"{fall.kind} ({fall.message}); it is tried again")
                 self._queue.add(
                     Pack(name=pack.name, stage=pack.stage, specs=left),
                     place=self._place_in_plan[pack.name],
@@ -283,6 +284,7 @@ class PackSearcher(Searcher):
                 )
                 self.tell(f"{pack.name}: {fall.kind} ({fall.message}); it is tried again")
             case Halved():
+                self.states.move(runs, "retrying", f"{fall.kind} with {len(left)} runs; it is tried again in halves")
                 self._too_many_bytes = min(self._too_many_bytes, _bytes(left))
                 for half in self._halves(pack, left):
                     self._queue.add(half, place=self._place_in_plan[half.name])
@@ -292,7 +294,7 @@ class PackSearcher(Searcher):
                 self._unwritten += [(spec, failure(spec, pack.specs, fall, num_attempts=number)) for spec in left]
                 self._next_writing = float("-inf")
                 self._write_failures()
-                self._fail({run_id(spec) for spec in left})
+                self._fail(runs, f"{fall.kind} ({fall.message}); given up after {number} attempts")
                 self.tell(f"{pack.name}: {fall.kind} ({fall.message}); given up after {account.num_attempts} attempts")
             case _:
                 assert_never(verdict)
@@ -357,35 +359,24 @@ class PackSearcher(Searcher):
             case _:
                 assert_never(fall.kind)
 
-    def _finish(self, runs: Collection[str]) -> None:
-        new = set(runs) - self.finished
+    def _finish(self, runs: Iterable[str]) -> None:
+        """Enter that runs are committed. What they had blocked waits again, or is left to the next sweep."""
+        new = self.states.movable(runs, "finished")
         if new:
-            self.finished |= new
-            self.failed -= new
-            self.blocked -= new
+            freed = self.states.move(new, "finished")
             self._queue.finish(new)
+            self.states.move({run for run in freed if self._queue.holds(run)}, "queued")
             self.on_finish(new)
 
-    def _fail(self, runs: Collection[str]) -> None:
-        new = set(runs) - self.failed - self.finished
-        if new:
-            below = self._descendants(new) - self.finished
-            self.failed |= new
-            self.blocked = (self.blocked | below) - self.failed
-            self._queue.drop(new | below)
+    def _fail(self, runs: Collection[str], why: str = "", *, goes_on: bool = False) -> None:
+        """Enter that runs have failed. While its pack `goes_on`, a run may be committed yet, and others wait for it."""
+        self.states.move(self.states.movable(runs, "failed"), "failed", why)
+        failed = self.states.runs_in("failed") & set(runs)
+        if failed and not goes_on:
+            self._queue.drop(failed | (self.states.descendants(failed) & self.states.runs_in("blocked")))
 
-    def _descendants(self, runs: Collection[str]) -> set[str]:
-        """What descends from the runs, by an index that is made at the first failure."""
-        if not self._children:
-            for run, spec in self.plan.runs.items():
-                for parent in spec.parents():
-                    self._children[run_id(parent)].append(run)
-        found, to_do = set[str](), list(runs)
-        while to_do:
-            new = set(self._children.get(to_do.pop(), ())) - found
-            found |= new
-            to_do.extend(new)
-        return found
+    def _stop(self, runs: Iterable[str], why: str = "") -> None:
+        self.states.move(self.states.movable(runs, "stopped"), "stopped", why)
 
 
 def _bytes(several: Sequence[Run]) -> int:

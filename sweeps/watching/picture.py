@@ -7,7 +7,8 @@ from rich.text import Text
 from subind.specs.runs import STAGES
 from subind.store.results import STATUSES, Status
 from sweeps.hosts.terminal import columns, duration, shortened
-from sweeps.planning.run_states import FailureClass, told_stages, total
+from sweeps.planning.damaged_runs import FailureClass
+from sweeps.planning.run_states import told_stages, total
 from sweeps.watching.nodes import Node
 from sweeps.watching.snapshot import Snapshot, speed_told, unreadable_told
 

@@ -15,12 +15,10 @@ from subind.store.results import STATUSES, Failure
 from subind.store.store import Heartbeat, Store
 from sweeps.costs.work import operations
 from sweeps.hosts.terminal import duration
-from sweeps.planning.damaged_runs import failure_of, with_damaged
+from sweeps.planning.damaged_runs import FailureClass, failure_classes, failure_of, with_damaged
 from sweeps.planning.plan import Plan, standing
 from sweeps.planning.run_states import (
-    FailureClass,
     StageCounts,
-    failure_classes,
     told_stages,
     total,
     with_running,

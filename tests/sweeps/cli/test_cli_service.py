@@ -80,9 +80,9 @@ def test_why_tells_state_spec_parents_and_plan_of_a_missing_run(subind: Call, gr
     spec = transfers(0)[0]
     status, out, err = subind("why", run_id(spec)[:10], grid, "--device", "cpu")
     assert (status, err) == (0, "")
-    assert "missing: it waits for its mask" in out
+    assert "planned: it waits for its mask" in out
     assert "control subnetwork" in out
-    assert re.search(rf"from +mask \S+{run_id(mask(0))}: missing", out)
+    assert re.search(rf"from +mask \S+{run_id(mask(0))}: planned", out)
     assert re.search(rf"└─ donor \S+{run_id(donor(0))}: finished, from 2026-01-02T03:04:05", out)
     assert re.search(r"plan +transfer-\w+ of tiny: (\d+ runs|it alone), number \d of \d in line, trains from", out)
 
@@ -124,8 +124,8 @@ def test_why_as_json_has_the_tree_and_the_pack(subind: Call, grid: str, tmp_path
     store_with(tmp_path, donor(0))
     data = json.loads(subind("why", run_id(transfers(0)[0]), grid, "--json", "--device", "cpu")[1])
     assert (data["state"], data["parents"][0]["state"], data["parents"][0]["parents"][0]["state"]) == (
-        "missing",
-        "missing",
+        "planned",
+        "planned",
         "finished",
     )
     assert data["packs"][0]["num_packs"] >= 2

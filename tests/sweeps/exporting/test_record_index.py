@@ -20,6 +20,7 @@ from subind.store.store import Store
 from sweeps.exporting import record_index, record_parts
 from sweeps.exporting.rows import export
 from sweeps.planning.plan import Plan, accounts, with_parents
+from sweeps.planning.run_states import stored_states
 from tests.specs import CONTROL_NAMES, tiny_mask, tiny_transfer
 from tests.sweeps.fabricated_grid import exportable_record
 
@@ -115,8 +116,8 @@ def test_export_of_a_part_of_a_grid_takes_its_rows_in_their_order(store: Store, 
     exported(store, tmp_path / "rows.parquet")
     plan = plan_of(store)
     backwards = {run: plan.runs[run] for run in reversed(plan.runs) if run != run_id(tiny_mask())}
-    runs = replace(plan, runs=backwards)
-    table = pq.read_table(export(runs, store, tmp_path / "part.parquet"))
+    states = stored_states(backwards, finished=store.finished(), failed=(), damaged={}, stale={})
+    table = pq.read_table(export(replace(plan, states=states), store, tmp_path / "part.parquet"))
     expected = {run: exportable_record(spec).measurements.get("test_accuracy") for run, spec in backwards.items()}
     assert dict(zip(table["run_id"].to_pylist(), table["test_accuracy"].to_pylist(), strict=True)) == expected
     assert len(parts(store)) == 1

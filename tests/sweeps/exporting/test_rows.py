@@ -17,8 +17,9 @@ from subind.specs.run import STAGES, Run
 from subind.specs.runs import Discover, Transfer
 from subind.store.results import ROW_SCHEMA
 from subind.store.store import Heartbeat, Store
-from sweeps.exporting.rows import export, status
+from sweeps.exporting.rows import export
 from sweeps.planning.plan import Plan, accounts
+from sweeps.planning.run_states import with_running
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated import commit_fabricated, fabricated_measurements
@@ -169,13 +170,13 @@ def _beat(store: Store, several: Sequence[Run]) -> None:
 def test_status_of_a_finished_run_that_a_pack_still_names_is_finished(store: Store) -> None:
     donor = tiny_donor(seed=0)
     commit_fabricated(store, [donor])
-    assert status(_plan(store), run_id(donor), {run_id(donor)}) == "finished"
+    assert with_running(_plan(store).states, {run_id(donor)})[run_id(donor)].state == "finished"
 
 
 def test_status_of_a_failed_run_whose_pack_is_still_computed_is_failed(store: Store) -> None:
     donor = tiny_donor(seed=0)
     store.fail(donor, small_failure(donor))
-    assert status(_plan(store), run_id(donor), {run_id(donor)}) == "failed"
+    assert with_running(_plan(store).states, {run_id(donor)})[run_id(donor)].state == "failed"
 
 
 def test_export_has_parents_before_their_children(store: Store, tmp_path: Path) -> None:

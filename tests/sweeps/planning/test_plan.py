@@ -14,6 +14,7 @@ from subind.specs.starts import FullTransfer
 from subind.store.store import Checkpoint
 from sweeps import grids
 from sweeps.planning.plan import Crew, Pack, Plan, accounts, packed, with_parents
+from sweeps.planning.run_states import descendants
 from tests.specs import tiny_donor, tiny_mask, tiny_transfer
 
 MASKED = ("subnetwork", "random_subnetwork")

@@ -52,7 +52,7 @@ def _falls(sweep: Sweep, kinds: Sequence[Kind]) -> None:
 def test_pack_that_raised_once_is_tried_again(store: Store) -> None:
     sweep = Sweep(store, _donors(1))
     _falls(sweep, ["exception"])
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == set()
     assert sweep.started()[1] == (tiny_donor(seed=0),)
 
 
@@ -62,7 +62,7 @@ def test_pack_that_raised_once_is_tried_again(store: Store) -> None:
 def test_pack_that_falls_twice_without_getting_on_is_given_up(store: Store, kinds: tuple[Kind, Kind]) -> None:
     sweep = Sweep(store, _donors(1))
     _falls(sweep, kinds)
-    assert sweep.searcher.failed == {run_id(tiny_donor(seed=0))}
+    assert sweep.searcher.states.runs_in("failed") == {run_id(tiny_donor(seed=0))}
     assert sweep.start() == Searcher.FINISHED
 
 
@@ -86,9 +86,9 @@ def test_pack_that_saved_a_checkpoint_since_begins_to_count_anew(store: Store) -
         trial, _donor = sweep.started()
         sweep.searcher.on_trial_result(trial, {"num_saved": 1})
         sweep.fall(trial, "worker died")
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == set()
     sweep.fall(sweep.started()[0], "worker died")
-    assert sweep.searcher.failed == {run_id(tiny_donor(seed=0))}
+    assert sweep.searcher.states.runs_in("failed") == {run_id(tiny_donor(seed=0))}
     assert store.failure(tiny_donor(seed=0)).attempts == 4
 
 
@@ -98,7 +98,7 @@ def test_pack_that_committed_a_run_since_begins_to_count_anew_with_the_rest(stor
     trial, donors = sweep.started()
     commit_fabricated(store, donors[:1])
     sweep.fall(trial, "worker died")
-    assert sweep.searcher.finished == {run_id(donors[0])}
+    assert sweep.searcher.states.runs_in("finished") == {run_id(donors[0])}
     assert sweep.started()[1] == donors[1:]
 
 
@@ -110,16 +110,16 @@ def test_pack_that_committed_a_run_since_begins_to_count_anew_with_the_rest(stor
 def test_lost_nodes_and_store_failures_are_borne_up_to_a_bound(store: Store, kind: Kind, most: int) -> None:
     sweep = Sweep(store, _donors(1))
     _falls(sweep, [kind] * (most - 1))
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == set()
     _falls(sweep, [kind])
-    assert sweep.searcher.failed == {run_id(tiny_donor(seed=0))}
+    assert sweep.searcher.states.runs_in("failed") == {run_id(tiny_donor(seed=0))}
 
 
 @pytest.mark.usefixtures("_without_pauses")
 def test_full_disk_is_waited_for_however_often_it_fails_a_pack(store: Store) -> None:
     sweep = Sweep(store, _donors(1))
     _falls(sweep, ["disk full"] * 3 * NUM_STORE_FAILURES)
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == set()
     assert sweep.started()[1] == (tiny_donor(seed=0),)
 
 
@@ -127,7 +127,7 @@ def test_full_disk_is_waited_for_however_often_it_fails_a_pack(store: Store) -> 
 def test_lost_nodes_do_not_count_against_the_attempts(store: Store) -> None:
     sweep = Sweep(store, _donors(1))
     _falls(sweep, ["node lost", "node lost", "exception", "node lost"])
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == set()
 
 
 def test_pack_that_lost_its_node_pauses_while_others_go_on(store: Store) -> None:
@@ -145,13 +145,13 @@ def test_worker_whose_node_has_died_since_counts_as_lost_with_it(store: Store) -
     sweep.fall(sweep.started()[0], "worker died", node="a")
     nodes.discard("a")
     sweep.fall(sweep.started()[0], "worker died", node="b")
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == set()
 
 
 def test_descendants_wait_while_a_pack_may_come_back(store: Store) -> None:
     sweep = Sweep(store, cells((0,)))
     _falls(sweep, ["exception"])
-    assert sweep.searcher.blocked == set()
+    assert sweep.searcher.states.runs_in("blocked") == set()
     sweep.finish(sweep.started()[0])
     assert len(sweep.started()[1]) == 1
 
@@ -188,7 +188,7 @@ def test_halves_are_told_how_often_they_were_halved(store: Store) -> None:
 def test_halving_goes_down_to_single_runs_and_gives_up_what_does_not_fit_alone(store: Store) -> None:
     sweep = Sweep(store, _donors(2), pack_size=2)
     _falls(sweep, ["out of memory"] * 5)
-    assert sweep.searcher.failed == set(sweep.plan.runs)
+    assert sweep.searcher.states.runs_in("failed") == set(sweep.plan.runs)
     assert sweep.start() == Searcher.FINISHED
 
 
@@ -267,7 +267,7 @@ def test_failure_that_the_disk_has_no_room_for_is_written_when_there_is_some(tmp
         sweep = Sweep(Store(str(disk.path / "store")), _donors(1))
         disk.fill()
         _falls(sweep, ["exception", "exception"])
-        assert sweep.searcher.failed == {run_id(tiny_donor(seed=0))}
+        assert sweep.searcher.states.runs_in("failed") == {run_id(tiny_donor(seed=0))}
         assert sweep.start() is None
         assert sum("cannot be written" in each for each in sweep.told) == 1
         disk.make_room()

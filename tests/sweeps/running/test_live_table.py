@@ -23,8 +23,9 @@ def _board(*, finished: Sequence[Run] = (), failed: Sequence[Run] = (), seconds:
     masks = [tiny_mask(donor=tiny_donor(seed=seed), seed=seed) for seed in (0, 1)]
     cells = [tiny_transfer(name, mask=mask) for mask in masks for name in ("subnetwork", "full_transfer")]
     made = packed(accounts("my-grid", cells, finished=(), failed=()), checkpoints=(), crew=Crew(num_workers=1))
-    board = Board(plan=made, started=time.monotonic() - seconds)
-    board.finished, board.failed = set(map(run_id, finished)), set(map(run_id, failed))
+    board = Board(plan=made, states=made.states.copy(), started=time.monotonic() - seconds)
+    board.states.move(set(map(run_id, finished)), "finished")
+    board.states.move(set(map(run_id, failed)), "failed")
     board.packs["trial"] = PackState(pack=made.packs[0], epoch=3, step=30, num_steps=120, accuracies=(0.25, 0.75))
     return board
 
@@ -38,9 +39,8 @@ def _shown(board: Board, *, width: int = 100) -> str:
 
 def test_line_tells_stages_failures_and_packs_with_step_and_accuracy() -> None:
     board = _board(finished=[tiny_donor(seed=0)], failed=[tiny_donor(seed=1)])
-    board.blocked = {"0" * 16}
     text = line(board)
-    assert "donors 1/2 · masks 0/2 · transfers 0/4 · failed 1 · blocked 1" in text
+    assert "donors 1/2 · masks 0/2 · transfers 0/4 · failed 1 · blocked 3" in text
     name = board.packs["trial"].pack.name
     assert f"{name} (2 runs, epoch 3, step 30/120, accuracy 0.500 [0.250–0.750])" in text
 
@@ -74,7 +74,7 @@ def test_picture_on_a_terminal_tells_stages_packs_and_the_mirror() -> None:
     board.note = "MLflow is 3 runs behind ([refused])"
     text = _shown(board)
     assert re.search(r"donor +1/2 .* 1 +0", text)
-    assert re.search(r"transfer +0/4 .* 0 +0", text)
+    assert re.search(r"transfer +0/4 .* 0 +2", text)
     assert re.search(rf"{board.packs['trial'].pack.name} +2 +3 +30/120 .* 0.500 \[0.250–0.750\]", text)
     assert "my-grid · elapsed 0 s · ETA unknown yet · MLflow is 3 runs behind ([refused])" in text
 
@@ -87,7 +87,7 @@ def test_picture_fits_the_width_of_the_terminal(width: int) -> None:
 def test_display_on_a_terminal_leaves_the_last_picture() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, record=True, color_system=None)
     with Display(_board(), console) as display:
-        display.board.finished = {run_id(tiny_donor(seed=1))}
+        display.board.states.move({run_id(tiny_donor(seed=1))}, "finished")
     assert re.search(r"donor +1/2", console.export_text().rpartition("stage")[2])
 
 
@@ -161,9 +161,11 @@ def test_forecast_of_a_late_sweep_follows_its_own_speed() -> None:
 
 
 def test_forecast_leaves_out_what_has_failed_and_what_is_blocked() -> None:
-    board = _board(finished=[tiny_donor(seed=0)], failed=[tiny_donor(seed=1)], seconds=100)
+    mask = tiny_mask(donor=tiny_donor(seed=0), seed=0)
+    alone = tiny_transfer("full_transfer", mask=mask)
+    board = _board(finished=[tiny_donor(seed=0)], failed=[tiny_donor(seed=1), mask, alone], seconds=100)
     board.packs.clear()
-    board.blocked = board.plan.runs.keys() - board.finished - board.failed
+    assert len(board.states.runs_in("blocked")) == 4
     assert board.seconds_left() == 0.0
 
 

@@ -164,9 +164,9 @@ def test_failed_pack_blocks_its_descendants_and_the_rest_goes_on(sweep: Sweep) -
     lost = cells()[0]
     ids = {stage: run_id(spec) for spec in lineage(lost) for stage in [spec.stage]}
     assert one == Searcher.FINISHED
-    assert sweep.searcher.failed == {ids["donor"]}
-    assert sweep.searcher.blocked == {ids["mask"], ids["transfer"]}
-    assert sweep.searcher.finished == sweep.plan.runs.keys() - set(ids.values())
+    assert sweep.searcher.states.runs_in("failed") == {ids["donor"]}
+    assert sweep.searcher.states.runs_in("blocked") == {ids["mask"], ids["transfer"]}
+    assert sweep.searcher.states.runs_in("finished") == sweep.plan.runs.keys() - set(ids.values())
 
 
 def test_replica_that_failed_in_a_pack_that_ended_well_has_failed(store: Store) -> None:
@@ -174,7 +174,7 @@ def test_replica_that_failed_in_a_pack_that_ended_well_has_failed(store: Store) 
     trial, donors = sweep.started()
     commit_fabricated(store, donors[1:])
     sweep.searcher.on_trial_complete(trial, result={})
-    assert sweep.searcher.failed == {run_id(donors[0])}
+    assert sweep.searcher.states.runs_in("failed") == {run_id(donors[0])}
     assert sweep.started()[1] == cells()[1].parents()[:1]
 
 
@@ -183,7 +183,10 @@ def test_pack_that_died_keeps_what_it_had_committed(store: Store) -> None:
     trial, donors = sweep.started()
     commit_fabricated(store, donors[:1])
     sweep.fall(trial)
-    assert (sweep.searcher.finished, sweep.searcher.failed) == ({run_id(donors[0])}, {run_id(donors[1])})
+    assert (sweep.searcher.states.runs_in("finished"), sweep.searcher.states.runs_in("failed")) == (
+        {run_id(donors[0])},
+        {run_id(donors[1])},
+    )
 
 
 def test_failures_of_the_plan_are_not_tried_again(store: Store) -> None:
@@ -196,15 +199,28 @@ def test_what_another_driver_has_failed_is_not_tried_again(sweep: Sweep) -> None
     assert sweep.all_started().keys() == {tiny_donor(seed=1)}
 
 
-def test_failure_that_a_running_pack_has_written_blocks_only_when_it_ends(store: Store) -> None:
+def test_failure_that_a_running_pack_has_written_counts_at_once(store: Store) -> None:
     sweep = Sweep(store, cells(), pack_size=2)
     trial, donors = sweep.started()
     store.fail(donors[0], small_failure(donors[0]))
     assert sweep.start() is None
-    assert sweep.searcher.failed == set()
+    assert sweep.searcher.states.runs_in("failed") == {run_id(donors[0])}
+    assert len(sweep.searcher.states.runs_in("blocked")) == 2
     commit_fabricated(store, donors[1:])
     sweep.searcher.on_trial_complete(trial, result={})
-    assert sweep.searcher.failed == {run_id(donors[0])}
+    assert sweep.searcher.states.runs_in("failed") == {run_id(donors[0])}
+    assert sweep.started()[1] == cells()[1].parents()[:1]
+
+
+def test_run_that_is_committed_after_a_failure_frees_what_waits_for_it(store: Store) -> None:
+    sweep = Sweep(store, cells(), pack_size=2)
+    trial, donors = sweep.started()
+    store.fail(donors[0], small_failure(donors[0]))
+    assert sweep.start() is None
+    commit_fabricated(store, donors)
+    sweep.searcher.on_trial_complete(trial, result={})
+    assert not sweep.searcher.states.runs_in("blocked", "failed")
+    assert len(sweep.started()[1]) == 2
 
 
 # ---- other drivers

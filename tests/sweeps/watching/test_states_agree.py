@@ -17,6 +17,7 @@ from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps.grids import read_grid
 from sweeps.planning.plan import Crew, Plan, packed
 from sweeps.planning.request import Request, accounted
+from sweeps.planning.run_states import ROW_STATUS, RunStates, total
 from sweeps.running.searcher import PackSearcher
 from sweeps.watching.snapshot import Watch
 from sweeps.watching.status_data import status_data
@@ -167,6 +168,14 @@ def _of_plan(found: Plan) -> dict[str, int]:
     return {**counts, "left": len(found.missing)}
 
 
+def _of_states(states: RunStates) -> dict[str, int]:
+    counts = {"finished": 0, "failed": 0, "blocked": 0, "left": 0}
+    for run in states.runs:
+        status = ROW_STATUS[states[run].state]
+        counts[status if status in counts else "left"] += 1
+    return counts
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path, case: str) -> None:
     grid, store = written_grid(tmp_path), Store(str(tmp_path / "store"))
@@ -198,16 +207,11 @@ def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path
 
     for spec in found.runs.values():
         known = Known(run=run_id(spec), stage="donor", folder=folder_name(spec), spec=spec)
-        assert Explainer(store, found.runs.values()).explained(known).state == rows[run_id(spec)]
+        assert ROW_STATUS[Explainer(store, found.runs.values()).explained(known).state] == rows[run_id(spec)]
 
     searcher = PackSearcher(packed(found, checkpoints=(), crew=Crew(num_workers=1)), store)
     searcher.suggest("trial")
-    failed, blocked = searcher.counted()
-    assert (len(searcher.finished), len(failed), len(blocked)) == (
-        counts["finished"],
-        counts["failed"],
-        counts["blocked"],
-    )
+    assert _of_states(searcher.states) == counts
 
 
 def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) -> None:
@@ -221,11 +225,11 @@ def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) ->
     _beat(store, *pack.specs)
     searcher._next_look = 0.0
     searcher.suggest("second")
-    told = json.loads(
-        json.dumps(status_data(accounted(Request(grid=read_grid(grid), where=(), store=store.url), store), store))
-    )
-    failed, blocked = searcher.counted()
-    assert (len(failed), len(blocked)) == (told["failed"], told["blocked"]) == (1, told["blocked"])
+    request = Request(grid=read_grid(grid), where=(), store=store.url)
+    told = json.loads(json.dumps(status_data(accounted(request, store), store)))
+    found = searcher.states.stage_counts()
+    assert (total(found, "failed"), total(found, "blocked")) == (1, told["blocked"])
+    assert told["failed"] == 1
 
 
 def test_leaf_with_a_junk_record_is_failed_for_all_who_read_records(subind: Call, tmp_path: Path) -> None:
@@ -237,5 +241,5 @@ def test_leaf_with_a_junk_record_is_failed_for_all_who_read_records(subind: Call
     assert subind("export", grid)[0] == 0
     rows = {row["run_id"]: row for row in pq.read_table(tmp_path / "results" / "tiny.parquet").to_pylist()}
     assert (told["failed"], [each["run_id"] for each in told["failures"]]) == (1, [run_id(LEAF)])
-    assert (why["state"], rows[run_id(LEAF)]["status"]) == ("failed", "failed")
+    assert (why["state"], rows[run_id(LEAF)]["status"]) == ("damaged", "failed")
     assert why["failure"]["message"] in rows[run_id(LEAF)]["failure"]

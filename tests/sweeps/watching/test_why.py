@@ -68,7 +68,7 @@ def test_finished_run_tells_when_where_and_what(tmp_path: Path) -> None:
 
 def test_missing_run_tells_the_states_of_all_it_descends_from(tmp_path: Path) -> None:
     made = _explained(store_with(tmp_path, donor(0)), transfers(0)[0])
-    assert _states(made) == [("transfer", "missing"), ("mask", "missing"), ("donor", "finished")]
+    assert _states(made) == [("transfer", "planned"), ("mask", "planned"), ("donor", "finished")]
 
 
 def test_failed_run_tells_its_failure_and_where_it_stands(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_stale_run_names_the_old_one_and_the_reason(tmp_path: Path, bump: Bump) 
     store, before = store_with(tmp_path, *runs(0)), run_id(transfers(0)[0])
     bump("mask", "ties are broken the other way")
     made = _explained(store, transfers(0)[0])
-    assert made.state == "missing"
+    assert made.state == "stale"
     assert made.stale is not None
     assert (made.stale.run, made.stale.reason) == (before, "mask: ties are broken the other way")
     assert [parent.state for parent in made.parents[0].parents] == ["finished"]
