@@ -33,6 +33,7 @@ from subind.stages.parents import MASK_FILE, WEIGHTS_FILE, network_of
 from subind.stages.run import method_of
 from subind.training.draws import generator
 from subind.training.loop import Runtime, Trainer
+from subind.training.memory import freed_memory_is_kept
 from sweeps.grids import protocol
 from sweeps.hosts.workers import num_cores
 
@@ -194,7 +195,7 @@ def _rounds(case: Case, *, device: str, num_rounds: int, seconds: float) -> list
     runs, num_packs = pack(case), num_cores() if device == "cpu" else 1
     plain = _with_products("float32", plain_step(runs[0], read=untrained, device=device))
     product = _with_products(case.precision, _product_step(case.precision, device))
-    with ThreadPoolExecutor(max_workers=num_packs) as threads:
+    with freed_memory_is_kept(), ThreadPoolExecutor(max_workers=num_packs) as threads:
         steps = [_with_products(case.precision, packed_step(runs, device=device)) for _ in range(num_packs)]
         packed = _at_once(steps, threads)
         counts = [_num_steps(step, seconds, device) for step in (packed, plain, product)]

@@ -22,6 +22,7 @@ from subind.stages.measure import measured
 from subind.stages.parents import Parents, ReadFile
 from subind.stages.train import NetworkTraining
 from subind.training.loop import Finished, Method, ReportProgress, Runtime, SaveCheckpoint, Trainer
+from subind.training.memory import freed_memory_is_kept
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def run(
     """
     assert len({each.pack_shape() for each in pack}) == 1, "the runs of a pack are of one shape"
     torch.set_num_threads(runtime.num_threads)
-    with tiny_numbers_are_zero():
+    with tiny_numbers_are_zero(), freed_memory_is_kept():
         yield from _computed(
             pack, read=read, runtime=runtime, save=save, report=report, kept=kept, resumed=resumed, refuse=refuse
         )
