@@ -44,9 +44,9 @@ from sweeps.planning.plan_data import plan_data
 from sweeps.planning.preparation import Prepared, check_room, prepared
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import check_outlives_process, check_store, opened_store
-from sweeps.running.live_table import SECONDS_BETWEEN_LINES
 from sweeps.store_care import retry
-from sweeps.watching.status_data import status_data
+from sweeps.watching.display import SECONDS_BETWEEN_LINES
+from sweeps.watching.picture import status_data
 
 
 @app.command("plan")

@@ -18,7 +18,6 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.run_states import descendants
 from sweeps.planning.store_checks import opened_store
-from sweeps.running.live_table import SECONDS_BETWEEN_LINES
 from sweeps.store_care.verify import (
     Damage,
     Place,
@@ -30,6 +29,7 @@ from sweeps.store_care.verify import (
     verify,
     weights_in,
 )
+from sweeps.watching.display import SECONDS_BETWEEN_LINES
 from sweeps.watching.which_run import planned_runs
 
 SECONDS_IN_SILENCE = 2.0

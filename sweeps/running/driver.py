@@ -34,10 +34,11 @@ from sweeps.hosts.workers import Workers, num_cores
 from sweeps.mirror.mirror import Label, Mirror, as_it_is
 from sweeps.planning.plan import Plan
 from sweeps.running.feed import Feed
-from sweeps.running.live_table import Board, Display, PackState
+from sweeps.running.live_progress import LiveProgress
 from sweeps.running.searcher import PackSearcher, Place
 from sweeps.running.verdicts import Fall, fall_of, with_words
 from sweeps.running.worker import Job, train_pack
+from sweeps.watching.display import Display
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 class_cache.ENV_VARS_TO_PROPAGATE = class_cache.ENV_VARS_TO_PROPAGATE - CREDENTIALS
@@ -83,24 +84,22 @@ def drive(
     searcher = PackSearcher(
         plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device), feed=feed
     )
-    board = Board(plan=plan, states=searcher.states)
+    progress = LiveProgress(searcher, store)
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
-    with (
-        _no_heartbeat_left(searcher, store) as stop_beating,
-        local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating),
-        scratch_folder() as scratch,
-        Display(board, console) as display,
-    ):
-        watcher = Watcher(searcher=searcher, display=display, mirror=mirror)
+    with _no_heartbeat_left(searcher, store) as stop_beating, Display(console) as display:
+        display.show(progress.snapshot())
+        watcher = Watcher(searcher=searcher, display=display, progress=progress, mirror=mirror)
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
         searcher.on_finish = lambda runs: mirror.tell(searcher.states.runs[run] for run in runs)
         if code.unknown:
             display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
-        with mirror, stop.by_signal():
-            _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
-            mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
-        watcher.update()
+        with local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating), scratch_folder() as scratch:
+            with mirror, stop.by_signal():
+                _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
+                mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
+                watcher.show("the last runs are mirrored to MLflow")
+            watcher.show("stopped" if stop.stop_all() else "")
 
 
 def resources(workers: Workers) -> dict[str, float]:
@@ -196,9 +195,12 @@ def _tuner(job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callb
 class Watcher(Callback):
     """Takes what Tune tells of the trials to the display, the searcher and the mirror."""
 
-    def __init__(self, *, searcher: PackSearcher, display: Display, mirror: "MirrorThread") -> None:
+    def __init__(
+        self, *, searcher: PackSearcher, display: Display, progress: LiveProgress, mirror: "MirrorThread"
+    ) -> None:
         self._searcher = searcher
         self._display = display
+        self._progress = progress
         self._mirror = mirror
 
     def __getstate__(self) -> dict[str, Any]:
@@ -206,11 +208,14 @@ class Watcher(Callback):
         return {}
 
     def update(self) -> None:
-        """Bring the display up to date."""
-        board, searcher = self._display.board, self._searcher
-        board.packs = {trial: board.packs.get(trial, PackState(pack=pack)) for trial, pack in searcher.running.items()}
-        board.note = self._mirror.note
-        self._display.refresh()
+        """Bring the display up to date, if it is time to."""
+        self._progress.note = self._mirror.note
+        self._display.refresh(self._progress.snapshot)
+
+    def show(self, doing: str) -> None:
+        """Show the sweep now, and what the driver does that is not training."""
+        self._progress.doing, self._progress.note = doing, self._mirror.note
+        self._display.show(self._progress.snapshot())
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.update()
@@ -218,15 +223,7 @@ class Watcher(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        pack = self._searcher.running.get(trial.trial_id)
-        if pack is not None and "step" in result:
-            self._display.board.packs[trial.trial_id] = PackState(
-                pack=pack,
-                epoch=result["epoch"],
-                step=result["step"],
-                num_steps=result["num_steps"],
-                accuracies=result["accuracies"],
-            )
+        self._progress.take(trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._mirror.wake()

@@ -11,6 +11,7 @@ from subind.store.damage import REPAIR
 from subind.store.errors import DamagedError
 from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps.exporting.record_columns import check_measured
+from sweeps.watching.time_left import share_done
 
 SECONDS_OF_PACE = 6.5 * HEARTBEAT_SECONDS
 
@@ -163,7 +164,7 @@ def _node(
     now: float,
 ) -> Node:
     known = [rates[beat.pack] for beat in beats if beat.pack in rates]
-    shares = [min(1.0, beat.step / max(1, beat.num_steps)) for beat in beats]
+    shares = [share_done(beat) for beat in beats]
     return Node(
         host=host,
         devices=tuple(sorted(devices)),

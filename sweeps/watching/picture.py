@@ -1,76 +1,193 @@
-"""A snapshot of a grid as tables for a terminal: stages, nodes, classes of failures, and a footer."""
+"""A snapshot as a picture for a terminal, as a line for a log, and as JSON data.
+
+All begin with the answer: how far the sweep is, how long it takes, and what has failed.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from subind.specs.runs import STAGES
-from subind.store.results import STATUSES, Status
+from subind.store.results import STATUSES
+from subind.store.store import Heartbeat, Store
 from sweeps.hosts.terminal import columns, duration, shortened
 from sweeps.planning.damaged_runs import FailureClass
-from sweeps.planning.run_states import told_stages, total
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_states import WITHOUT_RESULT, State, told_stages, total
 from sweeps.watching.nodes import Node
-from sweeps.watching.snapshot import Snapshot, speed_told, unreadable_told
+from sweeps.watching.snapshot import Snapshot
+from sweeps.watching.store_watch import Watch
+from sweeps.watching.time_left import share_done
 
-STYLES: dict[Status, str] = {
+STYLES: dict[State, str] = {
     "finished": "green",
     "running": "cyan",
+    "retrying": "yellow",
     "failed": "red",
+    "damaged": "red",
     "blocked": "yellow",
-    "missing": "",
+    "stopped": "yellow",
+    "queued": "",
+    "planned": "",
+    "stale": "",
 }
+"""The states in the order of their columns."""
 
-MOST_CLASSES = 8
-FEWEST_NODES = 3
+TROUBLED: tuple[State, ...] = (*WITHOUT_RESULT, "blocked", "retrying")
+"""The states that are told with the answer, where runs are in them."""
 
-NARROW = 72
-"""Fewer columns of a terminal leave no room for all that is known of a node."""
+MOST_CLASSES = 6
+FEWEST_ROWS = 3
+"""So many packs, or nodes where there are several, are shown however low the terminal is."""
+
+PACKS_OF_A_LINE = 4
+WIDTH_OF_A_BAR = 16
+
+NARROW, WIDE = 72, 100
+"""Fewer columns of a terminal leave no room for all that is known of a pack or a node; more have room for steps."""
 
 SECONDS_OF_SILENCE = 25.0
-"""A node that is silent for more than two heartbeats is marked."""
+"""What is silent for more than two heartbeats is marked."""
 
 
-def picture(snapshot: Snapshot, *, width: int, height: int, seconds_watched: float | None = None) -> RenderableType:
+# ---- on a terminal
+
+
+def picture(snapshot: Snapshot, *, width: int, height: int, seconds: float | None = None) -> RenderableType:
     """The snapshot for a terminal of that size; on a narrow one, texts are shortened and numbers are not."""
-    classes = snapshot.failure_classes
-    rooms = height - (len(STAGES) + 2) - (min(MOST_CLASSES, len(classes)) + 3) - 5 - 4 * bool(snapshot.unreadable)
-    parts: list[RenderableType] = [stage_table(snapshot)]
-    if snapshot.nodes:
-        parts += [Text(), *_node_parts(snapshot, width=width, most=max(FEWEST_NODES, rooms))]
-    if classes:
-        parts += [Text(), *_failure_parts(classes)]
-    footer = [snapshot.grid, *([] if seconds_watched is None else [f"watched {duration(seconds_watched)}"])]
-    parts += [Text(), shortened(" · ".join([*footer, speed_told(snapshot)]))]
-    if snapshot.unreadable:
-        parts += [Text(), Text(unreadable_told(snapshot), style="red")]
-    if snapshot.trouble:
-        parts.append(shortened(snapshot.trouble, "red"))
-    return Group(*parts)
+    hosts, classes, footer = _worth_telling(snapshot.nodes), snapshot.failure_classes, _footer(snapshot, seconds)
+    above = [stage_table(snapshot)]
+    below = [*([_failure_table(classes)] if classes else []), *([Group(*footer)] if footer else [])]
+    free = height - 3 - above[0].row_count - 3 - (3 + min(MOST_CLASSES, len(classes)) if classes else 0)
+    free -= 1 + len(footer) + 2 * bool(snapshot.unreadable)
+    num_nodes, num_packs = _rows(free, num_nodes=len(hosts), num_packs=len(snapshot.beats))
+    middle = [
+        *([_packs(snapshot, width=width, most=num_packs)] if num_packs else []),
+        *([_nodes(hosts, snapshot.num_unattributed, width=width, most=num_nodes)] if num_nodes else []),
+    ]
+    spaced = [part for block in (*above, *middle, *below) for part in (Text(), block)]
+    return Group(headline(snapshot), _bar(snapshot, width), *spaced)
+
+
+def _rows(free: int, *, num_nodes: int, num_packs: int) -> tuple[int, int]:
+    """How many nodes and packs are shown in so many free lines; each table takes three lines more.
+
+    Where several nodes compute, packs are shown only if there is room for a few beside the nodes.
+    """
+    if not num_nodes:
+        return 0, min(num_packs, max(FEWEST_ROWS, free - 3))
+    if free < 2 * (FEWEST_ROWS + 3):
+        return min(num_nodes, max(FEWEST_ROWS, free - 3)), 0
+    nodes = min(num_nodes, (free - 6) // 2)
+    return nodes, min(num_packs, free - 6 - nodes)
+
+
+def headline(snapshot: Snapshot) -> Text:
+    """The answer: how many runs are finished, how long the others take, and how many have failed."""
+    text = Text(no_wrap=True, overflow="ellipsis").append(f"{snapshot.grid}: ", style="bold")
+    text.append(_finished_told(snapshot), style="bold").append(f" · {snapshot.outlook}")
+    for state in TROUBLED:
+        if number := snapshot.num_in(state):
+            text.append(" · ").append(f"{number} {state}", style=STYLES[state])
+    return text
+
+
+def _finished_told(snapshot: Snapshot) -> str:
+    return f"{snapshot.num_in('finished')} of {snapshot.num_runs} runs finished"
+
+
+def _bar(snapshot: Snapshot, width: int) -> Table:
+    share = snapshot.estimate.share_done
+    return _filled(share, width=max(8, min(60, width - 6)))
+
+
+def _filled(share: float, *, width: int) -> Table:
+    """A bar that is filled so far, and the share in percent."""
+    line = Table.grid(padding=(0, 1))
+    line.add_row(
+        ProgressBar(total=1.0, completed=share, width=width, complete_style="cyan", finished_style="green"),
+        f"{_percent(share):>5}",
+    )
+    return line
 
 
 def stage_table(snapshot: Snapshot) -> Table:
-    """How many runs of each stage are in each state."""
-    table = columns("stage", numbers=(*STATUSES, "done"))
-    for stage in told_stages(snapshot.counts):
-        counts = snapshot.counts[stage]
-        cells = [_count(counts[state], STYLES[state]) for state in STATUSES]
-        table.add_row(stage, *cells, _share(counts["finished"], sum(counts.values())))
-    sums = {state: total(snapshot.counts, state) for state in STATUSES}
-    cells = [_count(sums[state], STYLES[state]) for state in STATUSES]
-    table.add_row("all", *cells, _share(sums["finished"], sum(sums.values())))
+    """How many runs of each stage are in each state; states that no run is in are left out."""
+    states = [state for state in STYLES if snapshot.num_in(state) or state == "finished"]
+    table = columns("stage", numbers=("runs", *states))
+    stages = {stage: counts for stage, counts in snapshot.states.items() if counts.total()}
+    for stage, counts in stages.items():
+        table.add_row(stage, str(counts.total()), *(_count(counts[state], STYLES[state]) for state in states))
+    if len(stages) > 1:
+        sums = [_count(snapshot.num_in(state), STYLES[state]) for state in states]
+        table.add_row("all", str(snapshot.num_runs), *sums)
     return table
 
 
-def _node_parts(snapshot: Snapshot, *, width: int, most: int) -> list[RenderableType]:
-    shown, rest = snapshot.nodes[:most], snapshot.nodes[most:]
+def _packs(snapshot: Snapshot, *, width: int, most: int) -> RenderableType:
+    shown, rest = snapshot.beats[:most], snapshot.beats[most:]
+    has_accuracies = any(snapshot.accuracies.values())
+    table = columns("pack", numbers=("runs",))
+    table.add_column("progress", no_wrap=True, min_width=WIDTH_OF_A_BAR + 6)
+    for name in _detail_columns(width, has_accuracies=has_accuracies):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("epoch", "step") else "left")
+    for beat in shown:
+        details = {
+            "epoch": str(beat.epoch) if beat.step else "",
+            "step": f"{beat.step:,} of {beat.num_steps:,}" if beat.step else "",
+            "accuracy": _accuracy(snapshot.accuracies.get(beat.pack, ())),
+        }
+        cells = [details[name] for name in _detail_columns(width, has_accuracies=has_accuracies)]
+        table.add_row(shortened(beat.pack), str(len(beat.runs)), _pack_progress(beat), *cells)
+    more = [Text(f"and {len(rest)} more packs of {sum(len(each.runs) for each in rest)} runs", style="dim")]
+    return Group(table, *(more if rest else []))
+
+
+def _detail_columns(width: int, *, has_accuracies: bool) -> tuple[str, ...]:
+    """The columns of a pack for which there is room, and something to show."""
+    names = ("epoch", "step") if width >= WIDE else ("epoch",) if width >= NARROW else ()
+    return (*names, "accuracy") if has_accuracies and width >= NARROW else names
+
+
+def _pack_progress(beat: Heartbeat) -> RenderableType:
+    if not beat.step:
+        return Text("loading" if beat.host else "starting", style="dim")
+    return _filled(share_done(beat), width=WIDTH_OF_A_BAR)
+
+
+def _accuracy(accuracies: Sequence[float]) -> str:
+    """The mean of the replicas' accuracies, and the range if they differ."""
+    if not accuracies:
+        return ""
+    low, high = min(accuracies), max(accuracies)
+    return f"{fmean(accuracies):.3f}" + (f" [{low:.3f}–{high:.3f}]" if low < high else "")
+
+
+def _worth_telling(several: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The nodes, if there are several, or if the only one is silent."""
+    return several if len(several) > 1 or any(_is_silent(node) for node in several) else ()
+
+
+def _is_silent(node: Node) -> bool:
+    return node.seconds_silent is not None and node.seconds_silent > SECONDS_OF_SILENCE
+
+
+def _nodes(several: tuple[Node, ...], num_unattributed: int, *, width: int, most: int) -> RenderableType:
+    shown, rest = several[:most], several[most:]
     parts: list[RenderableType] = [node_table(shown, is_narrow=width < NARROW)]
     if rest:
         packs, finished = sum(node.num_packs for node in rest), sum(node.num_finished for node in rest)
         parts.append(Text(f"and {len(rest)} more nodes with {packs} packs, {finished} runs finished", style="dim"))
-    if snapshot.num_unattributed:
-        told = f"{snapshot.num_unattributed} finished runs are not yet told apart by node"
-        parts.append(shortened(told, "dim"))
-    return parts
+    if num_unattributed:
+        parts.append(shortened(f"{num_unattributed} finished runs are not yet told apart by node", "dim"))
+    return Group(*parts)
+
+
+NODE_COLUMNS = ("packs", "replicas", "steps/s", "progress", "finished", "heard")
 
 
 def node_table(several: tuple[Node, ...], *, is_narrow: bool) -> Table:
@@ -86,18 +203,17 @@ def node_table(several: tuple[Node, ...], *, is_narrow: bool) -> Table:
     return table
 
 
-NODE_COLUMNS = ("packs", "replicas", "steps/s", "progress", "finished", "heard")
-
-
 def _node_cells(node: Node) -> dict[str, Text]:
     """The numbers of a node by their column."""
+    silent = Text() if node.seconds_silent is None else Text(f"{duration(node.seconds_silent)} ago")
+    silent.stylize("yellow" if _is_silent(node) else "")
     return {
         "packs": _count(node.num_packs, ""),
         "replicas": _count(node.num_replicas, ""),
         "steps/s": Text("" if node.steps_per_second is None else f"{node.steps_per_second:.1f}"),
-        "progress": Text("" if node.progress is None else f"{node.progress:.0%}"),
+        "progress": Text("" if node.progress is None else _percent(node.progress)),
         "finished": _count(node.num_finished, ""),
-        "heard": _heard(node),
+        "heard": silent,
     }
 
 
@@ -108,24 +224,102 @@ def short_names(hosts: list[str]) -> list[str]:
     return hosts if are_addresses or len(set(short)) < len(hosts) else short
 
 
-def _heard(node: Node) -> Text:
-    if node.seconds_silent is None:
-        return Text()
-    return Text(duration(node.seconds_silent), style="yellow" if node.seconds_silent > SECONDS_OF_SILENCE else "")
-
-
-def _failure_parts(classes: tuple[FailureClass, ...]) -> list[RenderableType]:
+def _failure_table(classes: tuple[FailureClass, ...]) -> RenderableType:
     table = columns("failure", numbers=("runs",), last="for example")
     for each in classes[:MOST_CLASSES]:
         table.add_row(shortened(each.error, "red"), str(each.num_runs), shortened(f"{each.run_id}: {each.example}"))
     rest = len(classes) - MOST_CLASSES
-    return [table, Text(f"and {rest} more classes of failures", style="dim")] if rest > 0 else [table]
+    return Group(table, Text(f"and {rest} more classes of failures", style="dim")) if rest > 0 else table
+
+
+def _footer(snapshot: Snapshot, seconds: float | None) -> list[RenderableType]:
+    """How long it was watched and how fast it is, and lines that a person should know of."""
+    known = [] if seconds is None else [f"{duration(seconds)} so far"]
+    known += [] if _rate(snapshot) is None else [str(_rate(snapshot))]
+    lines: list[RenderableType] = [shortened(" · ".join(known), "dim")] if known else []
+    lines += [shortened(snapshot.note, "yellow")] if snapshot.note else []
+    lines += [Text(_unreadable_told(snapshot), style="red")] if snapshot.unreadable else []
+    return [*lines, shortened(snapshot.trouble, "red")] if snapshot.trouble else lines
+
+
+def _rate(snapshot: Snapshot) -> str | None:
+    rate = snapshot.estimate.runs_per_hour
+    return None if rate is None or snapshot.is_over else f"{rate:.0f} runs/h"
+
+
+def _unreadable_told(snapshot: Snapshot) -> str:
+    """How many damaged records there are, and the first of them with its remedy."""
+    first = next(iter(snapshot.unreadable.values()))
+    return f"records that cannot be read: {len(snapshot.unreadable)}, such as {first}"
 
 
 def _count(number: int, style: str) -> Text:
-    return Text(str(number), style=style if number else "dim")
+    return Text(str(number), style=style) if number else Text("·", style="dim")
 
 
-def _share(part: int, whole: int) -> str:
+def _percent(share: float) -> str:
     """The share in whole percent, 100 only for all."""
-    return f"{100 * part // whole} %" if whole else ""
+    return f"{int(100 * share)} %"
+
+
+# ---- as a line
+
+
+def line(snapshot: Snapshot) -> str:
+    """The snapshot in one line."""
+    failed = [f"{number} {state}" for state in TROUBLED if (number := snapshot.num_in(state))]
+    stages = [
+        f"{stage}s {counts['finished']}/{counts.total()}" for stage, counts in snapshot.states.items() if counts.total()
+    ]
+    parts = [f"{snapshot.grid}: {_finished_told(snapshot)}", snapshot.outlook, *failed, *stages]
+    parts += [f"{each.error} {each.num_runs}" for each in snapshot.failure_classes]
+    parts += [] if _rate(snapshot) is None else [str(_rate(snapshot))]
+    parts += [_pack_told(beat, snapshot.accuracies.get(beat.pack, ())) for beat in snapshot.beats[:PACKS_OF_A_LINE]]
+    rest = len(snapshot.beats) - PACKS_OF_A_LINE
+    parts += [f"and {rest} more packs"] if rest > 0 else []
+    parts += [_unreadable_told(snapshot)] if snapshot.unreadable else []
+    return " · ".join([*parts, *filter(None, (snapshot.note, snapshot.trouble))])
+
+
+def _pack_told(beat: Heartbeat, accuracies: Sequence[float]) -> str:
+    if not beat.step:
+        return f"{beat.pack} ({len(beat.runs)} runs) {'loading' if beat.host else 'starting'}"
+    accuracy = f", accuracy {_accuracy(accuracies)}" if accuracies else ""
+    share = _percent(share_done(beat))
+    return f"{beat.pack} ({len(beat.runs)} runs) {share}, epoch {beat.epoch}{accuracy}"
+
+
+# ---- as data
+
+
+def status_data(plan: Plan, store: Store, snapshot: Snapshot | None = None) -> dict[str, Any]:
+    """The state of a plan's runs as JSON data, with the packs under way, the nodes and why runs have failed.
+
+    Without a snapshot, one is taken. `unattributed` are the finished runs whose nodes it does not know, and
+    `unreadable` says by run why its record cannot be read.
+    """
+    taken = snapshot or Watch(plan, store, seconds_of_records=0).look()
+    counts = taken.counts
+    return {
+        "grid": taken.grid,
+        **{state: total(counts, state) for state in STATUSES},
+        "stages": {stage: {state: counts[stage][state] for state in STATUSES} for stage in told_stages(counts)},
+        "packs": [
+            {name: getattr(beat, name) for name in ("pack", "host", "process", "epoch", "step", "num_steps")}
+            for beat in taken.beats
+        ],
+        "nodes": [node.data() for node in taken.nodes],
+        "unattributed": taken.num_unattributed,
+        "unreadable": dict(taken.unreadable),
+        "failures": [
+            {
+                "run_id": failure.run_id,
+                "stage": plan.runs[failure.run_id].stage,
+                "error": failure.error,
+                "message": failure.message,
+                "traceback": store.failure_path(plan.runs[failure.run_id]) if failure.traceback else "",
+            }
+            for failure in taken.failures
+        ],
+        "failure_classes": [each.data() for each in taken.failure_classes],
+    }

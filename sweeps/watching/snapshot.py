@@ -1,67 +1,75 @@
-"""A grid followed in its store: what changes while workers anywhere compute it, by reads that stay cheap.
-
-Heartbeats are read at every look. The listing of the runs, which on an object store takes a request per thousand files,
-is read anew only so often that it takes at most a tenth of the time. Records and failures are read once each.
-"""
+"""How a sweep stands at a moment, as one value: the driver of a sweep and those who watch its store fill the same."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
 
-from subind.specs.run import STAGES
-from subind.store.listing import Listing
-from subind.store.results import STATUSES, Failure
+from subind.specs.run import STAGES, Stage
+from subind.store.results import Failure, Status
 from subind.store.store import Heartbeat, Store
-from sweeps.costs.work import operations
 from sweeps.hosts.terminal import duration
-from sweeps.planning.damaged_runs import FailureClass, failure_classes, failure_of, with_damaged
-from sweeps.planning.plan import Plan, standing
-from sweeps.planning.run_states import (
-    StageCounts,
-    told_stages,
-    total,
-    with_running,
-)
-from sweeps.watching.nodes import Node, Origins, Pace, nodes
+from sweeps.planning.damaged_runs import FailureClass, failure_classes, failure_of
+from sweeps.planning.plan import Plan
+from sweeps.planning.run_states import ROW_STATUS, STATES, TO_COMPUTE, WITHOUT_RESULT, RunStates, StageCounts, State
+from sweeps.watching.nodes import Node
+from sweeps.watching.time_left import NOT_KNOWN, Estimate
 
-SHARE_OF_TIME = 0.1
-"""The part of the time that listing the runs may take."""
+StateCounts = Mapping[Stage, Counter[State]]
 
-SECONDS_OF_RECORDS = 1.0
-"""How long a look may read records, to tell on which hosts runs were finished."""
 
-SECONDS_OF_SPEED = 900.0
-"""The speed is that of the last quarter of an hour."""
-
-LEAST_SECONDS_OF_SPEED = 20.0
-"""A forecast needs to have seen two heartbeats of most packs."""
+def state_counts(states: RunStates) -> StateCounts:
+    """How many runs of each stage are in each state."""
+    return {stage: +Counter({state: states.num_in(stage, state) for state in STATES}) for stage in STAGES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What a look at a grid found: its runs by state, the packs under way, the failures of its runs.
+    """A grid's runs by state, its packs under way, the nodes that compute them, and the failures of its runs.
 
-    `num_unattributed` runs are finished on hosts that are not known yet. `unreadable` says by run what is wrong with a
-    damaged record, and what to do; such a run counts as failed. The speed and the seconds left are None while
-    too little has been seen; they hold as if nothing stopped early. `trouble` says why the store could not be read.
+    A heartbeat without a host is that of a pack whose worker is starting. `accuracies` are the last ones of the
+    replicas by pack, where they are known. `num_unattributed` runs are finished on hosts that are not known yet.
+    `unreadable` says by run what is wrong with a damaged record, and what to do; such a run counts as failed. `doing`
+    says what happens now, where that is something else than training. `note` and `trouble` are lines for a person;
+    with `trouble` the store could not be read, and the snapshot is an earlier one.
     """
 
     grid: str
-    counts: StageCounts
+    states: StateCounts
     beats: tuple[Heartbeat, ...] = ()
+    accuracies: Mapping[str, Sequence[float]] = field(default_factory=dict)
     nodes: tuple[Node, ...] = ()
     failures: tuple[Failure, ...] = ()
     num_unattributed: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    runs_per_hour: float | None = None
-    seconds_left: float | None = None
+    estimate: Estimate = NOT_KNOWN
+    doing: str = ""
+    note: str = ""
     trouble: str = ""
 
     @property
+    def counts(self) -> StageCounts:
+        """How many runs of each stage have each status of a result row."""
+        found: dict[Stage, Counter[Status]] = {stage: Counter() for stage in self.states}
+        for stage, counts in self.states.items():
+            for state, number in counts.items():
+                found[stage][ROW_STATUS[state]] += number
+        return found
+
+    def num_in(self, *states: State) -> int:
+        """How many runs of all stages are in any of the states."""
+        return sum(counts[state] for counts in self.states.values() for state in states)
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs are planned."""
+        return self.num_in(*STATES)
+
+    @property
     def is_over(self) -> bool:
-        """Whether nothing of the grid is running or missing."""
-        return not self.trouble and total(self.counts, "running") + total(self.counts, "missing") == 0
+        """Whether nothing of the grid is running or left to compute."""
+        return not self.trouble and self.num_in(*TO_COMPUTE) == 0
 
     @property
     def failure_classes(self) -> tuple[FailureClass, ...]:
@@ -71,182 +79,46 @@ class Snapshot:
     @property
     def has_failed(self) -> bool:
         """Whether a run of the grid has failed."""
-        return total(self.counts, "failed") > 0
+        return self.num_in(*WITHOUT_RESULT) > 0
+
+    @property
+    def outlook(self) -> str:
+        """What is done now, or how long it still takes."""
+        if self.doing:
+            return self.doing
+        if self.is_over:
+            return "nothing is left to compute" if self.has_failed else "done"
+        if not self.beats:
+            return "no worker is heard of"
+        if self.estimate.seconds_left is None:
+            return _beginning(self.beats)
+        seconds = self.estimate.seconds_left
+        span = duration(10 * max(1, ceil(seconds / 10)) if seconds < 90 else seconds)
+        return f"{'at most' if self.estimate.is_most else 'about'} {span} left"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Progress:
-    """At a time: runs finished, and operations done, those of packs under way included."""
+def _beginning(beats: Sequence[Heartbeat]) -> str:
+    """What packs do that have not trained for long enough to tell when they are done."""
+    starting, loading = sum(not beat.host for beat in beats), sum(beat.step == 0 for beat in beats)
+    if starting == len(beats):
+        return "workers are starting"
+    return "packs are loading" if loading == len(beats) else "the time left is not known yet"
 
-    time: float
-    num_finished: int
-    operations: float
 
+class FailureReader:
+    """Reads why runs have failed: each failure once, and those that are forgiven are forgotten."""
 
-class Watch:
-    """Follows the runs of a plan that has just been accounted for; every `look` tells how they stand.
-
-    A look reads records for at most `seconds_of_records`. `clock` counts seconds from any moment.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        store: Store,
-        *,
-        seconds_of_records: float = SECONDS_OF_RECORDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._plan = plan
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._seconds_of_records = seconds_of_records
-        self._clock = clock
-        self._origins = Origins(store)
-        self._pace = Pace()
-        self._failures: dict[str, Failure] = {}
-        self._operations = {run: operations(spec) for run, spec in plan.runs.items()}
-        self._seen: deque[_Progress] = deque()
-        self._next_listing = clock()
-        self._last: Snapshot | None = None
-        self._listing: Listing | None = None
+        self._known: dict[str, Failure] = {}
 
-    def look(self) -> Snapshot:
-        """How the grid stands now. A store that cannot be read just now, or a file of it, is told in the last snapshot.
-
-        Raises OSError or ValueError if that is so at the first look.
-        """
-        try:
-            found = self._looked()
-        except (OSError, ValueError) as error:
-            if self._last is None:
-                raise
-            found = replace(self._last, trouble=f"the store cannot be read: {error}")
-        self._last = found
-        return found
-
-    def _looked(self) -> Snapshot:
-        beats = self._beats()
-        if self._last is not None and (self._clock() >= self._next_listing or self._has_ended(beats)):
-            self._recount()
-        self._pace.see(beats)
-        running = {run for beat in beats for run in beat.runs}
-        finished = {run: self._plan.runs[run] for run in self._plan.finished}
-        unread = self._origins.learn(finished, within_seconds=self._seconds_of_records)
-        self._plan = plan = with_damaged(self._plan, self._origins.unreadable)
-        self._read_failures()
-        self._take_down(beats)
-        runs_per_hour, seconds_left = self._speed()
-        return Snapshot(
-            grid=plan.grid,
-            counts=with_running(plan.states, running).stage_counts(),
-            beats=beats,
-            nodes=nodes(beats, origins=self._origins.known, finished=finished, rates=self._pace.rates, now=time.time()),
-            failures=tuple(self._failures.values()),
-            num_unattributed=unread,
-            unreadable=self._origins.unreadable,
-            runs_per_hour=runs_per_hour,
-            seconds_left=seconds_left,
-        )
-
-    def _beats(self) -> tuple[Heartbeat, ...]:
-        """The heartbeats of packs with runs of the plan."""
-        runs = self._plan.runs.keys()
-        return tuple(beat for beat in self._store.heartbeats() if not runs.isdisjoint(beat.runs))
-
-    def _has_ended(self, beats: tuple[Heartbeat, ...]) -> bool:
-        """Whether a pack that was under way is no more, so that its runs have become something else."""
-        before = self._last.beats if self._last is not None else ()
-        return not {beat.pack for beat in before} <= {beat.pack for beat in beats}
-
-    def _recount(self) -> None:
-        start = self._clock()
-        listing = self._store.listing()
-        self._plan, self._listing = recounted(self._plan, listing, before=self._listing), listing
-        end = self._clock()
-        self._next_listing = end + (end - start) * (1 / SHARE_OF_TIME - 1)
-
-    def _read_failures(self) -> None:
-        """Read the failures that are new and forget those that are no more."""
-        kept = {run: each for run, each in self._failures.items() if run in self._plan.failed}
-        new = {run: self._failure(run) for run in self._plan.runs if run in self._plan.failed and run not in kept}
-        self._failures = kept | {run: each for run, each in new.items() if each is not None}
-
-    def _failure(self, run: str) -> Failure | None:
-        """The failure of a run; None if it has been forgiven since the listing."""
-        return failure_of(run, self._plan, self._store)
-
-    # ---- speed
-
-    def _take_down(self, beats: tuple[Heartbeat, ...]) -> None:
-        """Take down how far the grid is now, and forget what was long ago."""
-        now, plan = self._clock(), self._plan
-        done = sum(self._operations[run] for run in plan.finished) + self._under_way(beats)
-        self._seen.append(_Progress(time=now, num_finished=len(plan.finished), operations=done))
-        while len(self._seen) > 2 and now - self._seen[1].time > SECONDS_OF_SPEED:
-            self._seen.popleft()
-
-    def _under_way(self, beats: tuple[Heartbeat, ...]) -> float:
-        done = 0.0
-        for beat in beats:
-            share = min(1.0, beat.step / max(1, beat.num_steps))
-            done += share * sum(self._operations.get(run, 0.0) for run in beat.runs if run not in self._plan.finished)
-        return done
-
-    def _speed(self) -> tuple[float | None, float | None]:
-        """Runs an hour, and the seconds left at the speed of late; None where nothing tells them."""
-        first, last = self._seen[0], self._seen[-1]
-        elapsed = last.time - first.time
-        if elapsed < LEAST_SECONDS_OF_SPEED:
-            return None, None
-        left_out = self._plan.failed | self._plan.blocked
-        planned = sum(each for run, each in self._operations.items() if run not in left_out)
-        speed = (last.operations - first.operations) / elapsed
-        runs_per_hour = 3600 * (last.num_finished - first.num_finished) / elapsed
-        return runs_per_hour, max(0.0, planned - last.operations) / speed if speed > 0 else None
-
-
-def recounted(plan: Plan, listing: Listing, *, before: Listing | None = None) -> Plan:
-    """The plan with its runs finished, failed and blocked as a later listing has them.
-
-    What was damaged is so until its record is gone, or another than in the listing before.
-    """
-    now, stamps = listing.finished, listing.finished if before is None else before.finished
-    still = {run: why for run, why in plan.damaged.items() if run in now and stamps.get(run) == now[run]}
-    return standing(plan, finished=listing.finished, failed=listing.failed, damaged={**still, **listing.damaged})
-
-
-# ---- as text
-
-
-def line(snapshot: Snapshot) -> str:
-    """The snapshot in one line."""
-    counts = snapshot.counts
-    stages = [f"{stage}s {counts[stage]['finished']}/{sum(counts[stage].values())}" for stage in told_stages(counts)]
-    others = [f"{state} {total(counts, state)}" for state in STATUSES if state != "finished"]
-    where = f"packs {len(snapshot.beats)} · nodes {sum(node.num_packs > 0 for node in snapshot.nodes)}"
-    parts = [*stages, *others, where, speed_told(snapshot)]
-    parts += [f"{each.error} {each.num_runs}" for each in snapshot.failure_classes]
-    parts += [unreadable_told(snapshot)] if snapshot.unreadable else []
-    return " · ".join([*parts, snapshot.trouble] if snapshot.trouble else parts)
-
-
-def change_key(snapshot: Snapshot) -> tuple[object, ...]:
-    """What differs when something has happened: runs have begun, are finished or failed, or the store has trouble."""
-    counts = tuple(snapshot.counts[stage][state] for stage in STAGES for state in STATUSES)
-    return counts, len(snapshot.beats), len(snapshot.unreadable), bool(snapshot.trouble)
-
-
-def unreadable_told(snapshot: Snapshot) -> str:
-    """How many damaged records there are, and the first of them with its remedy."""
-    first = next(iter(snapshot.unreadable.values()))
-    return f"records that cannot be read: {len(snapshot.unreadable)}, such as {first}"
-
-
-def speed_told(snapshot: Snapshot) -> str:
-    """Runs an hour and the time left, as far as they are known."""
-    if snapshot.is_over:
-        return "done"
-    if len(snapshot.beats) == 0:
-        return "no worker is heard of"
-    rate = "" if snapshot.runs_per_hour is None else f"{snapshot.runs_per_hour:.0f} runs/h · "
-    return f"{rate}ETA {duration(snapshot.seconds_left)}"
+    def failures(self, plan: Plan, *, within_seconds: float) -> tuple[Failure, ...]:
+        """The failures of the plan's runs, as far as they can be read in that time."""
+        end = time.monotonic() + within_seconds
+        self._known = {run: each for run, each in self._known.items() if run in plan.failed}
+        for run in sorted(plan.failed & plan.runs.keys() - self._known.keys()):
+            if time.monotonic() >= end:
+                break
+            if (why := failure_of(run, plan, self._store)) is not None:
+                self._known[run] = why
+        return tuple(self._known.values())

@@ -130,7 +130,7 @@ def test_driver_that_waits_for_another_one_is_interrupted_at_once(here: Folder) 
     until(lambda: sum(len(each["runs"]) for each in here.heartbeats("donor")) == 2, process=first)
     second = here.start("run", "--where", "control=full_transfer")
     assert second.stdout is not None
-    until(lambda: "donors 0/2" in second.stdout.readline(), process=second)
+    until(lambda: "waiting: " in second.stdout.readline(), process=second)
     second.send_signal(signal.SIGINT)
     assert ended(second).status == 130
     assert first.poll() is None

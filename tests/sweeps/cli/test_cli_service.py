@@ -26,7 +26,9 @@ def test_watched_grid_that_is_done_is_told_in_a_line_without_colours(subind: Cal
     store_with(tmp_path, *runs(0), *runs(1))
     status, out, err = subind("status", grid, "--watch")
     assert (status, err) == (0, "")
-    assert re.fullmatch(r"\d\d:\d\d:\d\d · donors 2/2 · masks 2/2 · transfers 8/8 · .* · done\n", out)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d · tiny: 12 of 12 runs finished · done · donors 2/2 · masks 2/2 · transfers 8/8\n", out
+    )
 
 
 def test_watched_grid_with_a_failed_run_ends_with_one(subind: Call, grid: str, tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_watched_grid_with_a_failed_run_ends_with_one(subind: Call, grid: str, t
     store.fail(donor(1), small_failure(donor(1)))
     status, out, _ = subind("status", grid, "--watch")
     assert status == 1
-    assert "failed 1 · blocked 3 · missing 0" in out
+    assert "nothing is left to compute · 1 failed · 3 blocked" in out
 
 
 def test_watch_as_json_is_refused(subind: Call, grid: str) -> None:

@@ -21,7 +21,7 @@ from sweeps.planning.plan_data import plan_data
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import check_store, opened_store
 from sweeps.store_care.retry import retry_failed, retry_failed_of_class
-from sweeps.watching.status_data import status_data
+from sweeps.watching.picture import status_data
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, ids, mask, runs, store_with, transfers, written_grid
 
@@ -156,7 +156,7 @@ def test_status_tells_the_packs_under_way(tmp_path: Path) -> None:
     _beat(store, donor(0), donor(1))
     (pack,) = status_data(_planned(tmp_path, store), store)["packs"]
     place = {"pack": "under-way", "host": socket.gethostname(), "process": os.getpid()}
-    assert pack == {**place, "step": 3, "num_steps": 9}
+    assert pack == {**place, "epoch": 1, "step": 3, "num_steps": 9}
 
 
 def test_status_leaves_out_the_packs_of_other_grids(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import io
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,16 @@ from rich.console import Console
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
-from sweeps.cli.watching import followed_by_lines, followed_live
-from sweeps.costs.work import operations
+from sweeps.cli.watching import followed
 from sweeps.grids import read_grid
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.run_states import total
-from sweeps.watching.picture import picture, short_names
-from sweeps.watching.snapshot import Watch, change_key, line, recounted
+from sweeps.planning.run_states import STATES, total
+from sweeps.watching.display import Display
+from sweeps.watching.picture import STYLES, line, picture, short_names
+from sweeps.watching.snapshot import Snapshot
+from sweeps.watching.store_watch import Watch, recounted
+from sweeps.watching.time_left import NOT_KNOWN
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, exportable_record, mask, runs, store_with, transfers, written_grid
 
@@ -192,74 +194,108 @@ def test_recounted_plan_is_that_of_the_listing(tmp_path: Path) -> None:
     assert (found.finished, found.failed, found.blocked) == (fresh.finished, fresh.failed, fresh.blocked)
 
 
-# ---- speed
-
-
-def test_speed_is_not_known_at_first(tmp_path: Path) -> None:
-    found = _watch(tmp_path, store_with(tmp_path)).look()
-    assert (found.runs_per_hour, found.seconds_left) == (None, None)
-
-
-def test_speed_is_that_of_what_was_finished_since(tmp_path: Path) -> None:
-    store, clock = store_with(tmp_path, donor(0)), Clock()
-    watch = _watch(tmp_path, store, clock)
-    watch.look()
-    _commit(store, donor(1), mask(0))
-    clock.now = 200.0
-    found = watch.look()
-    done = operations(donor(1)) + operations(mask(0))
-    left = operations(mask(1)) + sum(operations(spec) for seed in (0, 1) for spec in transfers(seed))
-    assert found.runs_per_hour == 36.0
-    assert found.seconds_left == pytest.approx(200 * left / done)
-
-
-def test_speed_counts_packs_under_way_by_their_steps(tmp_path: Path) -> None:
-    store, clock = store_with(tmp_path), Clock()
-    watch = _watch(tmp_path, store, clock)
-    _beat(store, donor(0), donor(1), step=0)
-    watch.look()
-    _beat(store, donor(0), donor(1), step=3)
-    clock.now = 100.0
-    done = (operations(donor(0)) + operations(donor(1))) / 3
-    assert watch.look().seconds_left == pytest.approx(100 * (sum(map(operations, ALL)) - done) / done)
-
-
-def test_blocked_runs_are_not_waited_for(tmp_path: Path) -> None:
-    store, clock = store_with(tmp_path, *runs(0)[:-1]), Clock()
-    store.fail(donor(1), small_failure(donor(1)))
-    _commit(store, *(spec for spec in transfers(1) if "RandomInit" in str(spec.start)))
-    watch = _watch(tmp_path, store, clock)
-    watch.look()
-    _commit(store, runs(0)[-1])
-    clock.now = 100.0
-    assert watch.look().seconds_left == 0.0
-
-
 # ---- as text and pictures
 
 
-def test_line_tells_stages_states_and_failure_classes(tmp_path: Path) -> None:
+def test_line_tells_the_answer_first_then_stages_failures_and_packs(tmp_path: Path) -> None:
     store = store_with(tmp_path, donor(0))
     store.fail(donor(1), small_failure(donor(1)))
     _beat(store, mask(0))
-    told = line(_watch(tmp_path, store).look())
-    assert told.startswith("donors 1/2 · masks 0/2 · transfers 0/8 · running 1 · failed 1 · blocked 3 · missing 6 · ")
-    assert told.endswith("packs 1 · nodes 1 · ETA unknown yet · RuntimeError 1")
+    assert line(_watch(tmp_path, store).look()) == (
+        "tiny: 1 of 12 runs finished · the time left is not known yet · 1 failed · 3 blocked · "
+        "donors 1/2 · masks 0/2 · transfers 0/8 · RuntimeError 1 · under-way (1 runs) 33 %, epoch 1"
+    )
 
 
-def test_line_says_that_no_worker_is_heard_of(tmp_path: Path) -> None:
-    assert line(_watch(tmp_path, store_with(tmp_path)).look()).endswith("no worker is heard of")
-
-
-def test_change_key_differs_when_a_run_is_finished_and_not_for_a_step(tmp_path: Path) -> None:
+def test_line_tells_four_packs_and_how_many_more_there_are(tmp_path: Path) -> None:
     store = store_with(tmp_path)
-    watch = _watch(tmp_path, store)
+    for number in range(6):
+        _beat(store, donor(0), pack=f"pack-{number}")
+    assert line(_watch(tmp_path, store).look()).endswith("pack-3 (1 runs) 33 %, epoch 1 · and 2 more packs")
+
+
+def test_snapshot_without_workers_says_so(tmp_path: Path) -> None:
+    assert _watch(tmp_path, store_with(tmp_path)).look().outlook == "no worker is heard of"
+
+
+@pytest.mark.parametrize(
+    ("host", "step", "outlook"),
+    [
+        ("", 0, "workers are starting"),
+        ("here", 0, "packs are loading"),
+        ("here", 1, "the time left is not known yet"),
+    ],
+)
+def test_snapshot_of_a_beginning_says_what_packs_do(tmp_path: Path, host: str, step: int, outlook: str) -> None:
+    store = store_with(tmp_path)
+    _beat(store, donor(0), step=step)
+    found = _watch(tmp_path, store).look()
+    assert replace(found, beats=tuple(replace(beat, host=host) for beat in found.beats)).outlook == outlook
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_most", "outlook"),
+    [
+        (0.4, False, "about 10 s left"),
+        (41.0, True, "at most 50 s left"),
+        (180.0, False, "about 3 min left"),
+        (7200.0, True, "at most 2.0 h left"),
+    ],
+)
+def test_time_left_is_said_as_a_person_would(tmp_path: Path, seconds: float, is_most: bool, outlook: str) -> None:
+    store = store_with(tmp_path)
     _beat(store, donor(0))
-    first = change_key(watch.look())
-    _beat(store, donor(0), step=8)
-    assert change_key(watch.look()) == first
-    _commit(store, donor(0))
-    assert change_key(watch.look()) != first
+    estimate = replace(NOT_KNOWN, seconds_left=seconds, is_most=is_most)
+    assert replace(_watch(tmp_path, store).look(), estimate=estimate).outlook == outlook
+
+
+def _shown(found: Snapshot, *, width: int = 100, height: int = 40) -> list[str]:
+    """The lines of the picture on a terminal of that size."""
+    console = Console(file=io.StringIO(), width=width, record=True, force_terminal=True, color_system=None)
+    console.print(picture(found, width=width, height=height, seconds=1.0))
+    return console.export_text().splitlines()
+
+
+def test_picture_begins_with_the_answer(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0))
+    store.fail(donor(1), small_failure(donor(1)))
+    assert _shown(_watch(tmp_path, store).look())[0] == (
+        "tiny: 1 of 12 runs finished · no worker is heard of · 1 failed · 3 blocked"
+    )
+
+
+def test_picture_shows_no_state_that_no_run_is_in(tmp_path: Path) -> None:
+    header = next(each for each in _shown(_watch(tmp_path, store_with(tmp_path)).look()) if each.startswith("stage"))
+    assert header.split() == ["stage", "runs", "finished", "planned"]
+
+
+def test_picture_has_a_column_for_every_state() -> None:
+    assert set(STYLES) == set(STATES)
+
+
+def test_picture_tells_steps_and_accuracies_of_packs_where_there_is_room(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    _beat(store, donor(0), donor(1))
+    found = replace(_watch(tmp_path, store).look(), accuracies={"under-way": (0.25, 0.75)})
+    assert "\n".join(_shown(found, width=120)).count("3 of 9") == 1
+    for width, num_ranges in ((120, 1), (80, 1), (60, 0)):
+        assert "\n".join(_shown(found, width=width)).count("0.500 [0.250–0.750]") == num_ranges
+
+
+def test_picture_of_one_node_shows_it_only_when_it_is_silent(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    _beat(store, donor(0))
+    found = _watch(tmp_path, store).look()
+    silent = tuple(replace(node, seconds_silent=40.0) for node in found.nodes)
+    assert not any(each.startswith("node") for each in _shown(found))
+    assert any("40 s ago" in each for each in _shown(replace(found, nodes=silent)))
+
+
+def test_picture_ends_with_notes_and_trouble(tmp_path: Path) -> None:
+    found = replace(
+        _watch(tmp_path, store_with(tmp_path)).look(), note="MLflow is behind ([refused])", trouble="no store"
+    )
+    assert [each.strip() for each in _shown(found)[-3:]] == ["1 s so far", "MLflow is behind ([refused])", "no store"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
@@ -267,24 +303,21 @@ def test_picture_is_no_wider_than_the_terminal_and_keeps_the_counts(tmp_path: Pa
     store = store_with(tmp_path, *runs(0))
     store.fail(donor(1), small_failure(donor(1), message="a long story " * 20))
     _beat(store, transfers(1)[1], host="ip-10-0-3-4.eu-west-1.compute.internal")
-    console = Console(file=io.StringIO(), width=width, record=True, force_terminal=True, color_system=None)
-    console.print(picture(_watch(tmp_path, store).look(), width=width, height=40))
-    lines = console.export_text().splitlines()
+    lines = _shown(_watch(tmp_path, store).look(), width=width)
     assert max(map(len, lines)) <= width
-    assert any(each.split()[:6] == ["all", "6", "1", "1", "3", "1"] for each in lines)
+    assert any(each.split() == ["all", "12", "6", "1", "1", "3", "1"] for each in lines)
 
 
-@pytest.mark.parametrize("height", [20, 24, 40])
-def test_picture_of_many_nodes_is_no_higher_than_the_terminal(tmp_path: Path, height: int) -> None:
+@pytest.mark.parametrize(("height", "has_packs"), [(20, False), (24, False), (40, True)])
+def test_picture_of_many_nodes_is_no_higher_than_the_terminal(tmp_path: Path, height: int, has_packs: bool) -> None:
     store = store_with(tmp_path)
     store.fail(donor(1), small_failure(donor(1)))
     for number in range(60):
         _beat(store, donor(0), pack=f"pack-{number}", host=f"host-{number}")
-    console = Console(file=io.StringIO(), width=100, record=True, force_terminal=True, color_system=None)
-    console.print(picture(_watch(tmp_path, store).look(), width=100, height=height, seconds_watched=1.0))
-    text = console.export_text()
-    assert len(text.splitlines()) < height
-    assert "more nodes" in text
+    lines = _shown(_watch(tmp_path, store).look(), height=height)
+    assert len(lines) < height
+    assert any("more nodes" in each for each in lines)
+    assert any("more packs" in each for each in lines) == has_packs
 
 
 def test_names_of_hosts_lose_their_domain_if_they_stay_apart() -> None:
@@ -296,25 +329,57 @@ def test_names_of_hosts_lose_their_domain_if_they_stay_apart() -> None:
 # ---- following
 
 
-def test_following_by_lines_prints_a_line_a_change_and_ends_with_the_grid(tmp_path: Path) -> None:
+def test_following_elsewhere_prints_a_line_at_the_start_and_at_the_end(tmp_path: Path) -> None:
     store, left = store_with(tmp_path), [[donor(0)], [], ALL[1:]]
     console = Console(file=io.StringIO(), width=80)
 
     def wait(_seconds: float) -> None:
         _commit(store, *left.pop(0))
 
-    last = followed_by_lines(_watch(tmp_path, store), console, interval=5, wait=wait)
+    last = followed(_watch(tmp_path, store), console, interval=5, wait=wait)
     assert last.is_over
     assert isinstance(console.file, io.StringIO)
-    told = console.file.getvalue().splitlines()
-    assert ["donors 0/2" in told[0], "donors 1/2" in told[1], "donors 2/2" in told[2]] == [True, True, True]
-    assert len(told) == 3
+    lines = console.file.getvalue().splitlines()
+    assert [each.partition(" · ")[2].partition(" · ")[0] for each in lines] == [
+        "tiny: 0 of 12 runs finished",
+        "tiny: 12 of 12 runs finished",
+    ]
 
 
 def test_following_live_shows_the_end(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    last = followed_live(_watch(tmp_path, store), console, interval=5, wait=lambda _seconds: _commit(store, *ALL))
+    last = followed(_watch(tmp_path, store), console, interval=5, wait=lambda _seconds: _commit(store, *ALL))
     assert isinstance(console.file, io.StringIO)
     assert last.is_over
-    assert "tiny · watched 0 s · done" in console.file.getvalue()
+    assert "tiny: 12 of 12 runs finished · done" in console.file.getvalue()
+
+
+def test_display_elsewhere_prints_a_line_a_minute(tmp_path: Path) -> None:
+    clock, console, found = (
+        Clock(),
+        Console(file=io.StringIO(), width=40),
+        _watch(tmp_path, store_with(tmp_path)).look(),
+    )
+    display = Display(console, clock=clock)
+    for second in range(0, 601, 10):
+        clock.now = second
+        display.refresh(lambda: found)
+    assert isinstance(console.file, io.StringIO)
+    assert len(console.file.getvalue().splitlines()) == 11
+
+
+def test_display_takes_snapshots_that_are_slow_to_take_more_rarely(tmp_path: Path) -> None:
+    clock, found = Clock(), _watch(tmp_path, store_with(tmp_path)).look()
+    display = Display(Console(file=io.StringIO(), force_terminal=True), clock=clock)
+    seconds_taking = 0.0
+
+    def take() -> Snapshot:
+        nonlocal seconds_taking
+        clock.now, seconds_taking = clock.now + 1.0, seconds_taking + 1.0
+        return found
+
+    while clock.now < 1000:
+        display.refresh(take)
+        clock.now += 0.1
+    assert 10 <= seconds_taking <= 0.03 * clock.now

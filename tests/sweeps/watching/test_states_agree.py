@@ -19,8 +19,8 @@ from sweeps.planning.plan import Crew, Plan, packed
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.run_states import ROW_STATUS, RunStates, total
 from sweeps.running.searcher import PackSearcher
-from sweeps.watching.snapshot import Watch
-from sweeps.watching.status_data import status_data
+from sweeps.watching.picture import status_data
+from sweeps.watching.store_watch import Watch
 from sweeps.watching.which_run import Known, folder_name
 from sweeps.watching.why import Explainer
 from tests.subind.records import small_failure

@@ -1,0 +1,96 @@
+"""What a driver knows of its sweep while it goes on, as snapshots that the display shows."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from subind.store.results import Failure
+from subind.store.store import Heartbeat, Store
+from sweeps.planning.plan import Pack
+from sweeps.running.searcher import PackSearcher
+from sweeps.watching.nodes import Origin, Pace, nodes
+from sweeps.watching.snapshot import FailureReader, Snapshot, state_counts
+from sweeps.watching.time_left import TimeLeft
+
+SECONDS_OF_FAILURES = 0.5
+"""How long a snapshot may read why runs have failed: the sweep waits meanwhile."""
+
+
+WAITING = "waiting: what is left is computed elsewhere, or tried again in a moment"
+
+
+class LiveProgress:
+    """Takes what workers report, and gives snapshots of the searcher's sweep.
+
+    `doing` says what the driver does where that is not training; `note` is a line about something beside the sweep.
+    """
+
+    def __init__(self, searcher: PackSearcher, store: Store) -> None:
+        self.doing = ""
+        self.note = ""
+        self._has_begun = False
+        self._searcher = searcher
+        self._failures = FailureReader(store)
+        self._time_left = TimeLeft()
+        self._pace = Pace()
+        self._beats: dict[str, Heartbeat] = {}
+        self._accuracies: dict[str, tuple[float, ...]] = {}
+        self._origins: dict[str, Origin] = {}
+
+    def take(self, trial: str, result: Mapping[str, Any]) -> None:
+        """Take what the worker of a trial has reported of its pack."""
+        pack = self._searcher.running.get(trial)
+        if pack is None or "step" not in result:
+            return
+        beat = replace(
+            _silent(pack),
+            host=result.get("host", ""),
+            process=result.get("pid", 0),
+            epoch=result["epoch"],
+            step=result["step"],
+            num_steps=result["num_steps"],
+        )
+        self._beats[trial], self._accuracies[pack.name] = beat, tuple(result["accuracies"])
+        self._origins.update(dict.fromkeys(beat.runs, Origin(host=beat.host, device="")))
+        self._time_left.hear(beat)
+
+    def snapshot(self) -> Snapshot:
+        """How the sweep stands now."""
+        searcher = self._searcher
+        plan = replace(searcher.plan, states=searcher.states)
+        self._beats = {trial: self._beats.get(trial, _silent(pack)) for trial, pack in searcher.running.items()}
+        beats = tuple(self._beats.values())
+        self._pace.see(beats)
+        failures: tuple[Failure, ...] = ()
+        with suppress(OSError):
+            failures = self._failures.failures(plan, within_seconds=SECONDS_OF_FAILURES)
+        self._has_begun |= bool(beats)
+        heard = [beat for beat in beats if beat.host]
+        return Snapshot(
+            grid=plan.grid,
+            states=state_counts(searcher.states),
+            beats=beats,
+            accuracies={beat.pack: self._accuracies.get(beat.pack, ()) for beat in beats},
+            nodes=nodes(heard, origins=self._origins, finished=plan.finished, rates=self._pace.rates, now=time.time()),
+            failures=failures,
+            estimate=self._time_left.estimate(plan, beats),
+            doing=self.doing or ("" if beats else self._waits_for()),
+            note=self.note,
+        )
+
+    def _waits_for(self) -> str:
+        """What the driver waits for while no pack is under way."""
+        if not self._has_begun:
+            return "Ray is starting"
+        return (
+            "waiting: what is left is computed elsewhere, or tried again in a moment"
+            if self._searcher.num_waiting()
+            else ""
+        )
+
+
+def _silent(pack: Pack) -> Heartbeat:
+    """The pack before its worker has said anything."""
+    return Heartbeat(pack=pack.name, runs=pack.runs, host="", process=0, epoch=0, step=0, num_steps=1, time=time.time())
