@@ -87,14 +87,15 @@ def drive(
     progress = LiveProgress(searcher, store)
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
     with _no_heartbeat_left(searcher, store) as stop_beating, Display(console) as display:
-        display.show(progress.snapshot())
         watcher = Watcher(searcher=searcher, display=display, progress=progress, mirror=mirror)
+        watcher.show("Ray is starting")
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
         searcher.on_finish = lambda runs: mirror.tell(searcher.states.runs[run] for run in runs)
         if code.unknown:
             display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
         with local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating), scratch_folder() as scratch:
+            progress.begin("")
             with mirror, stop.by_signal():
                 _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
                 mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
@@ -214,7 +215,8 @@ class Watcher(Callback):
 
     def show(self, doing: str) -> None:
         """Show the sweep now, and what the driver does that is not training."""
-        self._progress.doing, self._progress.note = doing, self._mirror.note
+        self._progress.begin(doing)
+        self._progress.note = self._mirror.note
         self._display.show(self._progress.snapshot())
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:

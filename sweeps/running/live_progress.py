@@ -1,7 +1,7 @@
 """What a driver knows of its sweep while it goes on, as snapshots that the display shows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,26 +18,32 @@ SECONDS_OF_FAILURES = 0.5
 """How long a snapshot may read why runs have failed: the sweep waits meanwhile."""
 
 
+SECONDS_BETWEEN_PACKS = 5.0
 WAITING = "waiting: what is left is computed elsewhere, or tried again in a moment"
 
 
 class LiveProgress:
     """Takes what workers report, and gives snapshots of the searcher's sweep.
 
-    `doing` says what the driver does where that is not training; `note` is a line about something beside the sweep.
+    `note` is a line about something beside the sweep.
     """
 
-    def __init__(self, searcher: PackSearcher, store: Store) -> None:
-        self.doing = ""
+    def __init__(self, searcher: PackSearcher, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.note = ""
-        self._has_begun = False
+        self._doing = ""
+        self._clock = clock
+        self._last_busy = clock()
         self._searcher = searcher
         self._failures = FailureReader(store)
-        self._time_left = TimeLeft()
+        self._time_left = TimeLeft(clock=clock)
         self._pace = Pace()
         self._beats: dict[str, Heartbeat] = {}
         self._accuracies: dict[str, tuple[float, ...]] = {}
         self._origins: dict[str, Origin] = {}
+
+    def begin(self, doing: str) -> None:
+        """Say what the driver does from now on, where that is not training; empty if it is."""
+        self._doing, self._last_busy = doing, self._clock()
 
     def take(self, trial: str, result: Mapping[str, Any]) -> None:
         """Take what the worker of a trial has reported of its pack."""
@@ -66,7 +72,7 @@ class LiveProgress:
         failures: tuple[Failure, ...] = ()
         with suppress(OSError):
             failures = self._failures.failures(plan, within_seconds=SECONDS_OF_FAILURES)
-        self._has_begun |= bool(beats)
+        self._last_busy = self._clock() if beats else self._last_busy
         heard = [beat for beat in beats if beat.host]
         return Snapshot(
             grid=plan.grid,
@@ -76,19 +82,15 @@ class LiveProgress:
             nodes=nodes(heard, origins=self._origins, finished=plan.finished, rates=self._pace.rates, now=time.time()),
             failures=failures,
             estimate=self._time_left.estimate(plan, beats),
-            doing=self.doing or ("" if beats else self._waits_for()),
+            doing=self._doing or ("" if beats else self._waits_for()),
             note=self.note,
         )
 
     def _waits_for(self) -> str:
-        """What the driver waits for while no pack is under way."""
-        if not self._has_begun:
-            return "Ray is starting"
-        return (
-            "waiting: what is left is computed elsewhere, or tried again in a moment"
-            if self._searcher.num_waiting()
-            else ""
-        )
+        """What the driver waits for while no pack is under way; between two packs that is no news."""
+        if not self._searcher.num_waiting():
+            return ""
+        return WAITING if self._clock() - self._last_busy > SECONDS_BETWEEN_PACKS else "packs are handed out"
 
 
 def _silent(pack: Pack) -> Heartbeat:
