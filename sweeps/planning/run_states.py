@@ -234,6 +234,16 @@ class RunStates:
         assert self._members["blocked"] <= below, "a blocked run descends from no failed one"
         assert not self.movable(below, "blocked"), "a run that descends from a failed one is not blocked"
 
+    def check_under_way(self, packs: Iterable[Collection[str]]) -> None:
+        """Assert what holds of the packs that a driver has under way."""
+        num_packs = Counter(run for pack in packs for run in pack)
+        assert all(number == 1 for number in num_packs.values()), "a run is in two packs under way"
+        assert self._members["running"] <= num_packs.keys(), "a running run is in no pack under way"
+        assert not num_packs.keys() & self.runs_in("planned", "stale", *WAITING), "a run under way waits"
+        for run in self._members["running"]:
+            parents = {run_id(parent) for parent in self._runs[run].parents()}
+            assert parents <= self._members["finished"], "a running run has a parent that is not finished"
+
     def _unblocked(self, done: Collection[str]) -> set[str]:
         """Plan again what descends from the runs and from none that has failed."""
         blocked = self.descendants(done) & self._members["blocked"]

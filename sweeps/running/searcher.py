@@ -376,7 +376,9 @@ class PackSearcher(Searcher):
             self._queue.drop(failed | (self.states.descendants(failed) & self.states.runs_in("blocked")))
 
     def _stop(self, runs: Iterable[str], why: str = "") -> None:
-        self.states.move(self.states.movable(runs, "stopped"), "stopped", why)
+        new = self.states.movable(runs, "stopped")
+        self.states.move(new, "stopped", why)
+        self._queue.drop(new)
 
 
 def _bytes(several: Sequence[Run]) -> int:
