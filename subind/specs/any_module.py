@@ -1,18 +1,15 @@
 """Any torch.nn.Module as a network."""
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from subind.specs.base import behaviour, positive, require
 from subind.specs.network import Network
+from subind.specs.quoting import name_of_parts
 from subind.specs.tasks import Signature
 
 Argument = str | bool | int | float
-LONGEST_NAME = 60
-"""Characters of a name, which folders and legends have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +68,7 @@ class AnyModule(Network):
     @property
     def name(self) -> str:
         """The function's name and the arguments, such as lstm_hidden64; a long one ends in a checksum."""
-        parts = [self.make.__name__, *(f"{name}{value}" for name, value in self.arguments)]
-        text = re.sub(r"[^\w.+-]+", "-", "_".join(parts))
-        if len(text) <= LONGEST_NAME:
-            return text
-        digits = hashlib.sha256("_".join(parts).encode()).hexdigest()[:8]
-        return f"{text[: LONGEST_NAME - len(digits) - 1]}_{digits}"
+        return name_of_parts([self.make.__name__, *(f"{name}{value}" for name, value in self.arguments)])
 
     @property
     def family(self) -> str:

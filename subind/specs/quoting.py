@@ -1,10 +1,17 @@
-"""How a message quotes a value that somebody gave: as Python spells it, shortened."""
+"""How a message quotes a value that somebody gave, and how names are made of values: as Python spells it, shortened."""
+
+import hashlib
+import re
+from collections.abc import Sequence
 
 LONGEST_QUOTE = 80
 """Characters of a quoted value."""
 
 LONGEST_PATH = 400
 """Characters of a quoted path or URL, which is copied from a message; temporary folders have long ones."""
+
+LONGEST_NAME = 60
+"""Characters of a name made of values, which folders and legends have."""
 
 LARGEST_SPELLED = 10**LONGEST_QUOTE
 """Python refuses to spell integers of thousands of digits, and a message needs none of them."""
@@ -43,3 +50,13 @@ def _shortened_text(value: str) -> str:
     if len(value) <= LONGEST_QUOTE:
         return shortened(repr(value))
     return f"{shortened(repr(value[: LONGEST_QUOTE // 2] + '…'))} of {len(value):,} characters"
+
+
+def name_of_parts(parts: Sequence[str]) -> str:
+    """The parts joined to one name of letters, digits and the signs _.+-; a long one ends in a checksum."""
+    joined = "_".join(parts)
+    text = re.sub(r"[^\w.+-]+", "-", joined)
+    if len(text) <= LONGEST_NAME:
+        return text
+    digits = hashlib.sha256(joined.encode()).hexdigest()[:8]
+    return f"{text[: LONGEST_NAME - len(digits) - 1]}_{digits}"

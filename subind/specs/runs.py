@@ -354,8 +354,20 @@ def _check_training(made: Train | Transfer) -> None:
         require(isinstance(made.kept_epoch, BestEpoch), made, "kept_epoch", remedy)
     if isinstance(made.teacher, Distillation):
         made.task.check_compatible(made.teacher.network.task)
+        _check_teacher(made, made.teacher)
     if isinstance(made.second_task, SecondTask):
         made.second_task.task.check_compatible(made.task)
+
+
+def _check_teacher(made: Train | Transfer, teacher: Distillation) -> None:
+    """Raise ValueError unless the teacher's network gives the outputs that the student has, which both are compared."""
+    try:
+        teacher.network.network.check(_trained_signature(made.task))
+    except ValueError as error:
+        raise ValueError(
+            f"teacher.network is a {teacher.network.network.name} whose outputs are not those of the student, a "
+            f"{made.network.name}: {error}"
+        ) from None
 
 
 def _check_tuning(mask: Discover) -> None:

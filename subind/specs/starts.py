@@ -3,12 +3,13 @@
 What makes the recipients stands in `subind.starts`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from subind.specs.base import Open
+from subind.specs.base import Checked, Open
 from subind.specs.network import Network
+from subind.specs.quoting import name_of_parts
 from subind.specs.run import MaskRun, NetworkRun, Run
 
 
@@ -28,9 +29,15 @@ class Start(Open):
 
     @property
     def name(self) -> str:
-        """The start's name in columns, folders and figures: its class name in snake case."""
+        """The start's name in columns, folders and figures: its class name in snake case and its parameters.
+
+        Parameters are the fields but for runs and networks, so that two starts of one class that differ in them are
+        two arms of a comparison: `rescaled_transfer_0.25`.
+        """
         name = type(self).__name__
-        return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+        snake = "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+        values: list[Any] = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]
+        return name_of_parts([snake, *(text for value in values for text in _texts(value))])
 
     def columns(self) -> Mapping[str, Any]:
         """Columns of a result row from the fields of the start, besides its name."""
@@ -38,6 +45,22 @@ class Start(Open):
 
     def check(self, held: str) -> None:
         """Raise ValueError for what a recipient of this start cannot hold."""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """A parameter in words; none of a run or a network, which have columns of their own."""
+    match value:
+        case Run() | Network():
+            return
+        case tuple():
+            yield from (text for item in value for text in _texts(item))
+        case Checked():
+            yield type(value).__name__
+            yield from (text for field in fields(value) for text in _texts(getattr(value, field.name)))  # type: ignore[arg-type]
+        case float():
+            yield repr(value).removesuffix(".0")
+        case _:
+            yield getattr(value, "__name__", str(value))
 
 
 class MaskedStart(Start):

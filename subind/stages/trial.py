@@ -13,8 +13,10 @@ from torch import Tensor
 
 from subind.networks.network import State, patterns_match
 from subind.specs.base import behaviour
+from subind.specs.measurements import OnTestRows
 from subind.specs.quoting import quoted, shortened
 from subind.specs.run import MaskRun, Run
+from subind.specs.runs import Measure
 from subind.specs.training import BestEpoch
 from subind.stages.parents import network_of
 from subind.tasks.task import Rows, inputs_of, key
@@ -35,7 +37,10 @@ def check_built(several: Iterable[Run]) -> None:
     tried = set()
     for run in several:
         network, task = run.network, run.task
-        if (kind := (network, task, run.stage, getattr(run, "rows", ()), getattr(run, "kept_epoch", None))) in tried:
+        own = tuple(
+            getattr(run, name, None) for name in ("rows", "num_evaluation_samples", "kept_epoch", "measurement")
+        )
+        if (kind := (network, task, run.stage, *own)) in tried:
             continue
         tried.add(kind)
         network.check_built(task.signature())
@@ -43,6 +48,8 @@ def check_built(several: Iterable[Run]) -> None:
             _check_beside(run)
         if not task.behaviour and run.num_training_samples:
             _try_task(run)
+        if isinstance(run, Measure) and isinstance(run.measurement, OnTestRows):
+            _try_measured(run, run.measurement)
 
 
 def _check_beside(run: Any) -> None:
@@ -55,8 +62,15 @@ def _check_beside(run: Any) -> None:
             )
 
 
+def _try_measured(run: Measure, measurement: OnTestRows) -> None:
+    """Make the test rows of a measurement of a user's task."""
+    task = behaviour(measurement.task)
+    if not measurement.task.behaviour and getattr(type(task), "pack", None) is None:
+        _rows(task, "test", run.of, measurement.num_evaluation_samples)
+
+
 def _try_task(run: Any) -> None:
-    """Make a few rows of every part and split, and compute their outputs, losses and measurements."""
+    """Make a few rows of every part and all that evaluations have; compute and measure outputs of a few."""
     task = behaviour(run.task)
     if getattr(type(task), "pack", None) is not None:
         return
@@ -71,8 +85,9 @@ def _try_task(run: Any) -> None:
     measured: Mapping[str, float] = {}
     sizes = {part.name: part.num_distinct for part in run.rows}
     for part in (*sizes, "test", "validation"):
-        count = min(NUM_ROWS, sizes.get(part, run.num_evaluation_samples))
-        rows = _rows(task, part, run, count)
+        wanted = min(NUM_ROWS, sizes[part]) if part in sizes else run.num_evaluation_samples
+        rows = {name: tensor[:NUM_ROWS] for name, tensor in _rows(task, part, run, wanted).items()}
+        count = min(NUM_ROWS, wanted)
 
         def outputs(given: Rows = rows) -> Tensor:
             stacked = {name: tensor.unsqueeze(0) for name, tensor in given.items()}

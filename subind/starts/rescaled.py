@@ -25,11 +25,6 @@ class RescaledTransfer(DonorStart):
         positive(self, "scale")
         at_most(self, LARGEST_SCALE, "scale")
 
-    @property
-    def name(self) -> str:
-        """Recipients of several scales are compared with each other, so their names say which it is."""
-        return f"rescaled_transfer_{self.scale:g}"
-
     def columns(self) -> Mapping[str, Any]:
         return {"scale": self.scale}
 

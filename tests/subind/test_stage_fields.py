@@ -17,12 +17,13 @@ from subind.specs.rows import Part
 from subind.specs.runs import Distillation, SecondTask, Train, Transfer
 from subind.specs.starts import DonorStart
 from subind.specs.tasks import Task
-from subind.specs.training import AsInitialised, EarlyStop, FrozenFor, LastEpoch, Normal, lowest
+from subind.specs.training import AsInitialised, EarlyStop, FrozenFor, ImportedWeights, LastEpoch, Normal, lowest
 from subind.stages.parents import WEIGHTS_FILE, Parents, network_of
 from subind.stages.train import NetworkTraining
 from subind.starts.recipient import Inheritance
 from subind.training.loop import Finished, Saved
 from subind.training.tensors import replica
+from tests.photograph_specs import photograph_donor
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_task, tiny_transfer, unambiguous
 from tests.subind.packs import (
     EVERY_STEP,
@@ -36,7 +37,7 @@ from tests.subind.packs import (
     training,
 )
 from tests.subind.reference import reference
-from tests.vision_specs import image_transfer, originals, shapes_task
+from tests.vision_specs import RESNET, image_transfer, originals, shapes_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +326,16 @@ def test_teacher_of_other_outputs_is_refused() -> None:
     other = tiny_donor(task=replace(tiny_task(), num_integers=14), rows=unambiguous(28), num_evaluation_samples=14)
     with pytest.raises(ValueError, match="vocabulary_size=15"):
         tiny_transfer(teacher=replace(TEACHER, network=other))
+
+
+def test_teacher_as_published_of_more_outputs_than_the_student_is_refused_by_both_names() -> None:
+    weights = ImportedWeights(sha256="0" * 64)
+    published = photograph_donor(replace(RESNET, num_classes=1000), num_epochs=0, weights=weights)
+    teacher = replace(TEACHER, network=published)
+    with pytest.raises(
+        ValueError, match=r"^teacher\.network is a resnet\w* .* the student, a resnet\w*: .*_classes is 1000"
+    ):
+        photograph_donor(teacher=teacher)
 
 
 def test_kept_epoch_of_a_curve_that_nobody_measures_fails_with_the_curves_there_are() -> None:

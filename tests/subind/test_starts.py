@@ -1,7 +1,8 @@
 """The starts: what each keeps, freezes and inherits, counted per tensor, before and after training."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +14,14 @@ from subind.networks.network import Network, State, bound
 from subind.specs import starts as specs
 from subind.specs.networks import ResNet, ViT
 from subind.specs.run import MaskRun
+from subind.specs.runs import Train
 from subind.specs.starts import Start
 from subind.specs.tasks import Images, Signature
 from subind.specs.training import AsInitialised, FreshLaw, Normal, UniformFanIn
 from subind.stages.parents import network_of
 from subind.starts.recipient import Given, GivenMasks, Recipient, inheritance, recipient
 from subind.training import tensors
-from tests.specs import CONTROL_NAMES, tiny_mask, tiny_optimizer, tiny_start, tiny_transfer
+from tests.specs import CONTROL_NAMES, tiny_donor, tiny_mask, tiny_optimizer, tiny_start, tiny_transfer
 from tests.subind.packs import HandMade, finished, hand_mask, perturbed, same_bits, trained, training
 
 MASK = tiny_mask()
@@ -352,3 +354,27 @@ def test_start_that_does_not_exist_fails_alone_with_its_reason() -> None:
     assert ["raise the penalty" in done[spec].replica.failure for spec in pack] == [False, True, False]
     assert not done[pack[1]].measurements
     assert all(done[pack[place]].measurements for place in (0, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(specs.DonorStart):
+    """A user's start with parameters."""
+
+    donor: Train
+    scale: float
+    layers: tuple[str, ...] = ()
+    law: Normal = Normal(std=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "scaled_2_Normal_0.5"),
+        ({"scale": 2.0000001}, "scaled_2.0000001_Normal_0.5"),
+        ({"layers": ("h.0", "h/1")}, "scaled_2_h.0_h-1_Normal_0.5"),
+        ({"law": Normal(std=1e-5)}, "scaled_2_Normal_1e-05"),
+        ({"donor": tiny_donor(seed=7)}, "scaled_2_Normal_0.5"),
+    ],
+)
+def test_name_of_a_start_holds_its_parameters_and_no_runs(changes: dict[str, Any], name: str) -> None:
+    assert Scaled(**{"donor": tiny_donor(), "scale": 2.0, **changes}).name == name

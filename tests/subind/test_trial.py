@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from subind.measurements.per_class import PerClass
 from subind.specs.any_module import AnyModule
 from subind.specs.rows import Part
-from subind.specs.runs import Train
+from subind.specs.runs import Measure, Train
 from subind.specs.tasks import Task
 from subind.specs.training import highest, lowest
 from subind.stages.trial import check_built
@@ -58,6 +59,12 @@ class TooManyRows(Good):
         return super().rows(part, num_rows=num_rows + 1, key=key)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FewTests(Good):
+    def rows(self, part: str, *, num_rows: int, key: Any) -> dict[str, Tensor]:
+        return super().rows(part, num_rows=min(num_rows, 10) if part == "test" else num_rows, key=key)
+
+
 class OneLoss(Good):
     def loss(self, outputs: Tensor, rows: dict[str, Tensor]) -> Tensor:
         return super().loss(outputs, rows).mean()
@@ -100,6 +107,19 @@ def test_task_that_computes_is_not_refused() -> None:
 def test_task_that_does_not_compute_is_refused_with_its_remedy(cls: type, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_built([run_of(frozen(cls)())])
+
+
+def test_run_on_more_test_rows_than_the_task_gives_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"FewTests.rows\('test'\) gives inputs of shape \(10, 3\) for num_rows=11"):
+        check_built([replace(run_of(FewTests()), num_evaluation_samples=11)])
+
+
+def test_measurement_on_more_test_rows_than_the_task_gives_is_refused() -> None:
+    of = replace(run_of(FewTests()), num_evaluation_samples=10)
+    check_built([of])
+    measurement = PerClass(task=FewTests(), num_evaluation_samples=11)
+    with pytest.raises(ValueError, match=r"gives inputs of shape \(10, 3\) for num_rows=11"):
+        check_built([Measure(of=of, measurement=measurement, seed=0, precision="float32")])
 
 
 def test_kept_epoch_by_a_curve_that_the_task_does_not_measure_is_refused() -> None:
