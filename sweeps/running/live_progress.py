@@ -42,7 +42,7 @@ class LiveProgress:
         self._origins: dict[str, Origin] = {}
 
     def begin(self, doing: str) -> None:
-        """Say what the driver does from now on, where that is not training; empty if it is."""
+        """Say what the driver does from now on while no pack is under way; empty if packs are."""
         self._doing, self._last_busy = doing, self._clock()
 
     def take(self, trial: str, result: Mapping[str, Any]) -> None:
@@ -66,7 +66,8 @@ class LiveProgress:
         """How the sweep stands now."""
         searcher = self._searcher
         plan = replace(searcher.plan, states=searcher.states)
-        self._beats = {trial: self._beats.get(trial, _silent(pack)) for trial, pack in searcher.running.items()}
+        packs = {} if self._doing else searcher.running
+        self._beats = {trial: self._beats.get(trial, _silent(pack)) for trial, pack in packs.items()}
         beats = tuple(self._beats.values())
         self._pace.see(beats)
         failures: tuple[Failure, ...] = ()

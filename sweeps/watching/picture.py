@@ -4,6 +4,7 @@ All begin with the answer: how far the sweep is, how long it takes, and what has
 """
 
 from collections.abc import Sequence
+from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -59,18 +60,21 @@ SECONDS_OF_SILENCE = 25.0
 
 def picture(snapshot: Snapshot, *, width: int, height: int, seconds: float | None = None) -> RenderableType:
     """The snapshot for a terminal of that size; on a narrow one, texts are shortened and numbers are not."""
-    hosts, classes, footer = _worth_telling(snapshot.nodes), snapshot.failure_classes, _footer(snapshot, seconds)
-    above = [stage_table(snapshot)]
-    below = [*([_failure_table(classes)] if classes else []), *([Group(*footer)] if footer else [])]
-    free = height - 3 - above[0].row_count - 3 - (3 + min(MOST_CLASSES, len(classes)) if classes else 0)
-    free -= 1 + len(footer) + 2 * bool(snapshot.unreadable)
-    num_nodes, num_packs = _rows(free, num_nodes=len(hosts), num_packs=len(snapshot.beats))
-    middle = [
-        *([_packs(snapshot, width=width, most=num_packs)] if num_packs else []),
-        *([_nodes(hosts, snapshot.num_unattributed, width=width, most=num_nodes)] if num_nodes else []),
-    ]
-    spaced = [part for block in (*above, *middle, *below) for part in (Text(), block)]
-    return Group(headline(snapshot), _bar(snapshot, width), *spaced)
+    answer, stages, classes = headline(snapshot), stage_table(snapshot), snapshot.failure_classes
+    hosts, footer = _worth_telling(snapshot.nodes), _footer(snapshot, seconds)
+    used = ceil(len(answer) / width) + stages.row_count + len(footer) + 2 * bool(snapshot.unreadable) + 6
+    used += 3 + min(MOST_CLASSES, len(classes)) if classes else 0
+    num_nodes, num_packs = _rows(height - used, num_nodes=len(hosts), num_packs=len(snapshot.beats))
+    blocks: list[RenderableType] = [stages]
+    if num_packs:
+        blocks.append(_packs(snapshot, width=width, most=num_packs))
+    if num_nodes:
+        blocks.append(_nodes(hosts, snapshot.num_unattributed, width=width, most=num_nodes))
+    if classes:
+        blocks.append(_failure_table(classes))
+    if footer:
+        blocks.append(Group(*footer))
+    return Group(answer, _bar(snapshot, width), *(part for block in blocks for part in (Text(), block)))
 
 
 def _rows(free: int, *, num_nodes: int, num_packs: int) -> tuple[int, int]:
@@ -88,7 +92,7 @@ def _rows(free: int, *, num_nodes: int, num_packs: int) -> tuple[int, int]:
 
 def headline(snapshot: Snapshot) -> Text:
     """The answer: how many runs are finished, how long the others take, and how many have failed."""
-    text = Text(no_wrap=True, overflow="ellipsis").append(f"{snapshot.grid}: ", style="bold")
+    text = Text().append(f"{snapshot.grid}: ", style="bold")
     text.append(_finished_told(snapshot), style="bold").append(f" · {snapshot.outlook}")
     for state in TROUBLED:
         if number := snapshot.num_in(state):

@@ -102,7 +102,7 @@ def _beginning(beats: Sequence[Heartbeat]) -> str:
     starting, loading = sum(not beat.host for beat in beats), sum(beat.step == 0 for beat in beats)
     if starting == len(beats):
         return "workers are starting"
-    return "packs are loading" if loading == len(beats) else "the time left is not known yet"
+    return "packs are loading" if loading == len(beats) else "time left not known yet"
 
 
 class FailureReader:

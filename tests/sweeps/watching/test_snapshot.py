@@ -202,7 +202,7 @@ def test_line_tells_the_answer_first_then_stages_failures_and_packs(tmp_path: Pa
     store.fail(donor(1), small_failure(donor(1)))
     _beat(store, mask(0))
     assert line(_watch(tmp_path, store).look()) == (
-        "tiny: 1 of 12 runs finished · the time left is not known yet · 1 failed · 3 blocked · "
+        "tiny: 1 of 12 runs finished · time left not known yet · 1 failed · 3 blocked · "
         "donors 1/2 · masks 0/2 · transfers 0/8 · RuntimeError 1 · under-way (1 runs) 33 %, epoch 1"
     )
 
@@ -223,7 +223,7 @@ def test_snapshot_without_workers_says_so(tmp_path: Path) -> None:
     [
         ("", 0, "workers are starting"),
         ("here", 0, "packs are loading"),
-        ("here", 1, "the time left is not known yet"),
+        ("here", 1, "time left not known yet"),
     ],
 )
 def test_snapshot_of_a_beginning_says_what_packs_do(tmp_path: Path, host: str, step: int, outlook: str) -> None:
@@ -262,6 +262,13 @@ def test_picture_begins_with_the_answer(tmp_path: Path) -> None:
     assert _shown(_watch(tmp_path, store).look())[0] == (
         "tiny: 1 of 12 runs finished · no worker is heard of · 1 failed · 3 blocked"
     )
+
+
+def test_answer_on_a_narrow_terminal_goes_on_in_a_second_line(tmp_path: Path) -> None:
+    store = store_with(tmp_path, donor(0))
+    store.fail(donor(1), small_failure(donor(1)))
+    lines = _shown(_watch(tmp_path, store).look(), width=60)
+    assert " ".join(" ".join(lines[:2]).split()).endswith("· 1 failed · 3 blocked")
 
 
 def test_picture_shows_no_state_that_no_run_is_in(tmp_path: Path) -> None:
