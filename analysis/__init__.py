@@ -3,7 +3,7 @@
 `write_report` does it all; `load`, `row_fingerprint` and the selections serve notebooks.
 """
 
-from analysis.load import curves, donors, load, masks, row_fingerprint, transfers
-from analysis.report import write_report
+from analysis.report.page import write_report
+from analysis.rows.load import curves, donors, load, masks, row_fingerprint, transfers
 
 __all__ = ["curves", "donors", "load", "masks", "row_fingerprint", "transfers", "write_report"]

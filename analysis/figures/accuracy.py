@@ -18,8 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
-from analysis import controls
 from analysis.figures.style import Style, draw_chance, grid, headline, legend_label, look, styles, swatch
+from analysis.rows import controls
 
 WIDTH_OF_PANEL = 5.4
 WIDTH_OF_LEGEND = 2.6

@@ -7,8 +7,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from analysis import controls
 from analysis.figures.style import look, nothing, series
+from analysis.rows import controls
 
 DASHES = (0, (2, 2))
 BARS = {

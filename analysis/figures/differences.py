@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import vision
 from analysis.figures.style import Style, count, headline, look, nothing, series, swatch
+from analysis.rows import images as vision
 
 SPREAD = 0.56
 """Of the points of a line, in lines."""

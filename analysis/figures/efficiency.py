@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from analysis import controls
 from analysis.figures.style import Style, headline, look, nothing, styles
+from analysis.rows import controls
 
 
 def draw(table: pd.DataFrame, *, title: str) -> Figure:

@@ -18,7 +18,7 @@ def draw(
 ) -> Figure:
     """One panel per (depths, title) of `panels`, from the rows of the figure's table and the published points.
 
-    `published` has the columns of `analysis.published.accuracies`, and no rows where nothing published is comparable.
+    `published` has the columns of `rows.published.accuracies`, and no rows where nothing published is comparable.
     `title` stands over all panels; an empty one takes no room. `chance` is what constant answers get right.
     """
     drawn = [

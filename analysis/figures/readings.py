@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import controls
 from analysis.figures.style import DOTS, grid, headline, legend_label, look, nothing, series, swatch
+from analysis.rows import controls
 
 MOST_COLUMNS = 5
 ROW, TOP, BOTTOM, LINE = 1.05, 0.62, 0.78, 0.2

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from analysis import controls
+from analysis.rows import controls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import controls
 from analysis.figures.style import Style, draw_chance, grid, headline, legend_label, look, styles, swatch
+from analysis.rows import controls
 
 MOST_COLUMNS = 5
 

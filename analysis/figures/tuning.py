@@ -15,8 +15,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis import chance
 from analysis.figures.style import draw_chance, grid, headline, look, nothing
+from analysis.rows import chance
 
 FRONT, PUBLISHED, OTHER, CHOSEN = "#0072B2", "#D55E00", "#9A9A9A", "#000000"
 

@@ -5,16 +5,16 @@ from functools import partial
 
 import pandas as pd
 
-from analysis import chance, published, settings
 from analysis.figures import accuracy as accuracy_picture
 from analysis.figures import efficiency as efficiency_picture
 from analysis.figures import figure_3 as figure_3_picture
 from analysis.figures import frozen as frozen_picture
-from analysis.load import transfers
+from analysis.rows import chance, published, settings
+from analysis.rows.load import transfers
+from analysis.rows.settings import Combination
+from analysis.rows.wording import listed
 from analysis.sections.parts import Picture, Results, Section, Sheet, titled
-from analysis.settings import Combination
 from analysis.tables import efficiency, figure_3, frozen, per_depth
-from analysis.tables.wording import listed
 
 
 def sections(results: Results, cells: pd.DataFrame) -> Iterator[Section]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import any_task
-from analysis.any_task import CURVES, MEASURES, Comparison
 from analysis.figures import starts as pictures
 from analysis.figures.starts import Panel
+from analysis.rows import recipients as any_task
+from analysis.rows.recipients import CURVES, MEASURES, Comparison
+from analysis.rows.wording import listed
 from analysis.sections.parts import Picture, Section, Sheet
 from analysis.statistics import LEVEL
 from analysis.tables import any_coverage, measurements, parents, starts
-from analysis.tables.wording import listed
 
 FEWEST_VALUES = 3
 """Of an axis of numbers for a picture against it."""

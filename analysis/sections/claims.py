@@ -1,6 +1,6 @@
 """The section of claims, where a grid has any."""
 
-from analysis.claims import ALPHA, judged, of_rows, planned
+from analysis.rows.claims import ALPHA, judged, of_rows, planned
 from analysis.sections.parts import Results, Section, Sheet
 from analysis.tables import claims, figure_3
 

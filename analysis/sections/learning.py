@@ -6,13 +6,13 @@ from functools import partial
 
 import pandas as pd
 
-from analysis import chance
 from analysis.figures import readings as readings_picture
 from analysis.figures import training as training_picture
-from analysis.load import chance_agreement
-from analysis.load import readings as load_readings
+from analysis.rows import chance
+from analysis.rows.load import chance_agreement
+from analysis.rows.load import readings as load_readings
+from analysis.rows.settings import Combination
 from analysis.sections.parts import Picture, Results, Section, Sheet, titled
-from analysis.settings import Combination
 from analysis.tables import readings, training
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.load import transfers
-from analysis.settings import Combination, combinations
+from analysis.rows.load import transfers
+from analysis.rows.settings import Combination, combinations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,14 @@
 
 from functools import partial
 
-from analysis import chance
 from analysis.figures import anatomy as anatomy_picture
 from analysis.figures import audit as audit_picture
 from analysis.figures import discovery as discovery_picture
 from analysis.figures import masks_by_depth as masks_by_depth_picture
 from analysis.figures import overlap as overlap_picture
-from analysis.load import mask_counts
-from analysis.load import masks as load_masks
+from analysis.rows import chance
+from analysis.rows.load import mask_counts
+from analysis.rows.load import masks as load_masks
 from analysis.sections.parts import Picture, Results, Section, Sheet
 from analysis.tables import anatomy, audit, discovery, masks, masks_by_depth, overlap
 

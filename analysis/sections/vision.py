@@ -9,16 +9,17 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analysis import chance, published, vision
-from analysis.any_task import agrees
 from analysis.figures import differences, pictures
-from analysis.figures import vision as vision_picture
-from analysis.figures.vision import Panel
+from analysis.figures import images as vision_picture
+from analysis.figures.images import Panel
+from analysis.rows import chance, published
+from analysis.rows import images as vision
+from analysis.rows.recipients import agrees
+from analysis.rows.wording import UNCORRECTED, listed
 from analysis.sections.parts import Picture, Section, Sheet
 from analysis.statistics import LEVEL
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_masks, vision_training
 from analysis.tables.masks import empty_sentences
-from analysis.tables.wording import UNCORRECTED, listed
 from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 
 METHODS = (

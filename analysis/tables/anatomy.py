@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import settings
-from analysis.load import masks
-from analysis.tables.wording import DASH
+from analysis.rows import settings
+from analysis.rows.load import masks
+from analysis.rows.wording import DASH
 
 PARTS = ("query", "key", "value", "output", "mlp.c_fc", "mlp.c_proj")
 """In the order of the forward pass. The first three are columns of attn.c_attn, the fourth rows of attn.c_proj."""
@@ -35,7 +35,7 @@ def table(rows: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
 
     `parts` is `load.mask_counts(path, "parts")`.
 
-    >>> from analysis.load import load, mask_counts
+    >>> from analysis.rows.load import load, mask_counts
     >>> path = "results/figure-3-depth-2.parquet"
     >>> found = table(load(path), mask_counts(path, "parts"))
     >>> found.query("layer == 1 and part == 'mlp.c_fc'")["density"].round(3).to_list()

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from analysis import any_task
-from analysis.any_task import Comparison
+from analysis.rows import recipients as any_task
+from analysis.rows.recipients import Comparison
+from analysis.rows.wording import DASH
 from analysis.tables import coverage
-from analysis.tables.wording import DASH
 from subind.store.results import STATUSES
 
 

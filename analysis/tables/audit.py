@@ -7,9 +7,9 @@ themselves recorded when they were trained.
 
 import pandas as pd
 
-from analysis import controls
-from analysis.load import transfers
-from analysis.tables.wording import DASH
+from analysis.rows import controls
+from analysis.rows.load import transfers
+from analysis.rows.wording import DASH
 
 COUNTS = [
     "num_weights",
@@ -47,7 +47,7 @@ control's mask or donor and seed; sample counts share it."""
 def table(rows: pd.DataFrame, recipients: pd.DataFrame) -> pd.DataFrame:
     """One row per depth and control, from the result rows and `load.mask_counts(path, "recipients")`.
 
-    >>> from analysis.load import load, mask_counts
+    >>> from analysis.rows.load import load, mask_counts
     >>> path = "results/figure-3-depth-2.parquet"
     >>> found = table(load(path), mask_counts(path, "recipients"))
     >>> float(found.set_index("control").loc["random_as_released", "frozen_share"].round(2))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.claims import Judgement, hypothesis
-from analysis.tables.wording import DASH, decimal, interval, probability
+from analysis.rows.claims import Judgement, hypothesis
+from analysis.rows.wording import DASH, decimal, interval, probability
 
 COLUMNS = {
     "claim": pd.StringDtype(),

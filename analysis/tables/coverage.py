@@ -5,9 +5,9 @@ A setting that varies among the transfers has a column, absent for the runs that
 
 import pandas as pd
 
-from analysis import controls, settings
-from analysis.load import transfers
-from analysis.tables.wording import DASH
+from analysis.rows import controls, settings
+from analysis.rows.load import transfers
+from analysis.rows.wording import DASH
 from subind.store.results import STATUSES
 
 STAGES = ("donor", "mask", "transfer")

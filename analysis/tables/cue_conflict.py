@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import vision
+from analysis.rows import images as vision
+from analysis.rows.wording import decimal, signed
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import decimal, signed
 
 RATES = ("shape_rate", "texture_rate", "other_rate")
 COLUMNS = {

@@ -5,10 +5,10 @@ If a mask over an untrained network computes the subtask as well, the mask and n
 
 import pandas as pd
 
-from analysis import settings
-from analysis.load import masks
+from analysis.rows import settings
+from analysis.rows.load import masks
+from analysis.rows.wording import DASH, MISSING, decimal, interval, signed
 from analysis.statistics import probability_of_improvement, t_interval
-from analysis.tables.wording import DASH, MISSING, decimal, interval, signed
 
 KEY = ["subtask", "penalty", "num_layers"]
 

@@ -10,13 +10,13 @@ from math import inf, isinf
 import numpy as np
 import pandas as pd
 
-from analysis import controls, published, settings
-from analysis.load import transfers
+from analysis.rows import controls, published, settings
+from analysis.rows.load import transfers
+from analysis.rows.seeds import MEAN_OVER_DEPTHS, seed_accuracies
+from analysis.rows.wording import DASH
 from analysis.statistics import samples_to_reach
 from analysis.statistics.isotonic import Crossing
 from analysis.statistics.values import Array
-from analysis.tables.figure_3 import MEAN_OVER_DEPTHS, seed_accuracies
-from analysis.tables.wording import DASH
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 SEED = 0

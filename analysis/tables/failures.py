@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import controls
+from analysis.rows import controls
 
 MOST_CELLS = 5
 """How many cells a text names; the count beside them is of all."""

@@ -15,22 +15,18 @@ The gap of a control is its accuracy minus that of `subnetwork` under the same s
 
 import pandas as pd
 
-from analysis import controls, published, settings
-from analysis.load import transfers
+from analysis.rows import controls, published, settings
+from analysis.rows.load import transfers
+from analysis.rows.seeds import MEAN_OVER_DEPTHS, RUN, seed_accuracies
+from analysis.rows.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 from analysis.statistics import benjamini_hochberg, paired_difference, probability_of_improvement
 from analysis.statistics.values import Values
 from analysis.tables import nested, summary
-from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 REFERENCE = "subnetwork"
 """The control that the others are compared with."""
 
-MEAN_OVER_DEPTHS = "mean over depths"
-
 CELL = ["depths", "control", "num_disambiguation"]
-
-RUN = ["control", "num_layers", "num_disambiguation", "seed"]
-"""Transfers of one combination that are alike in these are replicates."""
 
 COLUMNS = {
     "scope": pd.StringDtype(),
@@ -88,35 +84,6 @@ def _table(given: pd.DataFrame) -> pd.DataFrame:
     cells["difference_from_published"] = cells["mean"] - cells["published_accuracy"]
     typed = cells.reindex(columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
     return typed.sort_values(CELL, key=_rank, kind="stable", ignore_index=True)
-
-
-def seed_accuracies(given: pd.DataFrame) -> pd.DataFrame:
-    """One row per scope, control, number of samples and seed, with num_planned, num_finished and test_accuracy.
-
-    The accuracy is the mean over the seed's finished runs. The scope of the mean over depths is there if several depths
-    are planned; it has as many runs as the depth of fewest.
-    """
-    marked = given[[*RUN, "test_accuracy"]].assign(finished=given["status"] == "finished")
-    marked["test_accuracy"] = marked["test_accuracy"].where(marked["finished"])
-    of_depth = marked.groupby(RUN, as_index=False, sort=False).agg(
-        num_planned=("finished", "size"), num_finished=("finished", "sum"), test_accuracy=("test_accuracy", "mean")
-    )
-    of_depth["depths"] = of_depth["num_layers"].astype("string")
-    depths = sorted(set(of_depth["num_layers"]))
-    if len(depths) < 2:
-        return of_depth.drop(columns="num_layers")
-    grouped = of_depth.groupby(["control", "num_disambiguation", "seed"], as_index=False)
-    over_depths = grouped.agg(
-        planned_depths=("num_layers", "nunique"),
-        num_planned=("num_planned", "min"),
-        num_finished=("num_finished", "min"),
-        test_accuracy=("test_accuracy", "mean"),
-    )
-    over_depths = over_depths[over_depths["planned_depths"] == len(depths)].assign(depths=",".join(map(str, depths)))
-    over_depths["test_accuracy"] = over_depths["test_accuracy"].where(over_depths["num_finished"] > 0)
-    return pd.concat(
-        [over_depths.drop(columns="planned_depths"), of_depth.drop(columns="num_layers")], ignore_index=True
-    )
 
 
 def shown(cells: pd.DataFrame) -> pd.DataFrame:

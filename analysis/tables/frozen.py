@@ -6,12 +6,12 @@ and the figure of its appendix B.3 (trainable), both means over depths of one ru
 
 import pandas as pd
 
-from analysis import published, settings
-from analysis.load import transfers
+from analysis.rows import published, settings
+from analysis.rows.load import transfers
+from analysis.rows.seeds import MEAN_OVER_DEPTHS, seed_accuracies
+from analysis.rows.wording import DASH, MISSING, decimal, signed
 from analysis.statistics import paired_difference
 from analysis.tables import paired
-from analysis.tables.figure_3 import MEAN_OVER_DEPTHS, seed_accuracies
-from analysis.tables.wording import DASH, MISSING, decimal, signed
 
 FROZEN, TRAINABLE = "subnetwork", "subnetwork_trainable"
 CELL = ["depths", "num_disambiguation"]

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import settings
-from analysis.load import donors, masks, transfers
-from analysis.tables.wording import DASH, MISSING, decimal, density
+from analysis.rows import settings
+from analysis.rows.load import donors, masks, transfers
+from analysis.rows.wording import DASH, MISSING, decimal, density
 
 COLUMNS = {
     "num_layers": "Int64",

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import settings
-from analysis.load import donors, masks
+from analysis.rows import settings
+from analysis.rows.load import donors, masks
+from analysis.rows.wording import DASH, MISSING, decimal, interval
 from analysis.statistics import t_interval, wilson_interval
-from analysis.tables.wording import DASH, MISSING, decimal, interval
 
 FOUND = 0.99
 """A mask at or above this accuracy on the subtask counts as found."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import any_task, controls
+from analysis.rows import controls
+from analysis.rows import recipients as any_task
+from analysis.rows.wording import DASH, MISSING, decimal, interval
 from analysis.statistics import t_interval
-from analysis.tables.wording import DASH, MISSING, decimal, interval
 
 DONOR, MASK = "donor", "mask"
 """The start of a network that is no recipient: as it is, or under a mask."""

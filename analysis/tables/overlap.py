@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.load import masks
-from analysis.tables.wording import DASH, EMPTY
+from analysis.rows.load import masks
+from analysis.rows.wording import DASH, EMPTY
 
 RELATIONS = (
     "same donor, same subtask",

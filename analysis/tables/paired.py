@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.rows.wording import interval, probability
 from analysis.statistics.paired import PairedDifference
-from analysis.tables.wording import interval, probability
 
 COLUMNS = dict.fromkeys(("difference", "difference_low", "difference_high", "p", "smallest_p"), "Float64")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.any_task import MEASURES
+from analysis.rows.recipients import MEASURES
+from analysis.rows.wording import DASH, MISSING, decimal, density, interval
 from analysis.statistics import t_interval
-from analysis.tables.wording import DASH, MISSING, decimal, density, interval
 
 KEY = ["stage", "task", "model", "donor_kind"]
 VALUES = {"donor": ("measured",), "mask": ("subtask_accuracy", "density")}

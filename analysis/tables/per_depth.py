@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import settings
+from analysis.rows import settings
+from analysis.rows.wording import DASH, MISSING, decimal
 from analysis.tables import figure_3
-from analysis.tables.wording import DASH, MISSING, decimal
 
 COLUMNS = ["num_layers", *(name for name in figure_3.COLUMNS if name not in {"scope", "depths"})]
 

@@ -6,9 +6,9 @@ the validation accuracy. Readings agree with each other on some samples, so the 
 
 import pandas as pd
 
-from analysis import controls, settings
-from analysis.tables.seeds import of_seeds
-from analysis.tables.wording import DASH, decimal
+from analysis.rows import controls, settings
+from analysis.rows.seeds import of_seeds
+from analysis.rows.wording import DASH, decimal
 
 CELL = ["control", "num_disambiguation"]
 COLUMNS = [*CELL, "reading", "epoch", "agreement", "lowest", "highest", "num_runs"]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import vision
-from analysis.any_task import agrees
+from analysis.rows import images as vision
+from analysis.rows.recipients import agrees
+from analysis.rows.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 from analysis.statistics import LEVEL, paired_difference
 from analysis.tables import paired
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 COLUMNS = {
     "model": pd.StringDtype(),

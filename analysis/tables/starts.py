@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import any_task
-from analysis.any_task import HIGHER_IS_BETTER, MEASURES, Comparison
+from analysis.rows import recipients as any_task
+from analysis.rows.recipients import HIGHER_IS_BETTER, MEASURES, Comparison
+from analysis.rows.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 from analysis.statistics import LEVEL, holm, paired_difference, t_interval
 from analysis.tables import paired
-from analysis.tables.wording import DASH, MISSING, decimal, interval, listed, probability, signed
 
 COLUMNS: dict[str, Any] = {
     "start": pd.StringDtype(),

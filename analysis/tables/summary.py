@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.rows.wording import DASH, decimal, interval
 from analysis.statistics import Interval, bca_intervals, t_interval, wilson_interval
 from analysis.statistics.values import Array
-from analysis.tables.wording import DASH, decimal, interval
 
 SUCCESS = 0.9
 """An accuracy at or above this has learned the rule."""

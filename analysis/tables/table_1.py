@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import vision
+from analysis.rows import images as vision
+from analysis.rows.wording import DASH, MISSING, decimal, interval, signed
 from analysis.statistics import t_interval
-from analysis.tables.wording import DASH, MISSING, decimal, interval, signed
 
 MEANS = (
     "shape_bias_class_mean",

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import controls, settings
-from analysis.tables.seeds import of_seeds
-from analysis.tables.wording import decimal
+from analysis.rows import controls, settings
+from analysis.rows.seeds import of_seeds
+from analysis.rows.wording import decimal
 
 CELL = ["control", "num_disambiguation"]
 

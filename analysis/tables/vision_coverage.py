@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from analysis import vision
+from analysis.rows import images as vision
+from analysis.rows.wording import DASH
 from analysis.tables import coverage
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import DASH
 from subind.store.results import STATUSES
 
 

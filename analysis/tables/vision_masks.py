@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import vision
+from analysis.rows import images as vision
+from analysis.rows.wording import DASH, MISSING, decimal, density
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import DASH, MISSING, decimal, density
 
 COLUMNS = {
     "model": pd.StringDtype(),

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import vision
+from analysis.rows import images as vision
+from analysis.rows.wording import decimal
 from analysis.tables.table_1 import settings_shown
-from analysis.tables.wording import decimal
 
 SHARES_SHOWN = (0, 0.1, 0.33, 0.66, 1)
 

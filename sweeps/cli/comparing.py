@@ -32,7 +32,7 @@ def compare_command(
     A and B are each a Parquet file of rows, a store (with --grid), or a git commit (with --rows, a file that is kept in
     the repository: its content at that commit is read).
     """
-    from analysis import compare
+    from analysis.report import compare
 
     with tempfile.TemporaryDirectory(prefix="subind-compare-") as scratch:
         paths = [

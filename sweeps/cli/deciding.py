@@ -17,7 +17,7 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
 
 if TYPE_CHECKING:
-    from analysis.claims import Claim, Judgement
+    from analysis.rows.claims import Claim, Judgement
 
 
 def decided(request: Request, store: Store, computed: Callable[[Request], Plan], *, max_seeds: int) -> Outcome:
@@ -26,7 +26,7 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
     It ends early where runs are missing or have failed. Raises ValueError before anything is computed if the grid has
     no claims, one of them is no claim, or the grid has more than `max_seeds` seeds.
     """
-    from analysis.claims import parsed
+    from analysis.rows.claims import parsed
 
     claims = request.grid.claims
     if not claims:
@@ -49,7 +49,7 @@ def decided(request: Request, store: Store, computed: Callable[[Request], Plan],
 
 def _added(cells: tuple[Run, ...], undecided: list[Judgement], *, max_seeds: int) -> tuple[Run, ...]:
     """The cells that undecided claims need for the next look at them."""
-    from analysis.claims import fewest_seeds
+    from analysis.rows.claims import fewest_seeds
 
     open_ones = [each for each in undecided if each.num_seeds < max_seeds]
     if not open_ones:
@@ -76,8 +76,8 @@ def _cells(request: Request, store: Store) -> tuple[Run, ...]:
 
 def _undecided(request: Request, found: Plan, store: Store) -> list[Judgement]:
     """The undecided claims, after saying how every claim stands."""
-    from analysis.claims import fewest_seeds, hypothesis, judged, of_rows, planned
-    from analysis.load import load
+    from analysis.rows.claims import fewest_seeds, hypothesis, judged, of_rows, planned
+    from analysis.rows.load import load
 
     path, _ = exported(request, found, store)
     rows, claims = load(path), of_rows(path)

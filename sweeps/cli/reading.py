@@ -142,8 +142,8 @@ def trials_path(request: Request) -> Path:
 
 def _report(rows: Path, output: Path) -> Sequence[str]:
     """Write the report of the rows; its files, by their paths in the folder `output`."""
-    from analysis.report import write_report
-    from analysis.report_folder import report_files
+    from analysis.report.folder import report_files
+    from analysis.report.page import write_report
 
     out.print(f"report: {write_report(rows, output)}")
     return report_files(output)

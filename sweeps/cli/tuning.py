@@ -115,7 +115,7 @@ def _conclude(
     out.print(f"trials: {trials}")
     plan = accounted(request, found.store)
     write_rows_and_report(request, plan, found.store, output=None)
-    from analysis.tuning import pictures
+    from analysis.sections.tuning import pictures
 
     note = mirror(found, pictures(trials), tracking_uri=tracking_uri)
     if note:

@@ -2,7 +2,7 @@
 
 Claims are judged after the grid's own seeds, and then each time their number has doubled, up to a maximum; no number is
 tried at which none of them can be decided. How often they are judged does not matter: a verdict is valid at all numbers
-of seeds together (analysis.claims). Only the cells of undecided claims get more seeds.
+of seeds together (analysis.rows.claims). Only the cells of undecided claims get more seeds.
 """
 
 import json

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.load import load
+from analysis.rows.load import load
 from subind.store.results import ROW_SCHEMA
 from tests.analysis.rows import Row
 

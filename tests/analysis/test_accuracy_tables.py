@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.load import readings as load_readings
+from analysis.rows.load import readings as load_readings
 from analysis.tables import efficiency, figure_3, frozen, per_depth, readings, summary
 from subind.store.results import ROW_SCHEMA
 from tests.analysis.rows import Row, sweep, transfer

@@ -7,7 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import any_task, compare, load, vision, write_report
+from analysis import load, write_report
+from analysis.report import compare
+from analysis.rows import images as vision
+from analysis.rows import recipients as any_task
 from analysis.sections import any_task as sections
 from analysis.tables import measurements, starts
 from tests.analysis.rows import ABSENT, PROVENANCE, Row, mask, transfer

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analysis.artifacts import latex, markdown, write_figure, write_table
+from analysis.report.artifacts import latex, markdown, write_figure, write_table
 from tests.conftest import REPOSITORY
 
 TABLE = pd.DataFrame({"control": ["a", "b"], "mean": pd.array([0.5, None], dtype="Float64")})
@@ -91,7 +91,7 @@ def test_figures_carry_the_fingerprint_and_are_the_same_bytes_twice(tmp_path: Pa
 
 def test_process_that_draws_ends_when_the_reporting_one_is_killed() -> None:
     script = (
-        "from analysis.artifacts import FigureFiles\n"
+        "from analysis.report.artifacts import FigureFiles\n"
         "import os, time\n"
         "with FigureFiles() as files:\n"
         "    print(files._executor.submit(os.getpid).result(), flush=True)\n"

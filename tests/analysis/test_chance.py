@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import load, vision
+from analysis import load
 from analysis.figures import tuning
+from analysis.rows import images as vision
 from analysis.sections import accuracy, learning, subnetworks
 from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section

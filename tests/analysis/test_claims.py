@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import write_report
-from analysis.claims import Judgement, fewest_seeds, hypothesis, judged, of_rows, parsed, planned
+from analysis.rows.claims import Judgement, fewest_seeds, hypothesis, judged, of_rows, parsed, planned
 from tests.analysis.rows import Row, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]

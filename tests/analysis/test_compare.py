@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.compare import IMAGES, compared, of_files, shown_cells, shown_summary, write
+from analysis.report.compare import IMAGES, compared, of_files, shown_cells, shown_summary, write
 from tests.analysis import vision_rows
 from tests.analysis.rows import Row, donor, sweep, transfer
 

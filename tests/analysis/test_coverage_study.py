@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.coverage_study import BEGIN, END, NUM_SEEDS, RULES, SHAPES, accuracies, study, true_mean, write
+from analysis.studies.coverage import BEGIN, END, NUM_SEEDS, RULES, SHAPES, accuracies, study, true_mean, write
 from tests.conftest import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "statistics.md"

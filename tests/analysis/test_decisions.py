@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import vision
-from analysis.figures.vision import draw_shape_bias
+from analysis.figures.images import draw_shape_bias
+from analysis.rows import images as vision
 from analysis.tables import cue_conflict, shape_bias, table_1
 from tests.analysis.rows import Row
 from tests.analysis.vision_rows import run, write

@@ -7,20 +7,10 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-MODULES = (
-    "analysis.claims",
-    "analysis.compare",
-    "analysis.load",
-    "analysis.statistics.improvement",
-    "analysis.statistics.intervals",
-    "analysis.statistics.multiplicity",
-    "analysis.statistics.paired",
-    "analysis.tables.anatomy",
-    "analysis.tables.audit",
-    "analysis.tables.efficiency",
-    "analysis.tables.frozen",
-    "analysis.tables.masks_by_depth",
-    "analysis.tables.per_depth",
+MODULES = sorted(
+    ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+    for path in (REPOSITORY / "analysis").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8") and "+SKIP" not in path.read_text(encoding="utf-8")
 )
 
 

@@ -11,10 +11,10 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from analysis import published
-from analysis.controls import ORDER
 from analysis.figures import figure_3, training
 from analysis.figures.style import STYLES, styles
+from analysis.rows import published
+from analysis.rows.controls import ORDER
 from analysis.tables import figure_3 as figure_3_table
 from tests.analysis.rows import Row, sweep, transfer
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis import write_report
-from analysis.artifacts import latex_text
-from analysis.latex import ROWS_OF_A_PAGE, write_bundle
+from analysis.report.artifacts import latex_text
+from analysis.report.latex import ROWS_OF_A_PAGE, write_bundle
 from analysis.sections.parts import Section, Sheet
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.load import curves, donors, load, masks, row_fingerprint, transfers
+from analysis.rows.load import curves, donors, load, masks, row_fingerprint, transfers
 from subind.store.results import ROW_SCHEMA
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 

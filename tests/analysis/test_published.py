@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import published
-from analysis.controls import ORDER
+from analysis.rows import published
+from analysis.rows.controls import ORDER
 from tests.analysis.rows import Row, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import load, row_fingerprint, write_report
-from analysis.controls import ORDER
+from analysis.rows.controls import ORDER
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 
 RowsFile = Callable[[list[Row]], Path]

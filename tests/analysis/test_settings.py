@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from analysis import write_report
-from analysis.load import transfers
-from analysis.settings import combinations, distinct, sentences
+from analysis.rows.load import transfers
+from analysis.rows.seeds import MEAN_OVER_DEPTHS
+from analysis.rows.settings import combinations, distinct, sentences
 from analysis.tables import coverage, figure_3, masks, training
-from analysis.tables.figure_3 import CELL, MEAN_OVER_DEPTHS
+from analysis.tables.figure_3 import CELL
 from tests.analysis.rows import Row, donor, mask, transfer
 
 RowsFile = Callable[[list[Row]], Path]

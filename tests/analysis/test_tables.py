@@ -6,9 +6,9 @@ from math import sqrt
 import pandas as pd
 import pytest
 
-from analysis.controls import ORDER
+from analysis.rows.controls import ORDER
+from analysis.rows.seeds import MEAN_OVER_DEPTHS
 from analysis.tables import coverage, failures, figure_3, masks, training
-from analysis.tables.figure_3 import MEAN_OVER_DEPTHS
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]

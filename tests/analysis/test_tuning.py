@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.axes import Axes
 
-from analysis import tuning, write_report
+from analysis import write_report
 from analysis.figures import tuning as figures
+from analysis.sections import tuning
 from subind.store.results import ROW_SCHEMA, TRIAL_SCHEMA
 from tests.analysis.rows import Row, donor, mask, transfer
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.claims import ALPHA
-from analysis.verdict_study import BEGIN, END, FALSE, MOST_SEEDS, NUM_SEEDS, TRUE, Case, study, upper_bound, write
+from analysis.rows.claims import ALPHA
+from analysis.studies.verdicts import BEGIN, END, FALSE, MOST_SEEDS, NUM_SEEDS, TRUE, Case, study, upper_bound, write
 from tests.conftest import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "statistics.md"

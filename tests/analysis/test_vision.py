@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from analysis import load, published, row_fingerprint, vision, write_report
+from analysis import load, row_fingerprint, write_report
 from analysis.figures import differences
 from analysis.figures.pictures import tiles
+from analysis.rows import images as vision
+from analysis.rows import published
 from analysis.sections.vision import _contact_sheets, _published
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_masks, vision_training
 from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
@@ -262,7 +264,7 @@ def test_published_curves_stand_beside_the_papers_models_alone(model: str, known
 
 def test_published_files_are_those_of_the_reference(shared: Path):
     for name in ("vision_curves.csv", "shape_bias.csv"):
-        ours = (REPOSITORY / "analysis" / "published" / name).read_bytes()
+        ours = (REPOSITORY / "analysis" / "rows" / "published" / name).read_bytes()
         assert ours == (shared / "reference" / name).read_bytes()
 
 

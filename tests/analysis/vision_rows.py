@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.load import OF_VISION
+from analysis.rows.load import OF_VISION
 from subind.store.results import ROW_SCHEMA
 from tests.analysis.rows import ABSENT, PROVENANCE, Row
 

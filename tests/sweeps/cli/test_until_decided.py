@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.claims import judged, of_rows
-from analysis.load import load
+from analysis.rows.claims import judged, of_rows
+from analysis.rows.load import load
 from subind.specs.runs import Transfer
 from subind.store.store import Store
 from sweeps.cli.deciding import decided

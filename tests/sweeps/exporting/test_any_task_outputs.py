@@ -6,7 +6,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import any_task, load, vision, write_report
+from analysis import load, write_report
+from analysis.rows import images as vision
+from analysis.rows import recipients as any_task
 from subind.computing import compute
 from subind.identity.run_ids import run_id
 from subind.measurements.per_class import PerClass

@@ -164,8 +164,8 @@ def test_claims_of_a_grid_file_are_its_constant(tmp_path: Path):
 
 @pytest.mark.parametrize("name", [name for name in grids.NAMES if "vision" not in name])
 def test_claims_of_our_grids_are_about_cells_that_they_plan(name: str, tmp_path: Path):
-    from analysis.claims import of_rows, planned
-    from analysis.load import load
+    from analysis.rows.claims import of_rows, planned
+    from analysis.rows.load import load
 
     store = Store(str(tmp_path / "store"))
     plan = accounts(name, grids.read_grid(name).cells, finished=(), failed=())

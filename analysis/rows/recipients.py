@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis import controls, kinds
-from analysis.load import FINGERPRINT_LENGTH, PANDAS_TYPES
-from analysis.tables.wording import DASH
+from analysis.rows import controls, kinds
+from analysis.rows.load import FINGERPRINT_LENGTH, PANDAS_TYPES
+from analysis.rows.wording import DASH
 
 AXES = {
     "task": "task",

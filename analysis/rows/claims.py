@@ -30,11 +30,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analysis import settings
-from analysis.load import transfers
+from analysis.rows import settings
+from analysis.rows.load import transfers
+from analysis.rows.seeds import seed_accuracies
 from analysis.statistics import betting_interval, log_capital, smallest_betting_p
 from analysis.statistics.values import Array
-from analysis.tables.figure_3 import seed_accuracies
 
 ALPHA = 0.05
 """The chance that any claim of a grid gets a false verdict is at most this, at all numbers of seeds together."""

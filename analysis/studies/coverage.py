@@ -1,4 +1,4 @@
-"""How often each interval covers the truth on simulated data: `python -m analysis.coverage_study docs/statistics.md`.
+"""How often each interval covers the truth on simulated data: `python -m analysis.studies.coverage docs/statistics.md`.
 
 The table is written between two marks in the file, and stays the same for the same number of repetitions.
 """

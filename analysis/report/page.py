@@ -13,21 +13,23 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import any_task, published, vision
-from analysis.artifacts import FigureFiles, write_table
-from analysis.latex import write_bundle
-from analysis.load import load, row_fingerprint, transfers
-from analysis.report_folder import fresh_folder
+from analysis.report.artifacts import FigureFiles, write_table
+from analysis.report.folder import fresh_folder
+from analysis.report.latex import write_bundle
+from analysis.rows import images as vision
+from analysis.rows import published
+from analysis.rows import recipients as any_task
+from analysis.rows.load import load, row_fingerprint, transfers
+from analysis.rows.settings import distinct
+from analysis.rows.settings import sentences as settings_sentences
+from analysis.rows.wording import DASH, UNCORRECTED, listed
 from analysis.sections import accuracy, claims, learning, subnetworks, tuning
 from analysis.sections import any_task as any_sections
 from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section, Sheet
-from analysis.settings import distinct
-from analysis.settings import sentences as settings_sentences
 from analysis.statistics import LEVEL, MOST_EXACT_PAIRS, NUM_PATTERNS
 from analysis.tables import coverage, failures, figure_3
 from analysis.tables.summary import FEW, SUCCESS
-from analysis.tables.wording import DASH, UNCORRECTED, listed
 
 TEMPLATE = "report.html"
 PAGE = "index.html"
@@ -192,7 +194,10 @@ def _methods(results: Results) -> list[str]:
 
 def _page(words: Words, sections: list[Section], *, folder: Path) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.PackageLoader("analysis.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     uris = {each.name: _data_uri(folder / f"{each.name}.svg") for section in sections for each in section.pictures}
     return environment.get_template(TEMPLATE).render(

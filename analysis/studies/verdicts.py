@@ -1,6 +1,6 @@
 """How often claims get a false verdict on simulated seeds, and how often a true one: a table of each.
 
-    python -m analysis.verdict_study docs/statistics.md
+    python -m analysis.studies.verdicts docs/statistics.md
 
 Every row is a claim about accuracies whose mean, or share, is known. Where it lies at the claim's bound, every verdict
 counts as false; elsewhere the one that is wrong. Claims are judged after every single seed up to MOST_SEEDS, which is
@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from analysis.claims import ALPHA, bets, evidence, needed_evidence, parsed
-from analysis.coverage_study import check_marks, put_between
+from analysis.rows.claims import ALPHA, bets, evidence, needed_evidence, parsed
 from analysis.statistics.values import Array
+from analysis.studies.coverage import check_marks, put_between
 
 NUM_SEEDS = (6, 10, 20, 60)
 MOST_SEEDS = NUM_SEEDS[-1]

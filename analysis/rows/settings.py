@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import controls
-from analysis.tables.wording import DASH, listed
+from analysis.rows import controls
+from analysis.rows.wording import DASH, listed
 
 SETTINGS = {
     "rule": "rule",

@@ -9,13 +9,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import any_task, controls, vision
-from analysis.artifacts import write_figure, write_table
 from analysis.figures.style import grid, look, nothing, styles, swatch
-from analysis.load import load, row_fingerprint
-from analysis.settings import SETTINGS
+from analysis.report.artifacts import write_figure, write_table
+from analysis.rows import controls
+from analysis.rows import images as vision
+from analysis.rows import recipients as any_task
+from analysis.rows.load import load, row_fingerprint
+from analysis.rows.settings import SETTINGS
+from analysis.rows.wording import DASH, decimal, interval, probability, signed
 from analysis.statistics import paired_difference
-from analysis.tables.wording import DASH, decimal, interval, probability, signed
 
 STAGES = ("transfer", "mask", "donor")
 """As a summary lists them."""

@@ -1,7 +1,7 @@
 """Which part of a report a result row belongs to: arithmetic, image classifiers, any other task, or measurements.
 
 Arithmetic is compared over numbers of disambiguation samples, image classifiers over shape bias; every other task, also
-those that users write, over what its rows say (`analysis.any_task`).
+those that users write, over what its rows say (`analysis.rows.recipients`).
 """
 
 from os import PathLike

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis import kinds
+from analysis.rows import kinds
 from subind.store.results import (
     LATER_COLUMNS,
     OVERLAP_SCHEMA,
@@ -37,10 +37,10 @@ OF_VISION = re.compile(
     r"|evaluations_per_epoch|(curve_)?accuracy_(original|mean_pooled)|curve_subtask_accuracy|shape_bias\w*"
     r"|(shape|texture|other)_rate|num_cue_conflict|cue_(shape|texture|other)(\..+)?"
 )
-"""The columns that the rows of vision have and those of arithmetic lack (`analysis.vision` reads them)."""
+"""The columns that the rows of vision have and those of arithmetic lack (`analysis.rows.images` reads them)."""
 
 OF_ANY_TASK = ("task", "measurement", "parent_ids", "fields", "measurements", "curves", "is_kept")
-"""The columns that rows of any task have (`analysis.any_task` reads them)."""
+"""The columns that rows of any task have (`analysis.rows.recipients` reads them)."""
 
 OF_ARITHMETIC = tuple(
     field for field in ROW_SCHEMA if not OF_VISION.fullmatch(field.name) and field.name not in OF_ANY_TASK
@@ -72,7 +72,7 @@ _SIDE_SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps
 def load(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of a Parquet file, one per planned cell, with the scalar columns of the row schema.
 
-    Those of arithmetic alone: `analysis.vision.rows` and `analysis.any_task.rows` read the others. Absent values are
+    Those of arithmetic alone: `images.rows` and `recipients.rows` read the others. Absent values are
     pd.NA. Raises FileNotFoundError, or ValueError if the file is not Parquet, lacks a column or has another type in it,
     is empty, repeats a run, or has a status or a finished run that the schema does not allow.
 

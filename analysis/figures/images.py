@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis import vision
 from analysis.figures.style import DOTS, OTHERS, STYLES, Style, draw_chance, grid, headline, look, nothing
+from analysis.rows import images as vision
 
 PUBLISHED = {"subnetwork": "subnetwork", "random_init": "random init"}
 """The published controls, each with our start."""

@@ -1,6 +1,6 @@
 """Rows of vision: what an image classifier of a grid started from, and how it answered.
 
-`analysis.kinds` says which rows these are. Columns that a file lacks are absent in every row.
+`analysis.rows.kinds` says which rows these are. Columns that a file lacks are absent in every row.
 """
 
 import re
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis import controls, kinds
-from analysis.any_task import parts
-from analysis.load import row_fingerprint
-from analysis.tables.wording import DASH
+from analysis.rows import controls, kinds
+from analysis.rows.load import row_fingerprint
+from analysis.rows.recipients import parts
+from analysis.rows.wording import DASH
 
 COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("run_id", "parent_id", "grid", "stage", "status"), pd.StringDtype()),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.artifacts import FINGERPRINT, latex, latex_text
+from analysis.report.artifacts import FINGERPRINT, latex, latex_text
 from analysis.sections.parts import Section, Sheet
 
 FOLDER = "latex"
