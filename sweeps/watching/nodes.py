@@ -11,7 +11,6 @@ from subind.store.damage import REPAIR
 from subind.store.errors import DamagedError
 from subind.store.store import HEARTBEAT_SECONDS, Heartbeat, Store
 from sweeps.exporting.record_columns import check_measured
-from sweeps.watching.time_left import share_done
 
 SECONDS_OF_PACE = 6.5 * HEARTBEAT_SECONDS
 
@@ -20,9 +19,8 @@ SECONDS_OF_PACE = 6.5 * HEARTBEAT_SECONDS
 class Node:
     """A host: packs and replicas under way there, runs of the plan finished there, and on which devices.
 
-    `steps_per_second` is the sum over its packs, None while no two heartbeats of one have been seen; `progress` the
-    mean share of the planned steps that its packs have done, and `seconds_silent` how long ago the youngest of their
-    heartbeats was written, both None where none is under way.
+    `steps_per_second` is the sum over its packs, None while no two heartbeats of one have been seen; `seconds_silent`
+    is how long ago the youngest of their heartbeats was written, None where none is under way.
     """
 
     host: str
@@ -31,7 +29,6 @@ class Node:
     num_replicas: int
     num_finished: int
     steps_per_second: float | None
-    progress: float | None
     seconds_silent: float | None
 
     def data(self) -> dict[str, Any]:
@@ -43,7 +40,6 @@ class Node:
             "replicas": self.num_replicas,
             "finished": self.num_finished,
             "steps_per_second": self.steps_per_second,
-            "progress": self.progress,
             "seconds_silent": self.seconds_silent,
         }
 
@@ -164,7 +160,6 @@ def _node(
     now: float,
 ) -> Node:
     known = [rates[beat.pack] for beat in beats if beat.pack in rates]
-    shares = [share_done(beat) for beat in beats]
     return Node(
         host=host,
         devices=tuple(sorted(devices)),
@@ -172,6 +167,5 @@ def _node(
         num_replicas=sum(len(beat.runs) for beat in beats),
         num_finished=num_finished,
         steps_per_second=sum(known) if known else None,
-        progress=sum(shares) / len(shares) if shares else None,
         seconds_silent=max(0.0, now - max(beat.time for beat in beats)) if beats else None,
     )

@@ -48,8 +48,8 @@ FEWEST_ROWS = 3
 PACKS_OF_A_LINE = 4
 WIDTH_OF_A_BAR = 16
 
-NARROW, WIDE = 72, 100
-"""Fewer columns of a terminal leave no room for all that is known of a pack or a node; more have room for steps."""
+NARROW = 72
+"""A terminal of fewer columns has no room for all that is known of a pack."""
 
 SECONDS_OF_SILENCE = 25.0
 """What is silent for more than two heartbeats is marked."""
@@ -69,12 +69,13 @@ def picture(snapshot: Snapshot, *, width: int, height: int, seconds: float | Non
     if num_packs:
         blocks.append(_packs(snapshot, width=width, most=num_packs))
     if num_nodes:
-        blocks.append(_nodes(hosts, snapshot.num_unattributed, width=width, most=num_nodes))
+        blocks.append(_nodes(hosts, snapshot.num_unattributed, most=num_nodes))
     if classes:
         blocks.append(_failure_table(classes))
     if footer:
         blocks.append(Group(*footer))
-    return Group(answer, _bar(snapshot, width), *(part for block in blocks for part in (Text(), block)))
+    bar = _filled(snapshot.estimate.share_done, width=max(8, min(60, width - 6)))
+    return Group(answer, bar, *(part for block in blocks for part in (Text(), block)))
 
 
 def _rows(free: int, *, num_nodes: int, num_packs: int) -> tuple[int, int]:
@@ -104,11 +105,6 @@ def _finished_told(snapshot: Snapshot) -> str:
     return f"{snapshot.num_in('finished')} of {snapshot.num_runs} runs finished"
 
 
-def _bar(snapshot: Snapshot, width: int) -> Table:
-    share = snapshot.estimate.share_done
-    return _filled(share, width=max(8, min(60, width - 6)))
-
-
 def _filled(share: float, *, width: int) -> Table:
     """A bar that is filled so far, and the share in percent."""
     line = Table.grid(padding=(0, 1))
@@ -134,27 +130,17 @@ def stage_table(snapshot: Snapshot) -> Table:
 
 def _packs(snapshot: Snapshot, *, width: int, most: int) -> RenderableType:
     shown, rest = snapshot.beats[:most], snapshot.beats[most:]
-    has_accuracies = any(snapshot.accuracies.values())
+    is_wide, has_accuracies = width >= NARROW, any(snapshot.accuracies.values())
     table = columns("pack", numbers=("runs",))
     table.add_column("progress", no_wrap=True, min_width=WIDTH_OF_A_BAR + 6)
-    for name in _detail_columns(width, has_accuracies=has_accuracies):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("epoch", "step") else "left")
+    for name in ["epoch"] * is_wide + ["accuracy"] * (is_wide and has_accuracies):
+        table.add_column(name, no_wrap=True, justify="right" if name == "epoch" else "left")
     for beat in shown:
-        details = {
-            "epoch": str(beat.epoch) if beat.step else "",
-            "step": f"{beat.step:,} of {beat.num_steps:,}" if beat.step else "",
-            "accuracy": _accuracy(snapshot.accuracies.get(beat.pack, ())),
-        }
-        cells = [details[name] for name in _detail_columns(width, has_accuracies=has_accuracies)]
-        table.add_row(shortened(beat.pack), str(len(beat.runs)), _pack_progress(beat), *cells)
+        cells = [str(beat.epoch) if beat.step else "", _accuracy(snapshot.accuracies.get(beat.pack, ()))]
+        num_cells = len(table.columns) - 3
+        table.add_row(shortened(beat.pack), str(len(beat.runs)), _pack_progress(beat), *cells[:num_cells])
     more = [Text(f"and {len(rest)} more packs of {sum(len(each.runs) for each in rest)} runs", style="dim")]
     return Group(table, *(more if rest else []))
-
-
-def _detail_columns(width: int, *, has_accuracies: bool) -> tuple[str, ...]:
-    """The columns of a pack for which there is room, and something to show."""
-    names = ("epoch", "step") if width >= WIDE else ("epoch",) if width >= NARROW else ()
-    return (*names, "accuracy") if has_accuracies and width >= NARROW else names
 
 
 def _pack_progress(beat: Heartbeat) -> RenderableType:
@@ -180,9 +166,20 @@ def _is_silent(node: Node) -> bool:
     return node.seconds_silent is not None and node.seconds_silent > SECONDS_OF_SILENCE
 
 
-def _nodes(several: tuple[Node, ...], num_unattributed: int, *, width: int, most: int) -> RenderableType:
+def _nodes(several: tuple[Node, ...], num_unattributed: int, *, most: int) -> RenderableType:
+    """What each host computes and has finished."""
     shown, rest = several[:most], several[most:]
-    parts: list[RenderableType] = [node_table(shown, is_narrow=width < NARROW)]
+    table = columns("node", numbers=("packs", "steps/s", "finished", "heard"), last="device")
+    for node, name in zip(shown, short_names([node.host for node in shown]), strict=True):
+        table.add_row(
+            shortened(name, "" if node.num_packs else "dim"),
+            _count(node.num_packs, ""),
+            "" if node.steps_per_second is None else f"{node.steps_per_second:.1f}",
+            _count(node.num_finished, ""),
+            _heard(node),
+            shortened(", ".join(each.removeprefix("NVIDIA ") for each in node.devices)),
+        )
+    parts: list[RenderableType] = [table]
     if rest:
         packs, finished = sum(node.num_packs for node in rest), sum(node.num_finished for node in rest)
         parts.append(Text(f"and {len(rest)} more nodes with {packs} packs, {finished} runs finished", style="dim"))
@@ -191,34 +188,10 @@ def _nodes(several: tuple[Node, ...], num_unattributed: int, *, width: int, most
     return Group(*parts)
 
 
-NODE_COLUMNS = ("packs", "replicas", "steps/s", "progress", "finished", "heard")
-
-
-def node_table(several: tuple[Node, ...], *, is_narrow: bool) -> Table:
-    """What each host computes and has finished; where it is narrow, in fewer columns."""
-    numbers = ("packs", "steps/s", "finished") if is_narrow else NODE_COLUMNS
-    table = columns("node", numbers=numbers, last="device")
-    names = short_names([node.host for node in several])
-    for node, name in zip(several, names, strict=True):
-        cells = _node_cells(node)
-        devices = ", ".join(each.removeprefix("NVIDIA ") for each in node.devices)
-        style = "" if node.num_packs else "dim"
-        table.add_row(shortened(name, style), *(cells[each] for each in numbers), shortened(devices))
-    return table
-
-
-def _node_cells(node: Node) -> dict[str, Text]:
-    """The numbers of a node by their column."""
-    silent = Text() if node.seconds_silent is None else Text(f"{duration(node.seconds_silent)} ago")
-    silent.stylize("yellow" if _is_silent(node) else "")
-    return {
-        "packs": _count(node.num_packs, ""),
-        "replicas": _count(node.num_replicas, ""),
-        "steps/s": Text("" if node.steps_per_second is None else f"{node.steps_per_second:.1f}"),
-        "progress": Text("" if node.progress is None else _percent(node.progress)),
-        "finished": _count(node.num_finished, ""),
-        "heard": silent,
-    }
+def _heard(node: Node) -> Text:
+    if node.seconds_silent is None:
+        return Text()
+    return Text(f"{duration(node.seconds_silent)} ago", style="yellow" if _is_silent(node) else "")
 
 
 def short_names(hosts: list[str]) -> list[str]:
@@ -238,17 +211,17 @@ def _failure_table(classes: tuple[FailureClass, ...]) -> RenderableType:
 
 def _footer(snapshot: Snapshot, seconds: float | None) -> list[RenderableType]:
     """How long it was watched and how fast it is, and lines that a person should know of."""
-    known = [] if seconds is None else [f"{duration(seconds)} so far"]
-    known += [] if _rate(snapshot) is None else [str(_rate(snapshot))]
+    known = [*([] if seconds is None else [f"{duration(seconds)} so far"]), *_rate(snapshot)]
     lines: list[RenderableType] = [shortened(" · ".join(known), "dim")] if known else []
     lines += [shortened(snapshot.note, "yellow")] if snapshot.note else []
     lines += [Text(_unreadable_told(snapshot), style="red")] if snapshot.unreadable else []
     return [*lines, shortened(snapshot.trouble, "red")] if snapshot.trouble else lines
 
 
-def _rate(snapshot: Snapshot) -> str | None:
+def _rate(snapshot: Snapshot) -> list[str]:
+    """Runs an hour, if that is known and there are runs left."""
     rate = snapshot.estimate.runs_per_hour
-    return None if rate is None or snapshot.is_over else f"{rate:.0f} runs/h"
+    return [] if rate is None or snapshot.is_over else [f"{rate:.0f} runs/h"]
 
 
 def _unreadable_told(snapshot: Snapshot) -> str:
@@ -277,7 +250,7 @@ def line(snapshot: Snapshot) -> str:
     ]
     parts = [f"{snapshot.grid}: {_finished_told(snapshot)}", snapshot.outlook, *failed, *stages]
     parts += [f"{each.error} {each.num_runs}" for each in snapshot.failure_classes]
-    parts += [] if _rate(snapshot) is None else [str(_rate(snapshot))]
+    parts += _rate(snapshot)
     parts += [_pack_told(beat, snapshot.accuracies.get(beat.pack, ())) for beat in snapshot.beats[:PACKS_OF_A_LINE]]
     rest = len(snapshot.beats) - PACKS_OF_A_LINE
     parts += [f"and {rest} more packs"] if rest > 0 else []
@@ -289,8 +262,7 @@ def _pack_told(beat: Heartbeat, accuracies: Sequence[float]) -> str:
     if not beat.step:
         return f"{beat.pack} ({len(beat.runs)} runs) {'loading' if beat.host else 'starting'}"
     accuracy = f", accuracy {_accuracy(accuracies)}" if accuracies else ""
-    share = _percent(share_done(beat))
-    return f"{beat.pack} ({len(beat.runs)} runs) {share}, epoch {beat.epoch}{accuracy}"
+    return f"{beat.pack} ({len(beat.runs)} runs) {_percent(share_done(beat))}, epoch {beat.epoch}{accuracy}"
 
 
 # ---- as data

@@ -33,7 +33,7 @@ def test_node_sums_packs_replicas_and_steps_of_its_host() -> None:
     found = nodes(beats, origins={}, finished=(), rates={"one": 10.0, "two": 2.5}, now=1003.0)
     left = next(node for node in found if node.host == "left")
     assert (left.num_packs, left.num_replicas, left.steps_per_second) == (2, 3, 12.5)
-    assert (left.progress, left.seconds_silent) == (0.5, 3.0)
+    assert left.seconds_silent == 3.0
 
 
 def test_node_without_two_heartbeats_of_a_pack_has_no_speed() -> None:
@@ -41,11 +41,11 @@ def test_node_without_two_heartbeats_of_a_pack_has_no_speed() -> None:
     assert found.steps_per_second is None
 
 
-def test_node_that_only_finished_runs_has_no_progress() -> None:
+def test_node_that_only_finished_runs_is_not_silent() -> None:
     origins = {"x": Origin(host="gone", device="cpu"), "y": Origin(host="gone", device="NVIDIA L4")}
     (found,) = nodes([], origins=origins, finished=("x", "y", "z"), rates={}, now=0.0)
     assert (found.host, found.num_finished, found.devices) == ("gone", 2, ("NVIDIA L4", "cpu"))
-    assert (found.progress, found.seconds_silent) == (None, None)
+    assert found.seconds_silent is None
 
 
 def test_busy_nodes_come_first() -> None:
