@@ -100,7 +100,7 @@ def drive(
                 _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
                 mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
                 watcher.show("the last runs are mirrored to MLflow")
-            watcher.show("stopped" if stop.stop_all() else "")
+            watcher.show("stopped" if stop.stop_all() else "done")
 
 
 def resources(workers: Workers) -> dict[str, float]:

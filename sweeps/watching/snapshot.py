@@ -87,7 +87,7 @@ class Snapshot:
         if self.doing:
             return self.doing
         if self.is_over:
-            return "nothing is left to compute" if self.has_failed else "done"
+            return "done"
         if not self.beats:
             return "no worker is heard of"
         if self.estimate.seconds_left is None:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.identity import run_ids as fingerprint
+from subind.store.store import Store
 from sweeps.planning.plan import Plan
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
@@ -90,8 +91,9 @@ def test_status_names_the_error_and_the_path_of_its_traceback(subind: Call, grid
 def test_status_counts_by_stage_and_in_all(subind: Call, grid: str, tmp_path: Path) -> None:
     store_with(tmp_path, *runs(0))
     _, out, _ = subind("status", grid)
-    assert re.search(r"transfer +4 +0 +0 +0 +4 +50 %\n", out)
-    assert re.search(r"all +6 +0 +0 +0 +6 +50 %\n", out)
+    assert re.search(r"stage +runs +finished +planned\n", out)
+    assert re.search(r"transfer +8 +4 +4\n", out)
+    assert re.search(r"all +12 +6 +6\n", out)
 
 
 # ---- export, report, run

@@ -36,7 +36,7 @@ def test_watched_grid_with_a_failed_run_ends_with_one(subind: Call, grid: str, t
     store.fail(donor(1), small_failure(donor(1)))
     status, out, _ = subind("status", grid, "--watch")
     assert status == 1
-    assert "nothing is left to compute · 1 failed · 3 blocked" in out
+    assert "done · 1 failed · 3 blocked" in out
 
 
 def test_watch_as_json_is_refused(subind: Call, grid: str) -> None:

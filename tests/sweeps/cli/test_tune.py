@@ -60,7 +60,7 @@ def subind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def trained(tmp_path: Path, subind: Call) -> Store:
     """A store in which five trials of the study have results."""
     store = Store(str(tmp_path / "store"))
-    found = session.opened(read_grid("mine.py"), store, storage=None, name=None, objective=Pareto())
+    found = session.opened(grids.read_grid("mine.py"), store, storage=None, name=None, objective=Pareto())
     (trials,) = found.studies
     for trial in [trials.ask() for _ in range(5)]:
         commit_made_up(store, [trial.mask])

@@ -16,7 +16,7 @@ from subind.specs.run import Run
 from subind.store.provenance import code
 from subind.store.store import Checkpoint, Store
 from subind.training.loop import Runtime
-from sweeps.running import patience
+from sweeps.hosts import patience
 from sweeps.running.worker import Job, Worker
 from sweeps.watching.checkpoint_state import STATE
 from tests.small_disk import small_disk
@@ -197,7 +197,7 @@ def test_worker_whose_heartbeat_and_checkpoint_cannot_be_written_says_so_and_goe
 def test_worker_whose_disk_is_full_for_a_while_waits_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS_BETWEEN_TRIES", 0.05)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.05)
     with small_disk(tmp_path / "disk") as disk:
         made, seen = Store(str(disk.path / "store")), list[str]()
 
