@@ -19,15 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis.rows import kinds
-from subind.store.results import (
-    LATER_COLUMNS,
-    OVERLAP_SCHEMA,
-    PART_SCHEMA,
-    RECIPIENT_SCHEMA,
-    ROW_SCHEMA,
-    STATUSES,
-    side_table,
-)
+from subind.store.results import STATUSES
+from subind.store.row_columns import LATER_COLUMNS
+from subind.store.schemas import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, ROW_SCHEMA, side_table
 
 FINGERPRINT_LENGTH = 16
 """Hexadecimal digits of a row fingerprint (64 bits)."""

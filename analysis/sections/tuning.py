@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import tuning
 from analysis.sections.parts import Picture, Results, Section
-from subind.store.results import TRIAL_SCHEMA
+from subind.store.schemas import TRIAL_SCHEMA
 
 ENDING = ".tuning.parquet"
 DOTS_PER_INCH = 120

@@ -20,7 +20,7 @@ from analysis.sections.parts import Picture, Section, Sheet
 from analysis.statistics import LEVEL
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_coverage, vision_masks, vision_training
 from analysis.tables.masks import empty_sentences
-from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.store.schemas import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 
 METHODS = (
     "Accuracy and cue conflict of image classifiers are measured on images that neither trained nor chose anything.",

@@ -4,18 +4,23 @@ A rule may use the names of its operands (`a` and `b`, or up to `d`), integer li
 literal exponent. The text is parsed into a syntax tree and walked; it is never executed.
 """
 
+from __future__ import annotations
+
 import ast
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache, reduce
 from math import prod
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from subind.specs.quoting import quoted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Counted = npt.NDArray[np.int64]
 
 Integers = TypeVar("Integers")
 """A Python int, a NumPy integer array or an int64 tensor."""
@@ -70,15 +75,15 @@ def first_unlike(text: str, other: str, *, modulus: int, num_integers: int) -> i
     in the basis of binomials, are all 0 mod m. So d + 1 values are enough, whatever the modulus.
     """
     degree = max(_degree(_parsed(each, OPERANDS).body) for each in (text, other))
-    equal = (np.arange(min(num_integers, modulus, degree + 1)),) * len(OPERANDS)
-    unlike = np.flatnonzero(evaluate(text, equal, modulus=modulus) != evaluate(other, equal, modulus=modulus))
-    return int(unlike[0]) if unlike.size else None
+    for a in range(min(num_integers, modulus, degree + 1)):
+        equal = (a,) * len(OPERANDS)
+        if evaluate(text, equal, modulus=modulus) != evaluate(other, equal, modulus=modulus):
+            return a
+    return None
 
 
 MOST_COUNTED = 2**20
 """Rows of residues that are counted at most: a million take a fraction of a second."""
-
-Counted = npt.NDArray[np.int64]
 
 
 @cache
@@ -90,6 +95,8 @@ def constant_accuracy(text: str, *, modulus: int, num_integers: int, num_operand
     """
     if not _is_countable(modulus, num_integers, num_operands):
         return None
+    import numpy as np
+
     counts: Counter[int] = Counter()
     for answers, weights in _answers(text, modulus=modulus, num_integers=num_integers, num_operands=num_operands):
         values, places = np.unique(answers, return_inverse=True)
@@ -131,6 +138,8 @@ def _answers(text: str, *, modulus: int, num_integers: int, num_operands: int) -
 
     An answer depends only on the residues of the operands, so rows of residues stand for all rows of integers.
     """
+    import numpy as np
+
     residues = np.arange(min(modulus, num_integers), dtype=np.int64)
     sizes = (num_integers - 1 - residues) // modulus + 1
     others = [each.ravel() for each in np.meshgrid(*[residues] * (num_operands - 1), indexing="ij")]

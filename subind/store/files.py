@@ -28,8 +28,11 @@ class Files(Protocol):
     What stands in the place of a file and is none, such as a pipe, is never opened: it raises DamagedError.
     """
 
-    fs: Any
     root: str
+
+    @property
+    def fs(self) -> Any:
+        """The file system as fsspec has it."""
 
     def read(self, path: str, *, most: int | None = None) -> bytes:
         """The content of a file, of which no more than `most` + 1 bytes are read. Raises FileNotFoundError."""

@@ -11,9 +11,8 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
-
-import fsspec
+from functools import cached_property
+from typing import Any, BinaryIO
 
 from subind.store.errors import DamagedError
 from subind.store.files import CLOCK_SECONDS, FileEntry
@@ -23,9 +22,17 @@ class LocalFiles:
     """Files in a folder of this machine, or mounted on it."""
 
     def __init__(self, url: str) -> None:
-        self.fs, self.root = fsspec.core.url_to_fs(url)
+        path = url.removeprefix("file://").removeprefix("local://")
+        self.root = os.path.abspath(os.path.expanduser(path))
         self._ahead = 0.0
         self._asked = float("-inf")
+
+    @cached_property
+    def fs(self) -> Any:
+        """The folder's file system as fsspec has it."""
+        import fsspec
+
+        return fsspec.filesystem("file")
 
     def read(self, path: str, *, most: int | None = None) -> bytes:
         with _opened(path) as file, _readable(path):

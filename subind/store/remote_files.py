@@ -15,8 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import fsspec
-
 from subind.specs.quoting import quoted_path
 from subind.store.errors import StoreError, meaning, shown, told
 from subind.store.files import CLOCK_SECONDS, FileEntry
@@ -229,6 +227,8 @@ def _is_interrupted() -> bool:
 
 def _opened(url: str) -> tuple[Any, str]:
     """The file system of the URL and the path there. Raises ValueError if it is of no use here."""
+    import fsspec
+
     scheme = url.partition("://")[0]
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # else gcsfs asks a second service by gRPC
     try:

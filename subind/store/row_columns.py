@@ -7,11 +7,12 @@ what a user's task, network or start says of a run (`columns()`) stands in `fiel
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow as pa
-
-TEXT, COUNT, NUMBER, YES_OR_NO = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-NUMBERS, TEXTS = pa.list_(NUMBER), pa.list_(TEXT)
-TABLE = pa.map_(TEXT, NUMBER)
+TEXT, COUNT, NUMBER, YES_OR_NO = "string", "int64", "double", "bool"
+LIST = "list of "
+COUNTS, NUMBERS, TEXTS = LIST + COUNT, LIST + NUMBER, LIST + TEXT
+LISTS_OF_NUMBERS = LIST + NUMBERS
+MAP = "map of texts to "
+NUMBER_BY_NAME, NUMBERS_BY_NAME, TEXT_BY_NAME = MAP + NUMBER, MAP + NUMBERS, MAP + TEXT
 
 Source = Literal["plan", "measurement", "measurement by name", "measurement by rival", "curve", "record"]
 """Where a value comes from: the run's spec and the state of its cell; the measurement or curve of the column's name;
@@ -23,34 +24,34 @@ class Column:
     """A column of a result row. `prefix` is that of the names of several measurements."""
 
     name: str
-    type: pa.DataType
+    type: str
     source: Source
     meaning: str = ""
     prefix: str = ""
     nullable: bool = True
 
 
-def planned(name: str, type: pa.DataType, meaning: str = "", *, nullable: bool = True) -> Column:  # noqa: A002
+def planned(name: str, type: str, meaning: str = "", *, nullable: bool = True) -> Column:  # noqa: A002
     """A column that the plan fills."""
     return Column(name=name, type=type, source="plan", meaning=meaning, nullable=nullable)
 
 
-def measured(name: str, meaning: str = "", *, type: pa.DataType = NUMBER) -> Column:  # noqa: A002
+def measured(name: str, meaning: str = "", *, type: str = NUMBER) -> Column:  # noqa: A002
     """A column of the final measurement of its name."""
     return Column(name=name, type=type, source="measurement", meaning=meaning)
 
 
 def table(name: str, prefix: str, meaning: str = "") -> Column:
     """A column of the final measurements named `prefix.KEY`, by KEY."""
-    return Column(name=name, type=TABLE, source="measurement by name", prefix=prefix, meaning=meaning)
+    return Column(name=name, type=NUMBER_BY_NAME, source="measurement by name", prefix=prefix, meaning=meaning)
 
 
-def curve(name: str, meaning: str = "", *, type: pa.DataType = NUMBERS) -> Column:  # noqa: A002
+def curve(name: str, meaning: str = "", *, type: str = NUMBERS) -> Column:  # noqa: A002
     """A column of the curve of its name."""
     return Column(name=f"curve_{name}", type=type, source="curve", meaning=meaning)
 
 
-def recorded(name: str, type: pa.DataType, meaning: str = "") -> Column:  # noqa: A002
+def recorded(name: str, type: str, meaning: str = "") -> Column:  # noqa: A002
     """A column that `subind.store.row_values` takes from the record in a way of its own."""
     return Column(name=name, type=type, source="record", meaning=meaning)
 
@@ -111,14 +112,14 @@ OF_RECORD = (
         meaning="share of validation samples answered as each of the rivals, at the kept epoch",
     ),
     table("matrix_density", "density"),
-    recorded("curve_epoch", pa.list_(COUNT)),
+    recorded("curve_epoch", COUNTS),
     curve("train_loss"),
     curve("validation_loss"),
     curve("validation_accuracy"),
     curve("ambiguous_accuracy"),
     Column(
         name="curve_rival_agreement",
-        type=pa.list_(NUMBERS),
+        type=LISTS_OF_NUMBERS,
         source="measurement by rival",
         prefix="rival_agreement",
     ),
@@ -172,10 +173,19 @@ OF_ANY_TASK = (
     planned("task", TEXT, "the task in words"),
     planned("measurement", TEXT, "what a run of the stage measurement measures"),
     planned("parent_ids", TEXTS, "the runs whose files the run reads"),
-    planned("fields", pa.map_(TEXT, TEXT), "what tasks, networks and starts say of a run and no column holds"),
-    recorded("measurements", TABLE, "every final measurement"),
-    recorded("curves", pa.map_(TEXT, NUMBERS), "the curves that have no column of their own"),
+    planned("fields", TEXT_BY_NAME, "what tasks, networks and starts say of a run and no column holds"),
+    recorded("measurements", NUMBER_BY_NAME, "every final measurement"),
+    recorded("curves", NUMBERS_BY_NAME, "the curves that have no column of their own"),
     recorded("is_kept", YES_OR_NO, "whether the store has the weights of the run's network"),
 )
 
 COLUMNS: tuple[Column, ...] = (*OF_PLAN, *OF_RECORD, *OF_IMAGES, *OF_ANY_TASK)
+
+LATER_COLUMNS = tuple(each.name for each in (*OF_IMAGES, *OF_ANY_TASK))
+"""Columns that older files lack: they are null in every row then."""
+
+MEASURED_COLUMNS = tuple(each.name for each in COLUMNS if each.source == "measurement")
+"""Columns that a row takes from the measurements of its record by the same name."""
+
+RECORD_COLUMNS = tuple(each.name for each in COLUMNS if each.source != "plan")
+"""Columns that a row takes from its run's record (`subind.store.row_values`); all others are known from the plan."""

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from subind.specs.base import LARGEST_INTEGER, is_text
 from subind.specs.quoting import quoted
-from subind.store.results import ROW_SCHEMA, RunRecord
-from subind.store.row_columns import COLUMNS, COUNT, TEXT, Column
+from subind.store.results import RunRecord
+from subind.store.row_columns import COLUMNS, COUNT, LIST, TEXT, Column
 
 WEIGHTS = "weights.safetensors"
 """The artifact of a run whose network is kept."""
 
 _PLANNED = {each.name: each for each in COLUMNS if each.source == "plan"}
+_NAMES = frozenset(each.name for each in COLUMNS)
 _WITH_CURVE = frozenset(each.name.removeprefix("curve_") for each in COLUMNS if each.source == "curve") | {"epoch"}
 
 
@@ -29,7 +28,7 @@ def planned_values(columns: Mapping[str, Any]) -> dict[str, Any]:
             if not _holds(column.type, value):
                 raise ValueError(f"columns() gives {name} = {quoted(value)}: the column is of type {column.type}")
             values[name] = value
-        elif name in ROW_SCHEMA.names:
+        elif name in _NAMES:
             raise ValueError(f"columns() gives {quoted(name)}, which is measured: choose another name")
         elif not is_text(name) or not is_text(text := _text(value)):
             raise ValueError(f"columns() gives {quoted(name)} = {quoted(value)}, which cannot be spelled")
@@ -38,12 +37,12 @@ def planned_values(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "fields": sorted(others)} if others else values
 
 
-def _holds(declared: pa.DataType, value: Any) -> bool:
+def _holds(declared: str, value: Any) -> bool:
     """Whether a column of the type holds the value; None is an absent one."""
     if value is None:
         return True
-    if pa.types.is_list(declared):
-        return isinstance(value, list | tuple) and all(_holds(declared.value_type, each) for each in value)
+    if declared.startswith(LIST):
+        return isinstance(value, list | tuple) and all(_holds(declared.removeprefix(LIST), each) for each in value)
     if declared == TEXT:
         return is_text(value)
     kinds = (int,) if declared == COUNT else (int, float)

@@ -15,6 +15,7 @@ Two writers of the same run: the first commit wins, the second is told so. Nothi
 
 import hashlib
 import json
+import pathlib
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -66,9 +67,8 @@ class Store:
     def __init__(self, url: str, *, patience_seconds: float = FIRST_PATIENCE_SECONDS) -> None:
         """`patience_seconds` is how long an object store is asked again that has not answered yet."""
         self.url = url
-        self._files = opened_files(url, patience_seconds=patience_seconds)
-        self._fs, self._root = self._files.fs, self._files.root
-        self._reports = Reports()
+        self._files, self._reports = opened_files(url, patience_seconds=patience_seconds), Reports()
+        self._root = self._files.root
 
     @property
     def is_local(self) -> bool:
@@ -77,7 +77,7 @@ class Store:
 
     def exists(self) -> bool:
         """Whether there is a folder, of a store at a URL whether anything is in it."""
-        return bool(self._files.fs.isdir(self._root)) if self.is_local else bool(self._files.paths(self._root))
+        return pathlib.Path(self._root).is_dir() if self.is_local else bool(self._files.paths(self._root))
 
     def is_shared(self) -> bool:
         """Whether other machines see the same store: it is at a URL, or its folder is on a network file system."""

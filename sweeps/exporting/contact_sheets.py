@@ -15,7 +15,7 @@ from PIL import Image
 from subind.identity.run_ids import run_id
 from subind.specs.base import behaviour
 from subind.specs.run import MaskRun, Run
-from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.store.schemas import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from subind.store.store import Store
 from sweeps.exporting.mask_counts import MASK_FILE
 from sweeps.exporting.row_files import write_side_table

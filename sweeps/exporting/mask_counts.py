@@ -21,7 +21,7 @@ from subind.identity.run_ids import run_id
 from subind.specs.network import Network
 from subind.specs.run import MaskRun, Run
 from subind.specs.runs import Transfer
-from subind.store.results import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table
+from subind.store.schemas import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table
 from subind.store.store import Store
 from sweeps.exporting.row_files import write_side_table
 from sweeps.planning.plan import Plan

@@ -5,8 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from subind.store.results import RECORD_COLUMNS, ROW_SCHEMA, RunRecord
+from subind.store.results import RunRecord
+from subind.store.row_columns import RECORD_COLUMNS
 from subind.store.row_values import measured_values
+from subind.store.schemas import ROW_SCHEMA
 
 RECORD_SCHEMA = pa.schema([ROW_SCHEMA.field(name) for name in RECORD_COLUMNS])
 

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.listing import Listing
-from subind.store.results import RECORD_COLUMNS, ROW_SCHEMA
+from subind.store.row_columns import RECORD_COLUMNS
 from subind.store.row_values import planned_values
+from subind.store.schemas import ROW_SCHEMA
 from subind.store.store import Store
 from sweeps.exporting.contact_sheets import write_pictures
 from sweeps.exporting.mask_counts import write_mask_counts

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from subind.identity.run_ids import run_id
 from subind.specs.runs import Discover
-from subind.store.results import TRIAL_SCHEMA, RunRecord
+from subind.store.results import RunRecord
+from subind.store.schemas import TRIAL_SCHEMA
 from subind.store.store import Store
 from sweeps.grids.studies import values_of
 from sweeps.tuning.choice import Point, front

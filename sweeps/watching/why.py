@@ -13,7 +13,8 @@ from subind.identity.json_files import parsed
 from subind.identity.run_ids import decode, encoded, run_id, run_id_at
 from subind.specs.run import Run, Stage, lineage
 from subind.store.damage import REPAIR
-from subind.store.results import MEASURED_COLUMNS, Failure, RunRecord
+from subind.store.results import Failure, RunRecord
+from subind.store.row_columns import MEASURED_COLUMNS
 from subind.store.store import Heartbeat, Store, opened_files
 from sweeps.grids.cells import planned_columns
 from sweeps.planning.damaged_runs import (

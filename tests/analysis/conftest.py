@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.rows.load import load
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 from tests.analysis.rows import Row
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from analysis.rows.load import readings as load_readings
 from analysis.tables import efficiency, figure_3, frozen, per_depth, readings, summary
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 from tests.analysis.rows import Row, sweep, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]

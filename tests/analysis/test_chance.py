@@ -14,7 +14,7 @@ from analysis.sections import accuracy, learning, subnetworks
 from analysis.sections import vision as vision_sections
 from analysis.sections.parts import Results, Section
 from analysis.tables import figure_3
-from subind.store.results import TRIAL_SCHEMA
+from subind.store.schemas import TRIAL_SCHEMA
 from tests.analysis.rows import Row, mask, sweep, transfer
 from tests.analysis.vision_rows import run, write
 

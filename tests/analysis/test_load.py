@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.rows.load import curves, donors, load, masks, row_fingerprint, transfers
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 
 RowsFile = Callable[[list[Row]], Path]

@@ -63,7 +63,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The rows of a sweep and the page of its report."""
     import pyarrow as pa
 
-    from subind.store.results import ROW_SCHEMA
+    from subind.store.schemas import ROW_SCHEMA
 
     folder = tmp_path_factory.mktemp("report")
     rows = folder / "rows.parquet"

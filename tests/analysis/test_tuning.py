@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from analysis import write_report
 from analysis.figures import tuning as figures
 from analysis.sections import tuning
-from subind.store.results import ROW_SCHEMA, TRIAL_SCHEMA
+from subind.store.schemas import ROW_SCHEMA, TRIAL_SCHEMA
 from tests.analysis.rows import Row, donor, mask, transfer
 
 IMPORTANCES = {"small": {"penalty": 0.7, "learning_rate": 0.2, "num_epochs": 0.1}}

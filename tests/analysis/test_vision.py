@@ -19,7 +19,7 @@ from analysis.rows import images as vision
 from analysis.rows import published
 from analysis.sections.vision import _contact_sheets, _published
 from analysis.tables import cue_conflict, shape_bias, table_1, vision_masks, vision_training
-from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.store.schemas import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from tests.analysis.rows import Row, donor, mask, sweep
 from tests.analysis.vision_rows import CLASSES, run, write
 from tests.conftest import REPOSITORY

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.rows.load import OF_VISION
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 from tests.analysis.rows import ABSENT, PROVENANCE, Row
 
 _FLOATS = (

@@ -31,9 +31,9 @@ def test_listing_gives_a_record_written_anew_another_stamp(store: Store) -> None
     spec = tiny_donor()
     store.commit(spec, small_record(spec), {})
     path, before = f"{store.folder(spec)}/record.json", store.listing()
-    content = store._fs.cat_file(path)
-    store._fs.rm_file(path)
-    store._fs.pipe_file(path, content)
+    content = store._files.fs.cat_file(path)
+    store._files.fs.rm_file(path)
+    store._files.fs.pipe_file(path, content)
     if store.is_local:
         os.utime(path, ns=(1, 2))
     assert store.listing().finished[run_id(spec)] != before.finished[run_id(spec)]

@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from subind.store.results import MEASURED_COLUMNS, ROW_SCHEMA, Artifact, Failure, RunRecord
+from subind.store.results import Artifact, Failure, RunRecord
+from subind.store.row_columns import MEASURED_COLUMNS
+from subind.store.schemas import ROW_SCHEMA
 from tests.specs import tiny_donor, tiny_transfer
 from tests.subind.records import small_failure, small_record
 

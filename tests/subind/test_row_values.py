@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from subind.specs.run import Run
-from subind.store.results import LATER_COLUMNS, MEASURED_COLUMNS, RECORD_COLUMNS, ROW_SCHEMA, Artifact, RunRecord
-from subind.store.row_columns import COLUMNS
+from subind.store.results import Artifact, RunRecord
+from subind.store.row_columns import COLUMNS, LATER_COLUMNS, MEASURED_COLUMNS, RECORD_COLUMNS
 from subind.store.row_values import measured_values, planned_values
+from subind.store.schemas import ROW_SCHEMA
 from tests.specs import RIVALS, tiny_donor, tiny_mask, tiny_transfer
 from tests.subind.records import small_record
 

@@ -107,7 +107,7 @@ def test_listing_of_an_empty_bucket_holds_nothing(s3: Store) -> None:
 
 def test_empty_record_on_s3_is_no_json(s3: Store) -> None:
     path = joined(s3.folder(tiny_donor()), "record.json")
-    s3._fs.pipe_file(path, b"")
+    s3._files.fs.pipe_file(path, b"")
     with pytest.raises(ValueError, match=r"record\.json is no JSON"):
         s3.record(tiny_donor())
 
@@ -181,10 +181,10 @@ def test_reader_of_a_large_run_that_is_being_written_sees_nothing_or_the_whole(s
 @pytest.mark.parametrize("chunk", [2**30, 5 * 2**20], ids=["one request", "several parts"])
 def test_object_that_is_created_twice_is_refused_the_second_time_in_parts_too(s3: Store, chunk: int) -> None:
     path = f"{s3._root}/large"
-    s3._fs.pipe_file(path, bytes(11 * 2**20), mode="create", chunksize=chunk)
+    s3._files.fs.pipe_file(path, bytes(11 * 2**20), mode="create", chunksize=chunk)
     with pytest.raises(FileExistsError):
-        s3._fs.pipe_file(path, b"1" * (11 * 2**20), mode="create", chunksize=chunk)
-    assert s3._fs.cat_file(path) == bytes(11 * 2**20)
+        s3._files.fs.pipe_file(path, b"1" * (11 * 2**20), mode="create", chunksize=chunk)
+    assert s3._files.fs.cat_file(path) == bytes(11 * 2**20)
 
 
 # ---- a network that fails

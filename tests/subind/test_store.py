@@ -45,8 +45,8 @@ def local(tmp_path: Path) -> Store:
 
 def overwrite(store: Store, spec: Run, file: str, content: bytes) -> None:
     """Put other bytes where a file of the run is."""
-    store._fs.makedirs(store.folder(spec), exist_ok=True)
-    store._fs.pipe_file(f"{store.folder(spec)}/{file}", content)
+    store._files.fs.makedirs(store.folder(spec), exist_ok=True)
+    store._files.fs.pipe_file(f"{store.folder(spec)}/{file}", content)
 
 
 def make_older(store: Store, path: str, seconds: float) -> None:
@@ -55,7 +55,7 @@ def make_older(store: Store, path: str, seconds: float) -> None:
         then = Path(path).stat().st_mtime - seconds
         os.utime(path, (then, then))
     else:
-        store._fs.store[path].created -= timedelta(seconds=seconds)
+        store._files.fs.store[path].created -= timedelta(seconds=seconds)
 
 
 def file_of(store: Store, spec: Run, name: str) -> str:
@@ -174,7 +174,7 @@ def test_artifact_that_was_changed_is_refused(store: Store) -> None:
 def test_artifact_that_is_gone_is_not_found(store: Store) -> None:
     spec = tiny_mask()
     store.commit(spec, small_record(spec), FILES)
-    store._fs.rm_file(f"{store.folder(spec)}/{file_of(store, spec, 'mask.safetensors')}")
+    store._files.fs.rm_file(f"{store.folder(spec)}/{file_of(store, spec, 'mask.safetensors')}")
     with pytest.raises(FileNotFoundError):
         store.artifact(spec, "mask.safetensors")
 
@@ -269,7 +269,7 @@ def test_checkpoint_removed_is_gone_and_may_be_removed_again(store: Store) -> No
 def test_checkpoint_that_was_damaged_is_none(store: Store) -> None:
     store.save_checkpoint(Checkpoint(pack="p", runs=("x",)), b"state")
     (path,) = [path for path in store._files.paths(store._path("checkpoints")) if path.endswith(".safetensors")]
-    store._fs.pipe_file(path, b"stat")
+    store._files.fs.pipe_file(path, b"stat")
     assert store.checkpoint_content("p") is None
 
 
@@ -354,8 +354,8 @@ def test_hostile_heartbeat_is_passed_over_and_reported_once(
     store: Store, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     store.beat(heartbeat(pack="good"))
-    store._fs.makedirs(store._path("running"), exist_ok=True)
-    store._fs.pipe_file(store._path("running", "p.json"), json.dumps(asdict(heartbeat()) | damage).encode())
+    store._files.fs.makedirs(store._path("running"), exist_ok=True)
+    store._files.fs.pipe_file(store._path("running", "p.json"), json.dumps(asdict(heartbeat()) | damage).encode())
     assert [[beat.pack for beat in store.heartbeats()] for _ in range(2)] == [["good"], ["good"]]
     (report,) = caplog.records
     assert "running/p.json" in report.message
@@ -383,7 +383,7 @@ def test_checkpoint_with_a_hostile_description_is_passed_over_and_reported(
     store.save_checkpoint(Checkpoint(pack="good", runs=("y",)), b"state")
     store.save_checkpoint(Checkpoint(pack="p", runs=("x",)), b"state")
     path = store._path("checkpoints", "p.json")
-    store._fs.pipe_file(path, json.dumps(json.loads(store._fs.cat_file(path)) | damage).encode())
+    store._files.fs.pipe_file(path, json.dumps(json.loads(store._files.fs.cat_file(path)) | damage).encode())
     assert [each.pack for each in store.checkpoints()] == ["good"]
     assert store.checkpoint_content("p") is None
     assert "checkpoints/p.json" in caplog.text

@@ -9,7 +9,7 @@ from tests.sweeps.fabricated_grid import GRID, runs, store_with
 
 COUNTING = (
     GRID.replace("def grid()", "def counted()")
-    + '''
+    + """
 
 def note(what: str) -> None:
     with open("executions.txt", "a") as file:
@@ -23,7 +23,7 @@ CLAIMS = ("subnetwork reaches 0.1 in most seeds at n = 4",)
 def grid():
     note("grid")
     return counted()
-'''
+"""
 )
 
 COMMANDS = {

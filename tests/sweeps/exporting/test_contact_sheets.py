@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from subind.store.side_results import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
+from subind.store.schemas import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from subind.tasks.drawn import shapes
 from subind.tasks.drawn.outlines import SHAPES
 from subind.tasks.drawn.textures import TEXTURES

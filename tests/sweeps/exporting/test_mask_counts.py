@@ -10,7 +10,7 @@ from subind.identity.run_ids import run_id
 from subind.masks.hard import HardMask, packed_bits
 from subind.specs.run import MaskRun, Run
 from subind.stages.parents import network_of
-from subind.store.results import side_table
+from subind.store.schemas import side_table
 from subind.store.store import Store
 from sweeps.exporting import mask_counts
 from sweeps.exporting.rows import export

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from subind.store.side_results import IMAGE_SCHEMA, picture_table
+from subind.store.schemas import IMAGE_SCHEMA, picture_table
 from subind.tasks.cue_conflict import IMAGENET16
 from subind.tasks.photographs import folder as photographs
 from sweeps.exporting.contact_sheets import IMAGES_ACROSS, contact_sheet, write_photograph_sheet

@@ -232,7 +232,7 @@ def test_export_of_an_object_store_is_that_of_a_folder(remote: Store, store: Sto
 
 def test_export_of_an_object_store_reads_a_recomputed_record_again(remote: Store, tmp_path: Path) -> None:
     exported(remote, tmp_path / "rows.parquet")
-    remote._fs.rm_file(f"{remote.folder(CELLS[0])}/record.json")
+    remote._files.fs.rm_file(f"{remote.folder(CELLS[0])}/record.json")
     remote.commit(CELLS[0], exportable_record(CELLS[0], test_accuracy=0.125), {})
     rows = {row["run_id"]: row["test_accuracy"] for row in exported(remote, tmp_path / "rows.parquet")}
     assert rows[run_id(CELLS[0])] == 0.125

@@ -15,7 +15,7 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.specs.run import STAGES, Run
 from subind.specs.runs import Discover, Transfer
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 from subind.store.store import Heartbeat, Store
 from sweeps.exporting.rows import export
 from sweeps.planning.plan import Plan, accounts

@@ -11,7 +11,7 @@ from subind.specs.runs import Distillation, Train, Transfer
 from subind.specs.starts import FullTransfer
 from subind.specs.tasks import Task
 from subind.specs.training import ImportedWeights
-from subind.store.results import ROW_SCHEMA
+from subind.store.schemas import ROW_SCHEMA
 from sweeps.grids.cells import chosen, condition, planned_columns
 from tests.specs import tiny_donor, tiny_mask, tiny_model, tiny_transfer
 

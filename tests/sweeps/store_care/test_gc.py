@@ -46,7 +46,7 @@ def make_older(store: Store, seconds: float, *, only: str = "") -> None:
         if store.is_local:
             os.utime(entry.path, (entry.modified - seconds, entry.modified - seconds))
         else:
-            store._fs.store[entry.path].created -= timedelta(seconds=seconds)
+            store._files.fs.store[entry.path].created -= timedelta(seconds=seconds)
 
 
 def files(store: Store) -> set[str]:

@@ -189,7 +189,7 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         made.commit(donor(seed), exportable_record(donor(seed)), {"weights.safetensors": WEIGHTS + bytes([seed])})
     yield made
     if request.param == "memory":
-        made._fs.rm(made._root, recursive=True)
+        made._files.fs.rm(made._root, recursive=True)
 
 
 def _weights_path(store: Store, seed: int) -> str:
