@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sweeps.cli.app import AsJson, Device, err, out
+from sweeps.cli.options import AsJson, Device, err, out
 from sweeps.hosts.workers import available_workers
 
 bench = typer.Typer(help="Measure how fast this machine trains, and how a large store is read.", no_args_is_help=True)

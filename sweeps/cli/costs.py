@@ -8,7 +8,7 @@ from rich.table import Table
 
 from subind.specs.quoting import quoted
 from subind.store.store import Store
-from sweeps.cli.app import out
+from sweeps.cli.options import out
 from sweeps.costs.cost_model import CPU
 from sweeps.costs.devices import imagined_workers, known_cards
 from sweeps.costs.prices import COLUMNS, TABLE, offers, offers_of

@@ -1,5 +1,7 @@
 """How result rows, and the parts of the index that they come from, are written as Parquet."""
 
+import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from subind.specs.quoting import quoted_path
 
 LOSSES = ("curve_train_loss", "curve_validation_loss")
 """Columns of values that hardly repeat. Split into byte streams, float32 losses take half the time and room of a
@@ -54,3 +58,34 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
         yield from _leaves(f"{path}.list.element", kind.value_type)
     else:
         yield path
+
+
+OF_ROWS = frozenset({"run_id", "stage", "status"})
+"""Columns by which a file is known as result rows."""
+
+
+def check_rows_target(path: Path) -> None:
+    """Refuse to write rows over anything but rows. Raises ValueError naming the option, the path and what is there."""
+    if not path.name:
+        raise ValueError(f"--rows is {quoted_path(path)}, which names no file: give one such as rows.parquet")
+    if re.match(r"[a-zA-Z][\w+.-]*:/", str(path)):
+        raise ValueError(f"--rows is {quoted_path(path)}, a URL: rows are written to a file of this machine")
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+        raise ValueError(f"--rows is {quoted_path(path)}, which is {kind}: give the path of a file")
+    if not _columns(path) >= OF_ROWS:
+        raise ValueError(
+            f"--rows is {quoted_path(path)}, a file that holds no result rows: give a new path, or remove it"
+        )
+
+
+def _columns(path: Path) -> frozenset[str]:
+    """The columns of a Parquet file; none of any other file."""
+    try:
+        return frozenset(pq.read_schema(path).names)
+    except (pa.ArrowInvalid, OSError):
+        return frozenset()

@@ -10,8 +10,8 @@ from analysis.rows.claims import judged, of_rows
 from analysis.rows.load import load
 from subind.specs.runs import Transfer
 from subind.store.store import Store
-from sweeps.cli.deciding import decided
-from sweeps.cli.reading import Outcome, exported
+from sweeps.cli.rows_and_report import Outcome, exported
+from sweeps.cli.until_decided import decided
 from sweeps.grids import read_grid
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted

@@ -13,7 +13,7 @@ from rich.console import Console
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
-from sweeps.cli.watching import followed
+from sweeps.cli.status import followed
 from sweeps.grids import read_grid
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from sweeps.cli.app import Device, GridName, StorePath, Tracking, app, err, home_for, out
-from sweeps.cli.reading import trials_path, write_rows_and_report
-from sweeps.cli.running import crew
+from sweeps.cli.crew import crew
+from sweeps.cli.options import Device, GridName, StorePath, Tracking, err, home_for, out
+from sweeps.cli.rows_and_report import trials_path, write_rows_and_report
 from sweeps.grids import read_grid, tuned
 from sweeps.hosts import stop_signals
 from sweeps.planning.request import Request, accounted
@@ -45,7 +45,6 @@ ChoiceFile = Annotated[
 ]
 
 
-@app.command("tune")
 def tune_command(
     grid: GridName,
     *,

@@ -15,8 +15,8 @@ import ray.exceptions
 from optuna.exceptions import StorageInternalError
 from pyarrow import ArrowInvalid
 
-from sweeps.cli.ends import LastingStream, ended_in_a_line
-from sweeps.cli.running import name_useless_home
+from sweeps.cli.crew import name_useless_home
+from sweeps.cli.endings import LastingStream, ended_in_a_line
 from sweeps.hosts import patience, stop_signals
 from sweeps.hosts.scratch import remove_abandoned, scratch_folder
 from sweeps.running.driver import StopSignal

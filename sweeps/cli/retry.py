@@ -4,15 +4,14 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli.app import GridName, StorePath, Where, app, out
-from sweeps.cli.reading import warn_of_unnamed_images
+from sweeps.cli.options import GridName, StorePath, Where, out
+from sweeps.cli.printing import warn_of_unnamed_images
 from sweeps.grids import read_grid
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import check_exists, opened_store
 from sweeps.store_care.retry import retry_failed, retry_failed_of_class
 
 
-@app.command("retry")
 def retry_command(
     grid: GridName,
     *,

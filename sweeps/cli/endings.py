@@ -1,6 +1,7 @@
 """How a command ends: with a line that says why, an exit status that docs/failures.md lists, and never a traceback."""
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -9,7 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from subind.specs.quoting import shortened
-from sweeps.cli.app import err
+from subind.store.damage import LOG
+from sweeps.cli.options import err
 from sweeps.hosts import stop_signals
 from sweeps.hosts.error_lines import BROKEN, details_file, one_line
 
@@ -120,3 +122,31 @@ class LastingStream:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+
+
+class DamageLines(logging.Handler):
+    """Prints each report once, however many readers of the store make it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the report, unless it was."""
+        line = record.getMessage()
+        if line not in self._printed:
+            self._printed.add(line)
+            err.print(f"subind: passed over: {line}", style="yellow")
+
+
+@contextmanager
+def damage_printed() -> Iterator[None]:
+    """Print what stores report while the block runs."""
+    handler, propagates = DamageLines(), LOG.propagate
+    LOG.addHandler(handler)
+    LOG.propagate = False
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.propagate = propagates

@@ -12,7 +12,7 @@ from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.specs.training import ImportedWeights, PublishedWeights
 from subind.store.store import Store
-from sweeps.cli.app import AsJson, StorePath, Where, app, err, out
+from sweeps.cli.options import AsJson, StorePath, Where, err, out
 from sweeps.grids import NAMES, read_grid
 from sweeps.planning.plan import Plan
 from sweeps.planning.request import Request, accounted
@@ -39,7 +39,6 @@ MOST_NAMED = 5
 """Runs that are named of those that depend on a damaged one."""
 
 
-@app.command("verify")
 def verify_command(
     grid: Annotated[
         str, typer.Argument(help="The grid whose runs and imported weights are checked. Or give --all.")

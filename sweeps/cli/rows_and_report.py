@@ -1,29 +1,21 @@
-"""Commands that read the store: a grid's rows and its report."""
+"""The rows of a grid and its report, as several commands write them."""
 
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-
-import typer
+from typing import TypeVar
 
 from subind.specs.quoting import quoted_path
 from subind.store.listing import Listing
 from subind.store.store import Store
-from sweeps.cli.app import GridName, Rows, StorePath, Tracking, Where, app, err, home_for, out
-from sweeps.grids import label, read_grid
+from sweeps.cli.options import err, out
 from sweeps.hosts import patience, stop_signals
-from sweeps.hosts.error_lines import one_line
-from sweeps.hosts.given_paths import check_rows_target
-from sweeps.inputs.photographs import UNIDENTIFIED, is_unidentified
 from sweeps.mirror.report import Report, has_tracker, log_report
-from sweeps.planning.changed_sources import changed_sources, told
 from sweeps.planning.further_seeds import Expected
 from sweeps.planning.plan import Plan
-from sweeps.planning.request import Request, accounted
-from sweeps.planning.store_checks import opened_store
+from sweeps.planning.request import Request
 
 Written = TypeVar("Written")
 
@@ -34,24 +26,6 @@ class Outcome:
 
     request: Request
     plan: Plan
-
-
-def print_failures(data: dict[str, Any], most: int = 10) -> None:
-    """Why runs failed, a line each."""
-    for failure in data["failures"][:most]:
-        where = f" (traceback in {failure['traceback']})" if failure["traceback"] else ""
-        why = f"{failure['error']}: {one_line(failure['message'])}"
-        out.print(f"{failure['stage']} {failure['run_id']} failed: {why}{where}")
-    if len(data["failures"]) > most:
-        out.print(f"and {len(data['failures']) - most} more; `subind status --json` lists them all")
-
-
-def print_damaged(found: Plan, most: int = 10) -> None:
-    """What is wrong with damaged runs, a line each on standard error."""
-    for run, why in list(found.damaged.items())[:most]:
-        err.print(f"subind: run {run} is damaged: {why}", style="yellow")
-    if len(found.damaged) > most:
-        err.print(f"and {len(found.damaged) - most} more; `subind status --json` lists them all", style="yellow")
 
 
 def write_rows_and_report(
@@ -73,7 +47,7 @@ def write_rows_and_report(
     path, found = _with_room(write)
     out.print(f"rows: {path}")
     folder = output or Path("reports") / request.name
-    files = _with_room(partial(_report, path, folder))
+    files = _with_room(partial(write_report_of, path, folder))
     if is_logged and has_tracker(store, tracking_uri):
         tags = {"subind.rows": str(path)}
         try:
@@ -118,6 +92,7 @@ def exported(
     listing: Listing | None = None,
 ) -> tuple[Path, Plan]:
     """Write the rows of a part of a grid with its claims; the path of the file, and the plan that the rows have."""
+    from sweeps.exporting.row_files import check_rows_target
     from sweeps.exporting.rows import exported_plan
 
     if not store.exists():
@@ -140,67 +115,10 @@ def trials_path(request: Request) -> Path:
     return rows_path(request).with_suffix(".tuning.parquet")
 
 
-def _report(rows: Path, output: Path) -> Sequence[str]:
+def write_report_of(rows: Path, output: Path) -> Sequence[str]:
     """Write the report of the rows; its files, by their paths in the folder `output`."""
     from analysis.report.folder import report_files
     from analysis.report.page import write_report
 
     out.print(f"report: {write_report(rows, output)}")
     return report_files(output)
-
-
-def warn_of_unnamed_images(found: Plan) -> None:
-    """Say that ids depend on photographs which nobody has named, if they do."""
-    if is_unidentified(found.runs.values()):
-        err.print(UNIDENTIFIED, style="yellow")
-
-
-def warn_of_changed_sources(request: Request, found: Plan, store: Store) -> None:
-    """Say which of a grid file's classes were changed and kept their version."""
-    if request.grid.is_file:
-        for name, run in changed_sources(found, store).items():
-            err.print(told(name, run), style="yellow")
-
-
-@app.command("export")
-def export_command(grid: GridName, where: Where = None, store: StorePath = "store", rows: Rows = None) -> None:
-    """Write one Parquet row per planned cell, the missing and failed ones included."""
-    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
-    opened = opened_store(request.store)
-    listing = opened.listing()
-    found = accounted(request, opened, listing)
-    path, found = exported(request, found, opened, path=rows, listing=listing)
-    print_damaged(found)
-    warn_of_unnamed_images(found)
-    out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")
-
-
-@app.command("report")
-def report_command(
-    grid: GridName,
-    *,
-    where: Where = None,
-    store: StorePath = "store",
-    rows: Annotated[
-        Path | None,
-        typer.Option("--rows", callback=home_for("--rows"), help="Report on these rows; the store is not read."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", callback=home_for("--output"), help="The folder to write to. The default is reports/GRID."
-        ),
-    ] = None,
-    tracking_uri: Tracking = None,
-) -> None:
-    """Write the figures, tables, LaTeX and the page index.html of a grid, and log them to the sweep's MLflow run."""
-    if rows is not None:
-        _report(rows, output or Path("reports") / label(grid))
-        return
-    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
-    opened = opened_store(request.store)
-    listing = opened.listing()
-    found = accounted(request, opened, listing)
-    warn_of_unnamed_images(found)
-    found = write_rows_and_report(request, found, opened, output=output, listing=listing, tracking_uri=tracking_uri)
-    print_damaged(found)

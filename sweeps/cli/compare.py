@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from subind.specs.quoting import quoted, quoted_path
-from sweeps.cli.app import Rows, Where, app, home_for, out
+from sweeps.cli.options import Rows, Where, home_for, out
 from sweeps.grids import read_grid
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import opened_store
 
 
-@app.command("compare")
 def compare_command(
     first: Annotated[str, typer.Argument(metavar="A", help="A file of rows, a store, or a git commit.")],
     second: Annotated[str, typer.Argument(metavar="B", help="As A; differences are B minus A.")],

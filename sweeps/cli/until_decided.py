@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from subind.specs.quoting import quoted
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps.cli.app import out
-from sweeps.cli.reading import Outcome, exported
+from sweeps.cli.options import out
+from sweeps.cli.rows_and_report import Outcome, exported
 from sweeps.planning import further_seeds
 from sweeps.planning.further_seeds import Need
 from sweeps.planning.plan import Plan

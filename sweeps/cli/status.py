@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from subind.store.store import Store
-from sweeps.cli.app import AsJson, GridName, StorePath, Where, app
-from sweeps.cli.reading import print_failures, warn_of_unnamed_images
+from sweeps.cli.options import AsJson, GridName, StorePath, Where
+from sweeps.cli.printing import print_failures, warn_of_unnamed_images
 from sweeps.grids import read_grid
 from sweeps.hosts.patience import pause
 from sweeps.hosts.terminal import terminal
@@ -22,7 +22,6 @@ from sweeps.watching.snapshot import Snapshot
 from sweeps.watching.store_watch import Watch
 
 
-@app.command("status")
 def status_command(
     grid: GridName,
     *,

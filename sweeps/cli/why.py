@@ -9,7 +9,7 @@ import typer
 
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps.cli.app import AsJson, Device, StorePath, app, out
+from sweeps.cli.options import AsJson, Device, StorePath, out
 from sweeps.grids import NAMES, Grid, read_grid
 from sweeps.hosts.terminal import duration
 from sweeps.hosts.workers import available_workers
@@ -39,7 +39,6 @@ HIDDEN = frozenset({"run_id", "stage", "parent_id", "parent_ids", "rivals"})
 """Columns that the explanation tells elsewhere, or that hardly distinguish runs."""
 
 
-@app.command("why")
 def why_command(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or the name or path of its folder.")],
     grid: Annotated[

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sweeps.cli.app import AsJson, StorePath, app, out
+from sweeps.cli.options import AsJson, StorePath, out
 from sweeps.planning.store_checks import check_exists, opened_store
 from sweeps.store_care import gc
 from sweeps.store_care.gc import KINDS, Leftover
 
 
-@app.command("gc")
 def gc_command(
     store: StorePath = "store",
     *,

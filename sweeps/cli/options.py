@@ -1,4 +1,4 @@
-"""The application, its consoles, and the options that several commands share."""
+"""The options that several commands share, and the consoles that they print to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,16 +49,12 @@ def _tracking(given: str | None) -> str | None:
     return None if checked is None else at_home(checked, "--tracking-uri")
 
 
-app = typer.Typer(
-    help="Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-
 GridName = Annotated[
     str,
-    typer.Argument(help=f"A grid: {', '.join(grids.NAMES)}, or the path of a Python file with a function grid()."),
+    typer.Argument(
+        help=f"A grid: {', '.join(grids.NAMES)}, or the path of a Python file with a function grid().",
+        autocompletion=lambda: list(grids.NAMES),
+    ),
 ]
 Where = Annotated[
     list[str] | None,
@@ -67,7 +63,10 @@ Where = Annotated[
     ),
 ]
 StorePath = Annotated[
-    str, typer.Option("--store", callback=_store, help="The folder or fsspec URL that holds the runs.")
+    str,
+    typer.Option(
+        "--store", envvar="SUBIND_STORE", callback=_store, help="The folder or fsspec URL that holds the runs."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Device = Annotated[str, typer.Option("--device", help="What to train on: auto, cpu or cuda.")]

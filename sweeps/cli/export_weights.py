@@ -9,13 +9,12 @@ from subind.store.files import joined
 from subind.store.results import RunRecord
 from subind.store.row_values import WEIGHTS
 from subind.store.store import Store
-from sweeps.cli.app import StorePath, app, home_for, out
+from sweeps.cli.options import StorePath, home_for, out
 from sweeps.exporting.row_files import written_whole
 from sweeps.planning.store_checks import opened_store
 from sweeps.watching.which_run import Known, meant_run, runs_path, stored_runs
 
 
-@app.command("export-weights")
 def export_weights_command(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or the name or path of its folder.")],
     *,

@@ -1,0 +1,70 @@
+"""`subind plan`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps.cli.costs import chosen_workers, cost_data, cost_of, print_cost
+from sweeps.cli.options import (
+    AsJson,
+    Device,
+    GridName,
+    Images,
+    Keep,
+    StorePath,
+    Where,
+    err,
+    home_for,
+)
+from sweeps.cli.printing import absolute, print_damaged, print_plan, warn_of_changed_sources, warn_of_unnamed_images
+from sweeps.grids import read_grid
+from sweeps.planning.plan_data import plan_data
+from sweeps.planning.preparation import check_room, prepared
+from sweeps.planning.request import Request
+from sweeps.planning.store_checks import opened_store
+
+
+def plan_command(
+    grid: GridName,
+    *,
+    where: Where = None,
+    store: StorePath = "store",
+    device: Device = "auto",
+    cost: Annotated[bool, typer.Option("--cost", help="Say what it costs in device-hours and money.")] = False,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            callback=home_for("--prices"), help="A CSV of prices for --cost. The default is sweeps/prices.csv."
+        ),
+    ] = None,
+    device_name: Annotated[
+        str | None, typer.Option(help="Plan for devices that are not at hand: cpu, or a card such as 'NVIDIA L4'.")
+    ] = None,
+    num_devices: Annotated[int | None, typer.Option(help="How many devices of --device-name.", min=1)] = None,
+    images: Images = "",
+    keep: Keep = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
+    request = Request(
+        grid=read_grid(grid), where=tuple(where or ()), store=store, images=absolute(images), keep=tuple(keep or ())
+    )
+    opened = opened_store(request.store)
+    made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
+    bill = cost_of(made, opened, prices) if cost else None
+    try:
+        check_room(made)
+    except ValueError as error:
+        err.print(f"a run with these workers is refused: {error}", style="yellow")
+    warn_of_unnamed_images(made.plan)
+    warn_of_changed_sources(request, made.plan, opened)
+    if as_json:
+        data = plan_data(made.plan, made.forecast)
+        print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
+        return
+    print_plan(made)
+    print_damaged(made.plan)
+    if bill is not None:
+        print_cost(made.plan, *bill)

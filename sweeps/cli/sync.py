@@ -1,0 +1,27 @@
+"""`subind sync`."""
+
+import typer
+
+from sweeps.cli.options import GridName, StorePath, Tracking, Where, err, out
+from sweeps.grids import read_grid
+from sweeps.planning.request import Request, accounted
+from sweeps.planning.store_checks import check_exists, opened_store
+
+
+def sync_command(
+    grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None
+) -> None:
+    """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
+    from sweeps.mirror.mirror import Mirror
+
+    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    opened = opened_store(request.store)
+    found = accounted(request, opened)
+    mirror = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri)
+    check_exists(opened)
+    outcome = mirror.mirror(list(found.runs.values()))
+    counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
+    out.print(f"{counts}, {outcome.num_delayed} delayed")
+    if outcome.num_delayed:
+        err.print(outcome.error, style="red")
+        raise typer.Exit(1)
