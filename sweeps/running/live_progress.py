@@ -9,7 +9,6 @@ from typing import Any
 from subind.store.results import Failure
 from subind.store.store import Heartbeat, Store
 from sweeps.planning.plan import Pack
-from sweeps.planning.run_states import TO_COMPUTE
 from sweeps.running.searcher import PackSearcher
 from sweeps.watching.nodes import Origin, Pace, nodes
 from sweeps.watching.snapshot import FailureReader, Snapshot, state_counts
@@ -90,8 +89,6 @@ class LiveProgress:
 
     def _waits_for(self) -> str:
         """What the driver waits for while no pack is under way; between two packs that is no news."""
-        if not self._searcher.states.runs_in(*TO_COMPUTE):
-            return ""
         return WAITING if self._clock() - self._last_busy > SECONDS_BETWEEN_PACKS else "packs are handed out"
 
 

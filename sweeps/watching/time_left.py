@@ -86,7 +86,7 @@ class TimeLeft:
         elapsed, speed = self._speed(plan)
         number = self._seen[-1].num_finished - self._seen[0].num_finished
         return Estimate(
-            share_done=done / (done + work_left) if left else 1.0,
+            share_done=done / (done + work_left) if left else float(bool(plan.runs)),
             runs_per_hour=3600 * number / elapsed if number and elapsed >= LEAST_SECONDS_OF_SPEED else None,
             seconds_left=work_left / speed if speed > 0 else None if left else 0.0,
             is_most=not self._may_stop.isdisjoint(left),
