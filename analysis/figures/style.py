@@ -1,8 +1,4 @@
-"""One look for every figure: a colour and a marker per control, told apart by colour-blind readers and in grey.
-
-Colours are those of Okabe and Ito, with the yellow darkened and a grey added; controls beyond the nine take the rest of
-Paul Tol's "muted" set.
-"""
+"""One look for every figure: a colour and a marker per control, told apart by colour-blind readers and in grey."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from analysis.rows import controls
+from subind.store.controls import COLORS, OTHER_COLORS, REFERENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,26 +25,14 @@ class Style:
     zorder: float = 3
 
 
+_SHAPES = ("o", "D", "s", "X", "^", ">", "P", "v", "<")
 STYLES = {
-    "subnetwork": Style(color="#0072B2", marker="o", linewidth=2.4, zorder=5),
-    "subnetwork_trainable": Style(color="#56B4E9", marker="D"),
-    "full_transfer": Style(color="#000000", marker="s"),
-    "random_init": Style(color="#8C8C8C", marker="X"),
-    "random_subnetwork": Style(color="#D55E00", marker="^"),
-    "complement_subnetwork": Style(color="#009E73", marker=">"),
-    "unmasked_only": Style(color="#CC79A7", marker="P"),
-    "random_as_released": Style(color="#E69F00", marker="v"),
-    "complement_as_released": Style(color="#A89F00", marker="<"),
-}
+    name: Style(color=color, marker=marker) for (name, color), marker in zip(COLORS.items(), _SHAPES, strict=True)
+} | {REFERENCE: Style(color=COLORS[REFERENCE], marker="o", linewidth=2.4, zorder=5)}
 CHARACTERS_PER_INCH = 11
 """Of a bold title, rounded down."""
 
-OTHERS = (
-    Style(color="#882255", marker="h"),
-    Style(color="#332288", marker="p"),
-    Style(color="#117733", marker="*"),
-    Style(color="#AA4499", marker="d"),
-)
+OTHERS = tuple(Style(color=color, marker=marker) for color, marker in zip(OTHER_COLORS, "hp*d", strict=True))
 
 
 def look() -> AbstractContextManager[None]:

@@ -72,15 +72,23 @@ def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str
     except ValueError as error:
         return f"MLflow has no run of this store: {error}"
     outcome = mirror.mirror_finished([found.runs[run] for run in found.finished])
-    if not outcome.num_delayed:
+    delayed_by = outcome.error or mirror.compare(mean_interval)
+    if not delayed_by:
         return ""
     options = [("--where", each) for each in request.where]
     options += [("--store", request.store)] if request.store != "store" else []
     options += [("--tracking-uri", tracking_uri)] if tracking_uri else []
     command = shlex.join(["subind", "sync", request.grid.name, *(part for option in options for part in option)])
-    return (
-        f"MLflow lacks {outcome.num_delayed} of {len(found.finished)} runs: {outcome.error}; `{command}` mirrors them"
-    )
+    lacking = f"{outcome.num_delayed} of {len(found.finished)} runs" if outcome.num_delayed else "the comparison"
+    return f"MLflow lacks {lacking}: {delayed_by}; `{command}` mirrors it"
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The ends of the interval of a mean over seeds, as the report has it; None for fewer than two."""
+    from analysis.statistics import t_interval
+
+    found = t_interval(values)
+    return None if found is None else (found.low, found.high)
 
 
 def exported(

@@ -3,6 +3,7 @@
 import typer
 
 from sweeps.cli.options import GridName, StorePath, Tracking, Where, err, out
+from sweeps.cli.rows_and_report import mean_interval
 from sweeps.grids import read_grid
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import check_exists, opened_store
@@ -20,8 +21,9 @@ def sync_command(
     mirror = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri)
     check_exists(opened)
     outcome = mirror.mirror(list(found.runs.values()))
+    delayed_by = outcome.error or mirror.compare(mean_interval)
     counts = f"{outcome.num_mirrored} runs mirrored, {outcome.num_already_there} were there"
     out.print(f"{counts}, {outcome.num_delayed} delayed")
-    if outcome.num_delayed:
-        err.print(outcome.error, style="red")
+    if delayed_by:
+        err.print(delayed_by, style="red")
         raise typer.Exit(1)

@@ -116,7 +116,7 @@ def _conclude(
     write_rows_and_report(request, plan, found.store, output=None)
     from analysis.sections.tuning import pictures
 
-    note = mirror(found, pictures(trials), tracking_uri=tracking_uri)
+    note = mirror(found, pictures(trials), chosen=chosen, tracking_uri=tracking_uri)
     if note:
         err.print(f"MLflow lacks trials: {note}; the same command mirrors them", style="yellow")
     counts = [each.counts() for each in found.studies]

@@ -6,19 +6,22 @@ has `mask2_`. A field within a field has the outer one's name before its own, bu
 at their default, and of the task of a run that it descends from all but its label. The record, which is an artifact,
 has everything.
 
-Metrics: `curve/…` over epochs; single values without that prefix. A name of the record such as
-`density.h.0.attn.c_attn.weight` becomes `density/h.0.attn.c_attn.weight`, for the UI makes a section of each prefix.
-Everything here is a function of the record, timestamps included: logging it a second time changes nothing.
+Metrics: `curve/…` over epochs, thinned to what a chart shows; single values without that prefix. A name of the record
+such as `rival_agreement.2 * a ** 2` becomes `rival_agreement/2 times a pow 2`: the UI makes a section of each prefix.
+What the record has of each matrix along with the whole (`density.h.0.attn.c_attn.weight`) stays in the store, as do
+curves of one quantity by name. Everything here follows from the record, timestamps included: logging it a second time
+changes nothing.
 """
 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from subind.identity.run_ids import run_id
 from subind.specs.network import Network
 from subind.specs.rows import AnyPart
 from subind.specs.run import Run, lineage
@@ -29,12 +32,16 @@ from sweeps.grids.cells import planned_columns
 RUN_ID_TAG = "subind.run_id"
 """The tag that keys a run of the mirror."""
 
+DESCRIPTION_TAG = "mlflow.note.content"
+"""Markdown that the page of a run or an experiment shows."""
+
 LONGEST_NAME = 250
 LONGEST_VALUE = 6000
 """Characters that MLflow takes in the name of a metric and in the value of a param."""
 
-PLOTTED = "num_"
-"""Columns of this prefix are logged as metrics too: a param is a text, and a chart puts texts on no numeric axis."""
+MOST_POINTS = 80
+MOST_POINTS_OF_A_CURVE = 50
+"""Values of all curves of a run, and of one: MLflow takes 50 µs and 0.3 kB for each."""
 
 FLAT = {"task", "model", "start", "method", "optimizer", "measurement"}
 """Fields of a run whose own fields have their plain names."""
@@ -85,7 +92,6 @@ def tags(run: Run, record: RunRecord) -> dict[str, str]:
     found = {
         RUN_ID_TAG: record.run_id,
         "subind.folder": f"{slug(run)}-{record.run_id}",
-        "subind.parents": " ".join(record.parents),
         "subind.device": provenance.device,
         "subind.host": provenance.host,
         "subind.dirty": "unknown" if provenance.dirty is None else str(provenance.dirty).lower(),
@@ -96,14 +102,26 @@ def tags(run: Run, record: RunRecord) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def points(run: Run, record: RunRecord) -> list[Point]:
-    """Curves with step = epoch, then the measurements and the numeric axes at step 0.
+def links(run: Run, address: Callable[[str], str]) -> dict[str, str]:
+    """The tag whose text the page of the run shows: links to what it descends from, by their addresses by run id."""
+    ancestors = {run_id(each): each for each in lineage(run) if each is not run}
+    found = [f"[{each.stage} {name}]({link})" for name, each in ancestors.items() if (link := address(name))]
+    return {DESCRIPTION_TAG: "From " + ", ".join(found)} if found else {}
+
+
+def points(record: RunRecord) -> list[Point]:
+    """Curves with step = epoch, then the measurements at step 0.
 
     Raises ValueError if a curve has another length than the curve `epoch` or the start is no time.
     """
     start, end = started(record), ended(record)
-    axes = {name: value for name, value in _columns(run).items() if name.startswith(PLOTTED) and _is_number(value)}
-    singles = {**axes, **record.measurements, "seconds": record.provenance.seconds}
+    whole = record.measurements
+    singles = {
+        name: value
+        for name, value in whole.items()
+        if name.partition(".")[0] == name or name.partition(".")[0] not in whole
+    }
+    singles["seconds"] = record.provenance.seconds
     return [
         *_curve_points(record, start, end),
         *(Point(name=metric_name(key), value=float(value), timestamp=end, step=0) for key, value in singles.items()),
@@ -146,12 +164,20 @@ def _curve_points(record: RunRecord, start: int, end: int) -> Iterator[Point]:
                 f"curve {name!r} of run {record.run_id} has {len(values)} values for {len(epochs)} epochs: "
                 "remove the run's folder and run the sweep again"
             )
-        if name == "epoch":
-            continue
+    curves = [name for name in record.curves if name != "epoch" and "." not in name]
+    places = evenly(len(epochs), most=min(MOST_POINTS_OF_A_CURVE, MOST_POINTS // max(1, len(curves))))
+    for name in curves:
         key = _clipped(f"curve/{metric_name(name)}", LONGEST_NAME)
-        for index, (epoch, value) in enumerate(zip(epochs, values, strict=True), start=1):
-            time = start + (end - start) * index // len(epochs)
-            yield Point(name=key, value=float(value), timestamp=time, step=int(epoch))
+        for place in places:
+            time = start + (end - start) * (place + 1) // len(epochs)
+            yield Point(name=key, value=float(record.curves[name][place]), timestamp=time, step=int(epochs[place]))
+
+
+def evenly(number: int, *, most: int) -> list[int]:
+    """At most this many of the places 0 to number - 1, evenly spread, both ends among them."""
+    if number <= max(2, most):
+        return list(range(number))
+    return [round(place * (number - 1) / (max(2, most) - 1)) for place in range(max(2, most))]
 
 
 def _leaves(made: Any, outer: str = "", *, task: bool = True) -> Iterator[tuple[str, str]]:
@@ -185,10 +211,6 @@ def _worded(value: Any) -> str:
     if callable(value):
         return f"{value.__module__}:{value.__qualname__}"
     return (", ".join(map(_worded, value)) or "none") if isinstance(value, tuple | list) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _clipped(text: str, longest: int) -> str:

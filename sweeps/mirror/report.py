@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subind.store.store import Store
-from sweeps.mirror import address
-from sweeps.mirror.address import chosen_tracking_uri
+from sweeps.mirror import tracker
 from sweeps.mirror.experiment import Experiment, load_mlflow
+from sweeps.mirror.tracker import chosen_tracking_uri
 
 REPORT_TAG = "subind.report"
 """Holds the name of the part of the grid that is reported on; a run of a cell has no such tag."""
@@ -18,7 +18,7 @@ def has_tracker(store: Store, given: str | None) -> bool:
     """Whether there is a tracker to log to: one that was named, or the database that a sweep has left in the store."""
     if given or os.environ.get("MLFLOW_TRACKING_URI"):
         return True
-    return store.is_local and Path(address.store_root(store), "mlflow.db").is_file()
+    return store.is_local and Path(tracker.store_root(store), "mlflow.db").is_file()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +40,9 @@ def log_report(store: Store, report: Report, *, given: str | None) -> str:
     uri = chosen_tracking_uri(store, given)
     load_mlflow()
     try:
-        location = address.artifact_location(store, uri)
+        location = tracker.artifact_location(store, uri)
         experiment = Experiment.connected(uri, grid=report.grid, artifact_location=location)
         contents = {name: report.folder / name for name in report.files}
         return experiment.log_files(contents, key=(REPORT_TAG, report.name), tags=report.tags)
     except Exception as error:  # noqa: BLE001  a tracker may raise anything
-        raise ValueError(f"the report is not in MLflow: {address.told(error, uri)}") from None
+        raise ValueError(f"the report is not in MLflow: {tracker.told(error, uri)}") from None

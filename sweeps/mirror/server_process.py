@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from sweeps.hosts import stop_signals
 from sweeps.hosts.patience import pause
-from sweeps.mirror import address
+from sweeps.mirror import tracker
 
 LOOPBACK = "127.0.0.1"
 
@@ -48,14 +48,22 @@ sys.exit(child.wait())
 """Runs a command, and ends its process group when standard input ends, which `kill -9` of the parent does."""
 
 START_SECONDS = 300.0
+SECONDS_BETWEEN_LINES = 2.0
 STOP_SECONDS = 10.0
 
 
 def serve(
-    arguments: Sequence[str], environment: Mapping[str, str], *, host: str, port: int, on_ready: Callable[[str], None]
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    tell: Callable[[str], None] = print,
 ) -> int:
     """Run `mlflow server` until Ctrl-C, SIGTERM or the end of the terminal; `on_ready` gets its URL once it answers.
 
+    Until then `tell` gets a line every two seconds.
     Returns 0 when it was ended so, else the exit status of MLflow.
 
     Raises ValueError if the port is taken, RuntimeError if MLflow does not start.
@@ -64,7 +72,7 @@ def serve(
     with stop_signals.interrupting(), _server(arguments, environment, host=host, port=port) as child:
         try:
             reached = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104  what any address is reached by
-            _wait_until_ready(child, reached, port)
+            _wait_until_ready(child, reached, port, tell)
             on_ready(f"http://{reached}:{port}")
             return child.wait()
         except KeyboardInterrupt:
@@ -87,7 +95,7 @@ def _server(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow in a session of its own, ended with all its workers."""
     mlflow = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), *QUIET, *arguments]
-    settings = {**address.SETTINGS, **SERVER_SETTINGS, **os.environ, **environment}
+    settings = {**tracker.SETTINGS, **SERVER_SETTINGS, **os.environ, **environment}
     command = [sys.executable, "-c", ENDS_WITH_PARENT, *mlflow]
     child = subprocess.Popen(
         command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
@@ -113,12 +121,15 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.stdin.close()
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], host: str, port: int) -> None:
-    until = time.monotonic() + START_SECONDS
+def _wait_until_ready(child: subprocess.Popen[bytes], host: str, port: int, tell: Callable[[str], None]) -> None:
+    start, num_lines = time.monotonic(), 0
     address = f"[{host}]" if ":" in host else host
-    while child.poll() is None and time.monotonic() < until:
+    while child.poll() is None and (waited := time.monotonic() - start) < START_SECONDS:
+        if waited >= SECONDS_BETWEEN_LINES * (num_lines + 1):
+            num_lines += 1
+            tell(f"MLflow starts, {waited:.0f} s")
         try:
-            with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=5):
+            with urllib.request.urlopen(f"http://{address}:{port}/health", timeout=1):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             pause(0.2)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sweeps.hosts.private_files import private_secret, write_private
 from sweeps.hosts.secrets import redacted
 from sweeps.mirror import server_process
-from sweeps.mirror.address import scheme
+from sweeps.mirror.tracker import scheme
 
 BACKEND = "MLFLOW_BACKEND_STORE_URI"
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"

@@ -1,7 +1,7 @@
 """One call of `subind tune`: its studies are opened, trained until they have their trials, and the choice is made."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from subind.store.store import Store
 from sweeps.costs.cost_model import unknown_gpu_model
 from sweeps.costs.memory import most_replicas
 from sweeps.grids import Grid, tuned
-from sweeps.grids.studies import Study
+from sweeps.grids.studies import PARAMETERS, Study
 from sweeps.hosts.workers import Workers
-from sweeps.mirror.address import store_root
+from sweeps.mirror import views
 from sweeps.mirror.content import RUN_ID_TAG
+from sweeps.mirror.controls import COLOR_TAG
 from sweeps.mirror.experiment import Content
 from sweeps.mirror.mirror import Mirror
+from sweeps.mirror.tracker import store_root
 from sweeps.planning.damaged_runs import with_damaged_parents
 from sweeps.planning.plan import Crew, Plan, accounts, packed
 from sweeps.planning.preparation import cost_model
@@ -162,10 +164,16 @@ def _choice(trials: Trials, rule: Rule) -> tuned.Choice:
     )
 
 
-def mirror(session: Session, pictures: Mapping[str, bytes], *, tracking_uri: str | None) -> str:
+TRIAL_COLOR, CHOSEN_COLOR, PUBLISHED_COLOR = "#56B4E9", "#D55E00", "#000000"
+
+
+def mirror(
+    session: Session, pictures: Mapping[str, bytes], *, chosen: Collection[str], tracking_uri: str | None
+) -> str:
     """Bring the tuning's experiment in MLflow up to date; what delays that, empty if nothing does.
 
-    Every trial with a result is a run there, and `study` is one that holds the pictures.
+    Every trial with a result is a run there, those of the runs `chosen` marked, and `study` is one that holds the
+    pictures.
     """
     store, finished = session.store, session.store.finished()
     found = {run_id(trial.mask): (each.name, trial) for each in session.studies for trial in each.completed()}
@@ -175,7 +183,16 @@ def mirror(session: Session, pictures: Mapping[str, bytes], *, tracking_uri: str
     )
     masks = [*(trial.mask for _, trial in found.values()), *session.published()]
     outcome = mirrored.mirror_finished([mask for mask in masks if run_id(mask) in finished])
-    return outcome.error or mirrored.attach(_study_content(session, pictures))
+    labels = {run_id(mask): ("published setting", {COLOR_TAG: PUBLISHED_COLOR}) for mask in session.published()}
+    for run, name in names.items():
+        is_chosen = run in chosen
+        color = CHOSEN_COLOR if is_chosen else TRIAL_COLOR
+        labels[run] = (f"trial-{name.number:03d}{' (chosen)' * is_chosen}", {COLOR_TAG: color})
+    return (
+        outcome.error
+        or mirrored.attach(_study_content(session, pictures))
+        or mirrored.present(labels, views.of_trials(PARAMETERS))
+    )
 
 
 def _study_content(session: Session, pictures: Mapping[str, bytes]) -> Content:

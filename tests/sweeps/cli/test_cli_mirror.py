@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.mirror import address
+from sweeps.mirror import tracker
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import runs, store_with, written_grid
 
@@ -18,7 +18,7 @@ NUM_RUNS = 12
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where MLflow's database will be, in a store that holds every run of the grid `tiny.py`."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(address, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(tracker, "PROBE_SECONDS", 0.2)
     written_grid(tmp_path)
     store_with(tmp_path, *(spec for seed in SEEDS for spec in runs(seed)))
     return tmp_path / "store" / "mlflow.db"

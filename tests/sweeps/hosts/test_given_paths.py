@@ -9,7 +9,7 @@ import pytest
 
 from subind.store.store import Store
 from sweeps.hosts.given_paths import at_home
-from sweeps.mirror.address import chosen_tracking_uri
+from sweeps.mirror.tracker import chosen_tracking_uri
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, store_with, written_grid
 

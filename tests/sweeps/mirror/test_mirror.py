@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -168,31 +169,41 @@ def test_mirror_of_measurements_has_final_metrics_with_legible_rivals(store: Sto
     metrics = _run(store, tiny_transfer(num_disambiguation=100)).data.metrics
     assert metrics["test_accuracy"] == pytest.approx(0.3)
     assert metrics["rival_agreement/2 times a pow 2"] == 0.25
-    assert metrics["num_disambiguation"] == 100
+    assert "num_disambiguation" not in metrics, "it is a param"
 
 
-def test_mirror_of_a_mask_keeps_its_bits_a_picture_and_the_record(store: Store, tmp_path: Path) -> None:
+def test_mirror_of_a_mask_keeps_its_bits_and_a_picture(store: Store, tmp_path: Path) -> None:
     commit_fabricated(store, [tiny_mask()])
     Mirror(store, grid="grid").mirror([tiny_mask()])
     found = _artifacts(store, _run(store, tiny_mask()), tmp_path / "down")
-    assert sorted(found) == ["density.png", "mask.safetensors", "record.json"]
+    assert sorted(found) == ["density.png", "mask.safetensors"]
     assert found["mask.safetensors"] == MASK_BITS
     assert found["density.png"].startswith(b"\x89PNG")
-    assert run_id(tiny_mask()).encode() in found["record.json"]
 
 
 def test_mirror_of_a_donor_leaves_its_weights_in_the_store(store: Store, tmp_path: Path) -> None:
     commit_fabricated(store, [tiny_donor()])
     Mirror(store, grid="grid").mirror([tiny_donor()])
-    assert sorted(_artifacts(store, _run(store, tiny_donor()), tmp_path / "down")) == ["record.json"]
+    assert sorted(_artifacts(store, _run(store, tiny_donor()), tmp_path / "down")) == []
 
 
 def test_mirror_of_more_values_than_a_request_takes_logs_them_all(store: Store) -> None:
-    record = fabricated_record(tiny_transfer(), num_epochs=1300, measurements={})
-    store.commit(tiny_transfer(), record, {})
+    measurements = {f"rival_agreement.{number} * a": 0.5 for number in range(1300)}
+    store.commit(tiny_transfer(), fabricated_record(tiny_transfer(), measurements=measurements), {})
     assert Mirror(store, grid="grid").mirror([tiny_transfer()]).num_mirrored == 1
-    num_single = len(["seconds", "num_ambiguous", "num_disambiguation", "num_integers", "num_layers"])
-    assert _num_metric_rows(store) == 2 * 1300 + num_single
+    num_single = len(["seconds"])
+    assert _num_metric_rows(store) == 3 + 1300 + num_single
+
+
+def test_mirror_of_a_long_curve_keeps_fifty_points_both_ends_among_them(store: Store) -> None:
+    store.commit(tiny_transfer(), fabricated_record(tiny_transfer(), num_epochs=400), {})
+    Mirror(store, grid="grid").mirror([tiny_transfer()])
+    run = _run(store, tiny_transfer())
+    history = MlflowClient(default_tracking_uri(store)).get_metric_history(run.info.run_id, "curve/validation_accuracy")
+    points = sorted((point.step, point.value) for point in history)
+    assert (len(points), points[0], points[-1]) == (50, (1, 1 / 400), (400, 1.0))
+    steps = [step for step, _ in points]
+    assert {later - step for step, later in pairwise(steps)} == {8, 9}
 
 
 def test_mirror_of_the_longest_rule_logs_a_name_of_its_own(store: Store) -> None:

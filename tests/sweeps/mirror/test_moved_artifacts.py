@@ -8,9 +8,8 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.specs.runs import Discover
 from subind.store.store import Store
-from sweeps.mirror.address import artifact_location
 from sweeps.mirror.mirror import Mirror, default_tracking_uri
-from sweeps.mirror.moved_artifacts import find_artifacts_of_ui
+from sweeps.mirror.tracker import artifact_location, find_artifacts_of_ui
 from tests.specs import tiny_mask
 from tests.sweeps.fabricated import MASK_BITS, commit_fabricated
 
