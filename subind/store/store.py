@@ -7,7 +7,7 @@
     checkpoints/<pack>.{json,safetensors}     a pack under way; removed once its runs are committed
     running/<pack>.json                       a heartbeat of the worker that computes the pack
     images.json                               the photographs of the last sweep on any (sweeps/inputs/photographs.py)
-    index/                                    what is derived from the records; may be removed at any time
+    index/, stories/                          derived from records, noted by drivers; may be removed at any time
     damaged/                                  what `subind verify --repair` has moved aside; nobody reads it
 
 Two writers of the same run: the first commit wins, the second is told so. Nothing here is unpickled or executed.

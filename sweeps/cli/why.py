@@ -2,7 +2,8 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from sweeps.planning.preparation import prepared
 from sweeps.planning.request import Request
 from sweeps.planning.run_states import ROW_STATUS
 from sweeps.planning.store_checks import opened_store
+from sweeps.watching.story import Event, story
 from sweeps.watching.which_run import meant_run, planned_runs, stored_runs, with_spec
 from sweeps.watching.why import (
     Computed,
@@ -31,6 +33,7 @@ from sweeps.watching.why import (
 
 LINES_OF_A_TRACEBACK = 8
 MOST_DIFFERENCES = 5
+MOST_EVENTS = 10
 
 INDENT = 11
 QUOTED = "| "
@@ -49,7 +52,7 @@ def why_command(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Explain one run: its state and why, its parents, its failure, checkpoint and worker, and the pack to run it."""
+    """Explain one run: its state and why, its parents, failure, checkpoint and worker, its next pack, and its story."""
     opened = opened_store(store)
     several = {name: read_grid(name) for name in ((grid,) if grid else NAMES)}
     planned = planned_runs({name: _cells(each, opened) for name, each in several.items()})
@@ -65,10 +68,12 @@ def why_command(
         )
         packs = [pack for plan in plans if (pack := planned_pack(made.run, plan)) is not None]
     number = num_descendants(runs, made.run)
+    events = story(opened, made.run, blocked_by=made.blocked_by)
     if as_json:
-        print(json.dumps({**made.data(), "packs": [pack.data() for pack in packs], "num_descendants": number}))
+        lists = {"packs": [pack.data() for pack in packs], "story": [asdict(event) for event in events]}
+        print(json.dumps({**made.data(), **lists, "num_descendants": number}))
         return
-    for name, text in _lines(made, packs, number):
+    for name, text in (*_lines(made, packs, number), *_story(events)):
         out.print(_laid_out(name, text))
 
 
@@ -114,6 +119,16 @@ def _lines(made: Explanation, packs: list[PlannedPack], number: int) -> Iterator
         yield "children", f"{number} runs descend from it"
     if made.note:
         yield "note", made.note
+
+
+def _story(events: Sequence[Event]) -> Iterator[tuple[str, str]]:
+    """What befell it, an event a line; of very many the first and the last ones."""
+    num_left_out = max(0, len(events) - 2 * MOST_EVENTS)
+    for place, event in enumerate(events):
+        if num_left_out and place == MOST_EVENTS:
+            yield "", f"{num_left_out} more events, which `subind why --json` has"
+        if not (num_left_out and MOST_EVENTS <= place < len(events) - MOST_EVENTS):
+            yield "" if place else "story", f"{event.time}  {event.text}"
 
 
 def _state(made: Explanation) -> str:

@@ -172,6 +172,7 @@ def _no_heartbeat_left(searcher: PackSearcher, store: Store) -> Iterator[Callabl
         yield stop_beating
     finally:
         stop_beating()
+        searcher.close()
 
 
 def _tuner(job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper) -> tune.Tuner:

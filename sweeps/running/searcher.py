@@ -26,6 +26,7 @@ from sweeps.planning.run_states import WAITING
 from sweeps.running.feed import Feed, NoFeed
 from sweeps.running.pack_queue import PackQueue
 from sweeps.running.verdicts import Account, Again, Fall, GivenUp, Halved, failure
+from sweeps.watching.story import Journal
 
 SECONDS_BETWEEN_LOOKS = 5.0
 """How often the store is asked what other drivers have finished, and what has failed there."""
@@ -75,6 +76,8 @@ class PackSearcher(Searcher):
         self.on_finish: Callable[[Collection[str]], None] = lambda _runs: None
         self.plan = plan
         self.states = plan.states.copy()
+        self.story = Journal(store, grid=plan.grid, num_runs=len(plan.missing), num_packs=len(plan.packs))
+        self.states.on_move = self.story.move
         self.running: dict[str, Pack] = {}
         self._store = store
         self._is_stopped = is_stopped
@@ -106,6 +109,7 @@ class PackSearcher(Searcher):
         """
         self._look()
         self._write_failures()
+        self.story.write()
         if self._is_stopped():
             return Searcher.FINISHED
         pack = self._next_pack()
@@ -121,6 +125,8 @@ class PackSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Learn where a pack trains and whether it has saved a checkpoint, and tell what its worker notes."""
+        if trial_id in self.running:
+            self.story.hear(trial_id, self.running[trial_id].name, result)
         if "node" in result:
             self._where[trial_id] = Place(host=result["host"], node=result["node"])
         if result.get("num_saved", 0):
@@ -129,6 +135,7 @@ class PackSearcher(Searcher):
             if trial_id in self.running and (trial_id, note) not in self._told:
                 self._told.add((trial_id, note))
                 self.tell(f"{self.running[trial_id].name}: {note}")
+        self.story.write()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Account for a pack that has ended; what it did not commit has failed, or is stopped if the sweep is.
@@ -170,6 +177,7 @@ class PackSearcher(Searcher):
     def close(self) -> None:
         """Say that the sweep is over: what is under way or waits to be tried again is stopped."""
         self._stop(self.states.runs_in("running", "retrying"))
+        self.story.write(now=True)
 
     def unfinished(self) -> list[str]:
         """The names of the packs that were handed out and have runs that are not finished."""
@@ -238,6 +246,7 @@ class PackSearcher(Searcher):
         self._started[pack.name] = pack
         self.running[trial_id] = pack
         self.states.move(pack.runs, "running", f"in pack {pack.name} of {len(pack.specs)}")
+        self.story.hand_out(pack.name, pack.runs)
         return {
             "pack": pack.name,
             "runs": list(pack.runs),

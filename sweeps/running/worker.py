@@ -82,7 +82,7 @@ def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
         return
     rungs = tuple(Rung(share=each["share"], limits=each["limits"]) for each in config.get("rungs", ()))
     job = replace(job, runtime=replace(job.runtime, rungs=rungs))
-    here = {"host": socket.gethostname(), "node": ray.get_runtime_context().get_node_id()}
+    here = {"host": socket.gethostname(), "process": os.getpid(), "node": ray.get_runtime_context().get_node_id()}
     worker = Worker(
         name=str(config["pack"]),
         pack=pack,
@@ -116,6 +116,7 @@ class Worker:
         self._notes: list[str] = []
         self._num_halvings = num_halvings
         self._num_saved = 0
+        self._resumed_step = 0
         self._pack = list(pack)
         self._store = store
         self._job = job
@@ -169,6 +170,7 @@ class Worker:
             "accuracies": list(progress.accuracies),
             "failed": self.num_failed,
             "num_saved": self._num_saved,
+            "resumed_step": self._resumed_step,
             "notes": list(self._notes),
         }
 
@@ -303,11 +305,13 @@ class Worker:
             self._start_over("the checkpoint's file is gone or damaged, and training starts over")
             return None
         self._before = spent_before(found, len(self._pack), fresh=self._fresh)
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            self._resumed_step = int(json.loads(state)["step"])
         places = {each: place for place, each in enumerate(found.runs)}
         return stages.Resumed(tensors=tensors, state=state, places=[places[run_id(spec)] for spec in self._pack])
 
     def _start_over(self, reason: str) -> None:
-        self._before = self._fresh
+        self._before, self._resumed_step = self._fresh, 0
         self._notes.append(reason)
 
 

@@ -10,11 +10,12 @@ from typing import Literal
 
 from subind.store.files import FileEntry
 from subind.store.listing import FAILURE_FILE, RECORD_FILE, Listing
-from subind.store.store import Checkpoint, Heartbeat, Store
+from subind.store.store import Checkpoint, Heartbeat, Store, opened_files
 from sweeps.exporting.record_parts import is_readable
+from sweeps.watching.story import FOLDER, journals, noted_runs
 
-Kind = Literal["checkpoint", "heartbeat", "temporary file", "artifact", "index part"]
-KINDS: tuple[Kind, ...] = ("checkpoint", "heartbeat", "temporary file", "artifact", "index part")
+Kind = Literal["checkpoint", "heartbeat", "temporary file", "artifact", "index part", "story"]
+KINDS: tuple[Kind, ...] = ("checkpoint", "heartbeat", "temporary file", "artifact", "index part", "story")
 
 WRITING_SECONDS = 3600.0
 """A file that was written this long ago is not on its way to a name or a record any more: that takes seconds."""
@@ -23,7 +24,7 @@ IDLE_DAYS = 30.0
 """A checkpoint whose pack nobody has computed for so long is taken for forgotten, unless told otherwise."""
 
 TEMPORARY = re.compile(r"\.(.+\.[0-9a-f]{32}|clock-[0-9a-f]{32}|check-[0-9a-f]{32})")
-FOLDERS = ("runs", "checkpoints", "running", "weights", "index")
+FOLDERS = ("runs", "checkpoints", "running", "weights", "index", FOLDER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ def leftovers(store: Store, *, idle_days: float = IDLE_DAYS) -> tuple[Leftover, 
         *_temporary_files([entry for tree in trees.values() for entry in tree], now=now),
         *_artifacts(store, trees["runs"], listing, now=now),
         *_index_parts(trees["index"], now=now),
+        *_stories(store, listing, now=now),
     ]
     left = [each for each in found if not _is_in_use(each, beats)]
     return tuple(sorted(left, key=lambda each: (KINDS.index(each.kind), each.entry.path)))
@@ -153,3 +155,15 @@ def _index_parts(entries: Sequence[FileEntry], *, now: float) -> Iterator[Leftov
         is_other = entry.name.startswith("rows-") and not is_readable(entry.name)
         if is_other and now - entry.modified > 24 * WRITING_SECONDS:
             yield Leftover(kind="index part", entry=entry, why="other code has derived it")
+
+
+def _stories(store: Store, listing: Listing, *, now: float) -> Iterator[Leftover]:
+    """Journals that name no run of which the store has anything."""
+    files = opened_files(store.url)
+    known = listing.finished.keys() | listing.failed | listing.damaged.keys()
+    known |= {run for checkpoint in store.checkpoints() for run in checkpoint.runs}
+    for _, parts in journals(files):
+        is_old = all(now - entry.modified > 24 * WRITING_SECONDS for entry in parts)
+        if is_old and known.isdisjoint(noted_runs(files, parts)):
+            for entry in parts:
+                yield Leftover(kind="story", entry=entry, why="the store has none of its runs")
