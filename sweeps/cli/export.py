@@ -1,16 +1,18 @@
 """`subind export`."""
 
-from sweeps.cli.options import GridName, Rows, StorePath, Where, out
+from sweeps.cli.options import GridName, Rows, Set, StorePath, Where, out
 from sweeps.cli.printing import print_damaged, warn_of_unnamed_images
 from sweeps.cli.rows_and_report import exported
-from sweeps.grids import read_grid
+from sweeps.grids.overrides import given_grid
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import opened_store
 
 
-def export_command(grid: GridName, where: Where = None, store: StorePath = "store", rows: Rows = None) -> None:
+def export_command(
+    grid: GridName, *, where: Where = None, overrides: Set = None, store: StorePath = "store", rows: Rows = None
+) -> None:
     """Write one Parquet row per planned cell, the missing and failed ones included."""
-    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
     opened = opened_store(request.store)
     listing = opened.listing()
     found = accounted(request, opened, listing)

@@ -62,6 +62,15 @@ Where = Annotated[
         "--where", help="Take only the cells for which this holds, such as num_layers=2 or 'seed<3'. May be repeated."
     ),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Give a field of the grid's runs another value: penalty=1e-6, or mask.optimizer.learning_rate=1e-3 for "
+        "runs of one stage (donor, mask, transfer, measurement). May be repeated.",
+    ),
+]
 StorePath = Annotated[
     str,
     typer.Option(

@@ -13,13 +13,14 @@ from sweeps.cli.options import (
     GridName,
     Images,
     Keep,
+    Set,
     StorePath,
     Where,
     err,
     home_for,
 )
 from sweeps.cli.printing import absolute, print_damaged, print_plan, warn_of_changed_sources, warn_of_unnamed_images
-from sweeps.grids import read_grid
+from sweeps.grids.overrides import given_grid
 from sweeps.planning.plan_data import plan_data
 from sweeps.planning.preparation import check_room, prepared
 from sweeps.planning.request import Request
@@ -30,6 +31,7 @@ def plan_command(
     grid: GridName,
     *,
     where: Where = None,
+    overrides: Set = None,
     store: StorePath = "store",
     device: Device = "auto",
     cost: Annotated[bool, typer.Option("--cost", help="Say what it costs in device-hours and money.")] = False,
@@ -49,7 +51,11 @@ def plan_command(
 ) -> None:
     """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
     request = Request(
-        grid=read_grid(grid), where=tuple(where or ()), store=store, images=absolute(images), keep=tuple(keep or ())
+        grid=given_grid(grid, overrides),
+        where=tuple(where or ()),
+        store=store,
+        images=absolute(images),
+        keep=tuple(keep or ()),
     )
     opened = opened_store(request.store)
     made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
@@ -64,7 +70,7 @@ def plan_command(
         data = plan_data(made.plan, made.forecast)
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
         return
-    print_plan(made)
+    print_plan(made, request.grid.overrides)
     print_damaged(made.plan)
     if bill is not None:
         print_cost(made.plan, *bill)

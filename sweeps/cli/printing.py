@@ -25,8 +25,10 @@ def absolute(images: str) -> str:
     return str(Path(images).absolute()) if images else ""
 
 
-def print_plan(made: Prepared) -> None:
-    """What is planned by stage, the forecast, and what is kept and stale."""
+def print_plan(made: Prepared, overrides: tuple[str, ...]) -> None:
+    """What is overridden, what is planned by stage, the forecast, and what is kept and stale."""
+    for each in overrides:
+        out.print(f"set {each}")
     found, times = made.plan, made.forecast
     table = Table(box=None, pad_edge=False)
     for name in ("stage", "planned", "finished", "failed", "blocked", "to run", "packs", "replicas", "work"):

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli.options import GridName, StorePath, Tracking, Where, home_for
+from sweeps.cli.options import GridName, Set, StorePath, Tracking, Where, home_for
 from sweeps.cli.printing import print_damaged, warn_of_unnamed_images
 from sweeps.cli.rows_and_report import write_report_of, write_rows_and_report
-from sweeps.grids import label, read_grid
+from sweeps.grids import label
+from sweeps.grids.overrides import given_grid
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import opened_store
 
@@ -17,6 +18,7 @@ def report_command(
     grid: GridName,
     *,
     where: Where = None,
+    overrides: Set = None,
     store: StorePath = "store",
     rows: Annotated[
         Path | None,
@@ -31,10 +33,12 @@ def report_command(
     tracking_uri: Tracking = None,
 ) -> None:
     """Write the figures, tables, LaTeX and the page index.html of a grid, and log them to the sweep's MLflow run."""
+    if rows is not None and overrides:
+        raise ValueError("--set is given with --rows: rows are reported as they are; leave one of them out")
     if rows is not None:
         write_report_of(rows, output or Path("reports") / label(grid))
         return
-    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
     opened = opened_store(request.store)
     listing = opened.listing()
     found = accounted(request, opened, listing)

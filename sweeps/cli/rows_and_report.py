@@ -75,7 +75,7 @@ def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str
     delayed_by = outcome.error or mirror.compare(mean_interval)
     if not delayed_by:
         return ""
-    options = [("--where", each) for each in request.where]
+    options = [("--where", each) for each in request.where] + [("--set", each) for each in request.grid.overrides]
     options += [("--store", request.store)] if request.store != "store" else []
     options += [("--tracking-uri", tracking_uri)] if tracking_uri else []
     command = shlex.join(["subind", "sync", request.grid.name, *(part for option in options for part in option)])

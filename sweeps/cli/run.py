@@ -8,11 +8,11 @@ import typer
 from subind.store.errors import is_full
 from subind.store.store import Store
 from sweeps.cli.crew import crew
-from sweeps.cli.options import Device, GridName, Images, Keep, StorePath, Tracking, Where, err, out
+from sweeps.cli.options import Device, GridName, Images, Keep, Set, StorePath, Tracking, Where, err, out
 from sweeps.cli.printing import absolute, print_damaged, print_failures, print_plan, warn_of_changed_sources
 from sweeps.cli.rows_and_report import Outcome, mirror_lag, rows_path, write_rows_and_report
 from sweeps.cli.until_decided import decided
-from sweeps.grids import read_grid
+from sweeps.grids.overrides import given_grid
 from sweeps.grids.own_code import own_code
 from sweeps.hosts import stop_signals
 from sweeps.hosts.workers import Workers
@@ -30,6 +30,7 @@ def run_command(
     grid: GridName,
     *,
     where: Where = None,
+    overrides: Set = None,
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,
@@ -55,18 +56,18 @@ def run_command(
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     request = Request(
-        grid=read_grid(grid), where=tuple(where or ()), store=store, images=absolute(images), keep=tuple(keep or ())
+        grid=given_grid(grid, overrides),
+        where=tuple(where or ()),
+        store=store,
+        images=absolute(images),
+        keep=tuple(keep or ()),
     )
     opened = opened_store(request.store)
     if retry_failed:
         retry.retry_failed(accounted(request, opened), opened)
     with crew(opened, address, device=device, num_workers=num_workers) as workers:
         computed = partial(
-            _swept,
-            store=opened,
-            workers=workers,
-            tracking_uri=tracking_uri,
-            checkpoint_seconds=checkpoint_seconds,
+            _swept, store=opened, workers=workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds
         )
         if until_decided:
             outcome = decided(request, opened, computed, max_seeds=max_seeds)
@@ -91,7 +92,7 @@ def _swept(
         err.print(other, style="yellow")
     check_room(made)
     warn_of_changed_sources(request, made.plan, store)
-    print_plan(made)
+    print_plan(made, request.grid.overrides)
     print_damaged(made.plan)
     if not made.plan.missing:
         return made.plan

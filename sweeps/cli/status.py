@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from subind.store.store import Store
-from sweeps.cli.options import AsJson, GridName, StorePath, Where
+from sweeps.cli.options import AsJson, GridName, Set, StorePath, Where
 from sweeps.cli.printing import print_failures, warn_of_unnamed_images
-from sweeps.grids import read_grid
+from sweeps.grids.overrides import given_grid
 from sweeps.hosts.patience import pause
 from sweeps.hosts.terminal import terminal
 from sweeps.planning.plan import Plan
@@ -26,6 +26,7 @@ def status_command(
     grid: GridName,
     *,
     where: Where = None,
+    overrides: Set = None,
     store: StorePath = "store",
     watch: Annotated[bool, typer.Option("--watch", help="Follow it live until it is done, or Ctrl-C.")] = False,
     interval: Annotated[float, typer.Option(help="Seconds between two looks of --watch.", min=0.5, max=3600)] = 5.0,
@@ -36,7 +37,7 @@ def status_command(
     With --watch this is shown live, wherever the workers are, until nothing is running or missing; it ends with status
     1 if a run has failed. Ctrl-C leaves the sweep alone.
     """
-    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
     opened = opened_store(request.store)
     found = accounted(request, opened)
     warn_of_unnamed_images(found)

@@ -2,20 +2,25 @@
 
 import typer
 
-from sweeps.cli.options import GridName, StorePath, Tracking, Where, err, out
+from sweeps.cli.options import GridName, Set, StorePath, Tracking, Where, err, out
 from sweeps.cli.rows_and_report import mean_interval
-from sweeps.grids import read_grid
+from sweeps.grids.overrides import given_grid
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import check_exists, opened_store
 
 
 def sync_command(
-    grid: GridName, where: Where = None, store: StorePath = "store", tracking_uri: Tracking = None
+    grid: GridName,
+    *,
+    where: Where = None,
+    overrides: Set = None,
+    store: StorePath = "store",
+    tracking_uri: Tracking = None,
 ) -> None:
     """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
     from sweeps.mirror.mirror import Mirror
 
-    request = Request(grid=read_grid(grid), where=tuple(where or ()), store=store)
+    request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
     opened = opened_store(request.store)
     found = accounted(request, opened)
     mirror = Mirror(opened, grid=found.grid, tracking_uri=tracking_uri)

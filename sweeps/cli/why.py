@@ -10,8 +10,9 @@ import typer
 
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps.cli.options import AsJson, Device, StorePath, out
-from sweeps.grids import NAMES, Grid, read_grid
+from sweeps.cli.options import AsJson, Device, Set, StorePath, out
+from sweeps.grids import NAMES, Grid
+from sweeps.grids.overrides import given_grid
 from sweeps.hosts.terminal import duration
 from sweeps.hosts.workers import available_workers
 from sweeps.inputs.photographs import identified
@@ -48,13 +49,16 @@ def why_command(
         str, typer.Argument(help="The grid that plans it. The default is every named grid, and what the store holds.")
     ] = "",
     *,
+    overrides: Set = None,
     store: StorePath = "store",
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Explain one run: its state and why, its parents, failure, checkpoint and worker, its next pack, and its story."""
+    if overrides and not grid:
+        raise ValueError("--set is given without a GRID: name the grid whose fields it sets")
     opened = opened_store(store)
-    several = {name: read_grid(name) for name in ((grid,) if grid else NAMES)}
+    several = {name: given_grid(name, overrides) for name in ((grid,) if grid else NAMES)}
     planned = planned_runs({name: _cells(each, opened) for name, each in several.items()})
     stored = {} if grid else stored_runs(opened)
     found = with_spec(meant_run(run, {**stored, **planned}, near=planned if grid else stored), opened)

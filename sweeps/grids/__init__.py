@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from subind.specs.quoting import quoted
 
@@ -40,6 +41,7 @@ class Grid:
     """What a grid says, read once: its cells, what it claims, and which recipients leave their weights.
 
     `name` is the grid's name, or the path of its file; `own_studies` makes the studies that it defines, maybe none.
+    `overrides` are the values, as `field=value`, that its cells have in place of its own.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Grid:
     claims: tuple[str, ...]
     keep: Keep
     own_studies: Callable[[], tuple[Study, ...]]
+    overrides: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:
@@ -55,8 +58,8 @@ class Grid:
 
     @property
     def label(self) -> str:
-        """What the grid is called in files and columns: its name, or that of its file."""
-        return label(self.name)
+        """What the grid is called in files and columns: its name, or that of its file, and its overrides."""
+        return "-".join([label(self.name), *(quote(each.replace("=", "_is_", 1), safe="") for each in self.overrides)])
 
     def studies(self) -> tuple[Study, ...]:
         """What is searched for its masks: its own studies, or those around its masks' settings.
