@@ -82,7 +82,7 @@ def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
         return
     rungs = tuple(Rung(share=each["share"], limits=each["limits"]) for each in config.get("rungs", ()))
     job = replace(job, runtime=replace(job.runtime, rungs=rungs))
-    here = {"host": socket.gethostname(), "process": os.getpid(), "node": ray.get_runtime_context().get_node_id()}
+    here = {"host": socket.gethostname(), "node": ray.get_runtime_context().get_node_id()}
     worker = Worker(
         name=str(config["pack"]),
         pack=pack,

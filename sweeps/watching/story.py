@@ -71,7 +71,7 @@ class Journal:
 
     def hear(self, trial: str, pack: str, result: Mapping[str, Any]) -> None:
         """Note what the worker of a pack reports that is new: where it is, where it went on, and what it tells."""
-        heard = [("place", {"host": result["host"], "process": result.get("process")})] if "host" in result else []
+        heard = [("place", {"host": result["host"], "process": result.get("pid")})] if "host" in result else []
         if step := result.get("resumed_step"):
             heard.append(("note", {"why": f"went on from the checkpoint at step {step}"}))
         heard += [("note", {"why": one_line(note)}) for note in result.get("notes", ())]

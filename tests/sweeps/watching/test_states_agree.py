@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps.grids import read_grid
 from sweeps.planning.plan import Crew, Plan, packed
 from sweeps.planning.request import Request, accounted
-from sweeps.planning.run_states import ROW_STATUS, RunStates, total
+from sweeps.planning.run_states import ROW_STATUS, RunStates, State, total
+from sweeps.running.live_progress import LiveProgress
 from sweeps.running.searcher import PackSearcher
 from sweeps.watching.picture import status_data
 from sweeps.watching.store_watch import Watch
@@ -205,13 +207,21 @@ def test_every_command_and_the_driver_say_one_state(subind: Call, tmp_path: Path
             name: counts[name] for name in ("finished", "failed", "blocked")
         }
 
+    explainer, explained = Explainer(store, found.runs.values()), Counter[State]()
     for spec in found.runs.values():
         known = Known(run=run_id(spec), stage="donor", folder=folder_name(spec), spec=spec)
-        assert ROW_STATUS[Explainer(store, found.runs.values()).explained(known).state] == rows[run_id(spec)]
+        state = explainer.explained(known).state
+        assert ROW_STATUS[state] == rows[run_id(spec)]
+        explained[state] += 1
+    assert explained == sum(watch.look().states.values(), Counter())
 
     searcher = PackSearcher(packed(found, checkpoints=(), crew=Crew(num_workers=1)), store)
     searcher.suggest("trial")
     assert _of_states(searcher.states) == counts
+    board = LiveProgress(searcher, store).snapshot()
+    assert {name: sum(each[name] for each in board.counts.values()) for name in ("finished", "failed", "blocked")} == {
+        name: counts[name] for name in ("finished", "failed", "blocked")
+    }
 
 
 def test_driver_counts_a_failure_of_its_own_pack_that_goes_on(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,11 +45,11 @@ def _fallen_and_finished(store: Store) -> None:
     """A sweep of two donors in a pack: a worker dies, the next one goes on from a checkpoint and commits."""
     sweep = Sweep(store, cells(), pack_size=2)
     trial, _ = sweep.started()
-    sweep.searcher.on_trial_result(trial, {"host": "one", "process": 7, "node": "n"})
+    sweep.searcher.on_trial_result(trial, {"host": "one", "pid": 7, "node": "n"})
     sweep.fall(trial, "worker died")
     trial, _ = sweep.started()
     for _ in range(3):
-        sweep.searcher.on_trial_result(trial, {"host": "two", "process": 8, "node": "m", "resumed_step": 40})
+        sweep.searcher.on_trial_result(trial, {"host": "two", "pid": 8, "node": "m", "resumed_step": 40})
     sweep.finish(trial)
     sweep.searcher.close()
 
@@ -218,6 +221,25 @@ def test_writes_are_rare_however_many_the_events(tmp_path: Path, monkeypatch: py
         journal.hand_out(f"pack{number}", [DONOR])
         journal.write()
     assert len(writes) <= 2
+
+
+KILLED = """
+import os, signal, sys
+from subind.store.store import Store
+from sweeps.watching.story import Journal
+journal = Journal(Store(sys.argv[1]), grid="grid", num_runs=2, num_packs=2)
+journal.hand_out("first", [sys.argv[2]])
+journal.write()
+journal.hand_out("second", [sys.argv[2]])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_driver_that_is_killed_leaves_what_it_has_written(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    ended = subprocess.run([sys.executable, "-c", KILLED, store.url, DONOR], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [text for _, text in _told(store)[1:]] == ["handed to a worker in first, alone"]
 
 
 def test_sweep_that_hands_nothing_out_leaves_no_journal(tmp_path: Path) -> None:
