@@ -8,6 +8,7 @@ from sweeps.planning.store_checks import opened_store
 
 def doctor_command(store: StorePath = "store") -> None:
     """Check that this machine can run a sweep, and say what to do where it cannot."""
+    out.print("checking this machine; Ray and MLflow take some seconds")
     from sweeps.store_care.doctor import checks
 
     wrong = 0

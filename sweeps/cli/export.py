@@ -13,6 +13,7 @@ def export_command(
 ) -> None:
     """Write one Parquet row per planned cell, the missing and failed ones included."""
     request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
+    out.print(f"reading {request.store} for the rows of {request.name}")
     opened = opened_store(request.store)
     listing = opened.listing()
     found = accounted(request, opened, listing)

@@ -5,19 +5,29 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli.options import StorePath
-from sweeps.inputs.imported_weights import import_weights
+from sweeps.cli.options import StorePath, out
 from sweeps.planning.store_checks import opened_store
 
 
 def import_command(
     file: Annotated[
-        Path, typer.Argument(help="A safetensors file of transformers' GPT2LMHeadModel, or a .pth of torchvision's.")
+        Path,
+        typer.Argument(
+            help="A folder that transformers' save_pretrained wrote, a safetensors file of GPT2LMHeadModel, or a .pth "
+            "of torchvision's."
+        ),
     ],
     store: StorePath = "store",
 ) -> None:
-    """Put weights into the store for donors to start from, and print what names them in a spec.
+    """Put weights into the store for donors to start from, and print the line that names them in a grid.
 
     A file that torchvision publishes, such as resnet18-f37072fd.pth, is downloaded if it is not there.
     """
-    print(import_weights(opened_store(store), file))
+    out.print(f"reading and checking {file}")
+    from sweeps.inputs.imported_weights import import_weights
+
+    name = import_weights(opened_store(store), file)
+    is_published = file.suffix == ".pth"
+    named = f'PublishedWeights(file="{name}")' if is_published else f'ImportedWeights(sha256="{name}")'
+    out.print("in the store; a donor of a grid starts from it by this line of its Train(...):")
+    out.print(f"weights={named},")

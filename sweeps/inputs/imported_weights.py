@@ -8,12 +8,18 @@ from subind.store.store import Store
 from sweeps.inputs import published_weights
 from sweeps.inputs.architectures import MOST_HEADER_BYTES
 
+WEIGHTS_FILE = "model.safetensors"
+"""What `save_pretrained` calls the weights."""
+
 
 def import_weights(store: Store, path: Path) -> str:
     """Put a file of weights into the store; its SHA-256, or the name of one that torchvision publishes (*.pth).
 
-    Raises ValueError if it is no safetensors file, or not the published one.
+    Of a folder the file that `save_pretrained` writes is taken. Raises ValueError if there is none, if it is no
+    safetensors file, or not the published one.
     """
+    if path.is_dir():
+        return import_weights(store, _file_of_folder(path))
     if path.suffix == published_weights.ENDING:
         return published_weights.import_published(store, path)
     _check_is_safetensors(path)
@@ -32,6 +38,16 @@ def import_weights(store: Store, path: Path) -> str:
     if by_name.get("lm_head.weight", by_name.get("wte.weight")) != by_name.get("wte.weight"):
         raise ValueError(f"{path} has lm_head.weight unlike wte.weight: give a model whose head is the token embedding")
     return store.add_weights(content)
+
+
+def _file_of_folder(folder: Path) -> Path:
+    """The weights in a folder that transformers' `save_pretrained` wrote."""
+    file = folder / WEIGHTS_FILE
+    if file.is_file() and (folder / "config.json").is_file():
+        return file
+    sharded = (folder / f"{WEIGHTS_FILE}.index.json").is_file()
+    remedy = "save it with max_shard_size large enough for one file" if sharded else "give what save_pretrained wrote"
+    raise ValueError(f"{folder} is no file, and it lacks config.json or {WEIGHTS_FILE}: {remedy}")
 
 
 def _check_is_safetensors(path: Path) -> None:

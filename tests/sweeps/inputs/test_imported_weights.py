@@ -1,5 +1,6 @@
 """Donors that start from a user's own weights."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sweeps.planning.plan import accounts
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import opened_store
 from tests.specs import tiny_donor, tiny_model
+from tests.sweeps.conftest import Call
 from tests.vision_specs import image_donor
 
 GRID = """
@@ -147,3 +149,31 @@ def test_damaged_weights_in_the_store_are_refused(tmp_path: Path) -> None:
     (tmp_path / "weights" / f"{sha256}.safetensors").write_bytes(b"other bytes")
     with pytest.raises(ValueError, match="damaged"):
         store.weights(sha256)
+
+
+def saved_gpt2(folder: Path) -> bytes:
+    """What `save_pretrained` of transformers writes."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=7, n_positions=5))
+    model.save_pretrained(folder)
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_import_of_a_folder_of_save_pretrained_prints_the_line_for_a_grid(tmp_path: Path, subind: Call) -> None:
+    content = saved_gpt2(tmp_path / "gpt2")
+    status, out, _ = subind("import", "gpt2")
+    assert status == 0
+    digest = hashlib.sha256(content).hexdigest()
+    first, *_, last = out.splitlines()
+    assert first == "reading and checking gpt2"
+    assert last == f'weights=ImportedWeights(sha256="{digest}"),'
+    assert Store(str(tmp_path / "store")).weights(digest) == content
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_import_of_another_folder_is_refused_with_the_remedy(missing: str, tmp_path: Path) -> None:
+    saved_gpt2(tmp_path / "gpt2")
+    (tmp_path / "gpt2" / missing).unlink()
+    with pytest.raises(ValueError, match="save_pretrained"):
+        import_weights(Store(str(tmp_path / "store")), tmp_path / "gpt2")
