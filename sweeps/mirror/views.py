@@ -142,7 +142,8 @@ def description(found: Comparison, *, experiment_id: str, cells_id: str) -> dict
     links.append(f"[Recipients]({address(cells_id, CELLS, table=True)[1:]})")
     left_out = len(found.combinations) - MOST_COMBINATIONS
     more = [f"{left_out} more combinations have runs here and no views."] if left_out > 0 else []
-    return {DESCRIPTION_TAG: "\n\n".join([*_answers(found), " · ".join(links), *more])}
+    first, *others = _answers(found)
+    return {DESCRIPTION_TAG: "\n\n".join([" · ".join([first, *links]), *others, *more])}
 
 
 def _answers(found: Comparison) -> list[str]:
@@ -155,8 +156,8 @@ def _answers(found: Comparison) -> list[str]:
         told = [(run.tags[last], run.params["control"].replace("_", " ")) for run in means if last in run.tags]
         best_first = sorted(told, reverse=MEASURES[found.measure] > 0)
         held = "".join(f", {name} {value}" for name, value in values.items() if value)
-        numbers = ", ".join(f"**{control}** {text}" for text, control in best_first)
-        answers.append(f"{where}{held}: {found.measure} {numbers} (mean over seeds, 95% interval)")
+        numbers = ", ".join(f"{control} {text.partition(' ')[0]}" for text, control in best_first)
+        answers.append(f"{where}{held}, mean {found.measure}: {numbers}")
     return answers
 
 

@@ -22,8 +22,8 @@ from sweeps.mirror.ui import serve_ui
 from tests.specs import tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import commit_fabricated
 
-CONTROLS = ("subnetwork", "random_init")
-NUM_DISAMBIGUATION = (10, 100, 1000)
+CONTROLS = ("subnetwork", "full_transfer", "random_init", "random_subnetwork", "unmasked_only", "random_as_released")
+NUM_DISAMBIGUATION = (10, 100, 250)
 SEEDS = (0, 1)
 NUM_TRANSFERS = len(CONTROLS) * len(NUM_DISAMBIGUATION) * len(SEEDS)
 
@@ -34,7 +34,7 @@ SECONDS = 60
 
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two controls × three sample counts × two seeds, and a mask."""
+    """Six controls × three sample counts × two seeds, and a mask."""
     store = Store(str(tmp_path_factory.mktemp("ui") / "store"))
     planned = [
         tiny_mask(),
@@ -44,13 +44,15 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ),
     ]
     commit_fabricated(store, planned)
-    assert Mirror(store, grid="grid", tracking_uri=_uri(store)).mirror(planned).num_mirrored == NUM_TRANSFERS + 1
+    mirror = Mirror(store, grid="grid", tracking_uri=_uri(store))
+    assert mirror.mirror(planned).num_mirrored == NUM_TRANSFERS + 1
+    assert mirror.compare(lambda values: (min(values), max(values))) == ""
     return store
 
 
 @pytest.fixture(scope="module")
-def url(mirrored: Store) -> Iterator[str]:
-    """The address of the UI, served by a process of its own."""
+def lines(mirrored: Store) -> Iterator[list[str]]:
+    """What a process that serves the UI prints until it answers."""
     port = _free_port()
     script = (
         "import sys\nfrom subind.store.store import Store\nfrom sweeps.mirror.ui import serve_ui\n"
@@ -63,13 +65,31 @@ def url(mirrored: Store) -> Iterator[str]:
         text=True,
     )
     assert process.stdout is not None
-    found = re.search(r"http://\S+", process.stdout.readline())
-    yield found[0] if found else ""
+    printed = []
+    for line in process.stdout:
+        printed.append(line.rstrip())
+        if "answers" in line:
+            break
+    yield printed
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     process.stdout.close()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "a process of the UI was left behind"
+
+
+@pytest.fixture
+def url(lines: list[str]) -> str:
+    """The address of the UI that names no host to resolve."""
+    found = re.search(r"http://127[.0-9:]+", lines[1])
+    assert found is not None
+    return found[0]
+
+
+@pytest.fixture
+def view(lines: list[str]) -> str:
+    """The short address that is printed first."""
+    return lines[0].partition(": ")[2]
 
 
 @pytest.fixture(scope="module")
@@ -87,71 +107,26 @@ def browser() -> Iterator[Any]:
     driver.quit()
 
 
-class Page:
-    """The page of an experiment's runs, by what a reader sees."""
-
-    def __init__(self, browser: Any, url: str, folder: Path) -> None:
-        self._browser = browser
-        self._folder = folder
-        browser.get(f"{url}/health")
-        browser.execute_script("localStorage.clear(); sessionStorage.clear();")  # the UI remembers filter and grouping
-        browser.get(f"{url}/#/experiments/1/runs?compareRunsMode=TABLE")
-        self.wait_for_text(f"{NUM_TRANSFERS + 1} matching runs")
-
-    def wait_for(self, holds: Callable[[Any], Any]) -> Any:
-        from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        ignored = (WebDriverException, StaleElementReferenceException)
-        return WebDriverWait(self._browser, SECONDS, ignored_exceptions=ignored).until(holds)
-
-    def text(self) -> str:
-        return str(self._browser.find_element("tag name", "body").text)
-
-    def wait_for_text(self, expected: str) -> None:
-        self.wait_for(lambda _: expected in self.text())
-
-    def click(self, path: str) -> None:
-        """Click the element at an XPath once it is there and takes a click."""
-        self.wait_for(lambda browser: (browser.find_element("xpath", path).click(), True)[1])
-
-    def search(self, query: str) -> None:
-        from selenium.webdriver.common.keys import Keys
-
-        box = self.wait_for(lambda browser: browser.find_element("css selector", "[data-testid='search-box']"))
-        box.send_keys(Keys.CONTROL, "a")
-        box.send_keys(query, Keys.ENTER)
-
-    def group_by(self, param: str) -> None:
-        self.click("//button[contains(.,'Group by')]")
-        self.click(f"//*[starts-with(@role,'menuitem')][normalize-space()='{param}']")
-
-    def choose_axis(self, axis: str, metric: str) -> None:
-        from selenium.webdriver.common.keys import Keys
-
-        field = f"//*[normalize-space()='{axis}']/following::input[@role='combobox'][1]"
-        self.click(f"{field}/ancestor::*[contains(@class,'selector')][1]")
-        self._browser.find_element("xpath", field).send_keys(metric)
-        self.click(f"//*[contains(@class,'select-dropdown') and not(contains(@class,'hidden'))]//*[@title='{metric}']")
-        self._browser.find_element("xpath", field).send_keys(Keys.TAB)
-
-    def plotted(self) -> list[tuple[float, float]]:
-        """The points of the chart in the dialog, sorted, from what Plotly has drawn."""
-        script = (
-            "return Array.from(document.querySelectorAll('[role=dialog] .js-plotly-plot'))"
-            ".flatMap(plot => plot.data).flatMap(trace => Array.from(trace.x).map((x, i) => [x, trace.y[i]]));"
-        )
-        return sorted((float(x), float(y)) for x, y in self._browser.execute_script(script))
-
-    def screenshot(self, name: str) -> None:
-        self._browser.save_screenshot(str(self._folder / f"{name}.png"))
+def _text(browser: Any) -> str:
+    return str(browser.find_element("tag name", "body").text)
 
 
-@pytest.fixture
-def page(browser: Any, url: str, tmp_path: Path) -> Iterator[Page]:
-    found = Page(browser, url, tmp_path)
-    yield found
-    found.screenshot("end")
+def _wait_for(browser: Any, holds: Callable[[], bool]) -> None:
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    waiting = WebDriverWait(browser, SECONDS, ignored_exceptions=(WebDriverException,))
+    waiting.until(lambda _: holds())
+
+
+def _drawn(browser: Any) -> list[tuple[list[float], list[float]]]:
+    """The lines with dots that Plotly has drawn in the first chart, which are the means of groups."""
+    script = (
+        "const plot = document.querySelector('.js-plotly-plot');"
+        "return plot.data.filter(trace => trace.mode == 'lines+markers')"
+        ".map(trace => [Array.from(trace.x), Array.from(trace.y)]);"
+    )
+    return [(steps, means) for steps, means in browser.execute_script(script)]
 
 
 def _uri(store: Store) -> str:
@@ -179,8 +154,15 @@ def test_ui_of_a_tracking_server_points_at_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ui_prints_the_short_address_first_and_then_its_progress(lines: list[str]) -> None:
+    query = "viewStateShareKey=subind-controls&workflowType=machine_learning&compareRunsMode=CHART"
+    assert re.fullmatch(rf"grid\.controls: http://subind\.localhost:\d+/#/experiments/\d+/runs\?{query}", lines[0])
+    assert [line for line in lines[2:-1] if not re.fullmatch(r"MLflow starts, \d+ s", line)] == []
+    assert lines[-1] == "MLflow answers; Ctrl-C ends it"
+
+
+@pytest.mark.slow
 def test_ui_answers_on_loopback(url: str) -> None:
-    assert url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
         assert answer.read() == b"OK"
 
@@ -206,35 +188,34 @@ def _status(url: str, headers: dict[str, str], content: bytes | None = None) -> 
 
 
 @pytest.mark.browser
-def test_ui_filtered_by_control_shows_its_runs_only(page: Page) -> None:
-    page.search('params.control = "subnetwork"')
-    page.wait_for_text(f"{NUM_TRANSFERS // 2} matching runs")
-    assert "random_init" not in page.text()
+def test_view_of_controls_by_the_printed_address_is_in_training_mode_and_has_all_groups(
+    browser: Any, view: str, tmp_path: Path
+) -> None:
+    for _ in range(2):  # the second time as after a reload by the short address
+        browser.get("about:blank")
+        browser.get(view)
+        _wait_for(browser, lambda: len(_drawn(browser)) == len(CONTROLS))
+        text = _text(browser)
+        assert f"{len(CONTROLS) * len(SEEDS)} matching runs" in text
+        assert [control for control in CONTROLS if f"{control} (test_accuracy)" not in text] == []
+        assert "You're viewing a shared view" in text
+        assert "Mean and range" in text
+        assert not [word for word in ("Detect Issues", "Assistant") if word in text]
+        browser.save_screenshot(str(tmp_path / "controls.png"))
 
 
 @pytest.mark.browser
-def test_ui_grouped_by_control_shows_a_group_for_each(page: Page) -> None:
-    page.search('params.stage = "transfer"')
-    page.wait_for_text(f"{NUM_TRANSFERS} matching runs")
-    page.group_by("control")
-    for control in CONTROLS:
-        page.wait_for_text(f"Group: {control}")
+def test_view_of_controls_stands_on_all_transfers(browser: Any, view: str) -> None:
+    browser.get("about:blank")
+    browser.get(view)
+    _wait_for(browser, lambda: len(_drawn(browser)) == len(CONTROLS))
+    means = [0.2 + count / 1000 + 0.01 * 0.5 for count in NUM_DISAMBIGUATION]
+    assert _drawn(browser) == [(list(NUM_DISAMBIGUATION), pytest.approx(means))] * len(CONTROLS)
 
 
 @pytest.mark.browser
-def test_ui_scatter_chart_of_groups_puts_mean_accuracy_against_sample_count(page: Page) -> None:
-    page.search('params.stage = "transfer"')
-    page.wait_for_text(f"{NUM_TRANSFERS} matching runs")
-    page.group_by("control")
-    page.wait_for_text(f"Group: {CONTROLS[0]}")
-    page.group_by("num_disambiguation")
-    page.wait_for_text(f"num_disambiguation: {NUM_DISAMBIGUATION[0]}")
-    page.click("//input[@name='runs-view-mode' and @value='CHART']/ancestor::label")
-    page.click("(//button[contains(.,'Add chart')])[1]")
-    page.click("//*[@role='menuitem'][contains(.,'Scatter')]")
-    page.choose_axis("X axis", "num_disambiguation")
-    page.choose_axis("Y axis", "test_accuracy")
-    means = {10: 0.215, 100: 0.305, 1000: 1.0}
-    expected = sorted([*means.items()] * len(CONTROLS))
-    page.wait_for(lambda _: page.plotted() == [pytest.approx(each) for each in expected])
-    page.screenshot("scatter")
+def test_view_of_means_has_a_row_per_control_and_a_column_per_number_of_samples(browser: Any, view: str) -> None:
+    browser.get("about:blank")
+    browser.get(view.replace("subind-controls", "subind-means").replace("CHART", "TABLE"))
+    _wait_for(browser, lambda: "6 matching runs" in _text(browser) and "at 250" in _text(browser))
+    assert _text(browser).count("0.22 [0.21, 0.22]") == len(CONTROLS)
