@@ -5,7 +5,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from subind.identity.parts import source_digests
@@ -16,7 +18,7 @@ from subind.specs.runs import Train
 from subind.specs.training import FreshWeights, ImportedWeights
 from subind.stages import run as stages
 from subind.stages.parents import IMPORTED_FILE, MASK_FILE, WEIGHTS_FILE, Parents
-from subind.store.provenance import code
+from subind.store.provenance import Code, code
 from subind.store.results import Provenance, RunRecord
 from subind.store.store import Store
 from subind.training.loop import Finished, Runtime
@@ -109,7 +111,9 @@ def _compute_one(run: Run, store: Store, runtime: Runtime) -> None:
     for finished in done:
         if finished.replica.failure:
             raise RuntimeError(f"run {run_id(run)} ({run.stage}) failed: {finished.replica.failure}")
-        store.commit(run, _record(finished, runtime, began=began), finished.files)
+        seconds = round(time.time() - began, 3)
+        made = record(finished, code(), runtime.device, started=began, seconds=seconds, pack_size=1)
+        store.commit(run, made, finished.files)
 
 
 def _imported(run: Run, store: Store) -> bytes:
@@ -123,24 +127,25 @@ def _imported(run: Run, store: Store) -> bytes:
     return store.weights(digest)
 
 
-def _record(finished: Finished, runtime: Runtime, *, began: float) -> RunRecord:
-    run, here = finished.replica.spec, code()
-    provenance = Provenance(
-        commit=here.commit,
-        dirty=here.dirty,
-        versions=here.versions,
-        device=runtime.device,
-        host=socket.gethostname(),
-        started=datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
-        seconds=round(time.time() - began, 3),
-        pack_size=1,
-    )
+def record(finished: Finished, code: Code, device: str, **spent: Any) -> RunRecord:
+    """The record of a run that is done. `spent` is what only its worker knows: started (UNIX seconds), seconds, and
+    what else `Provenance` has.
+    """
+    run, started = finished.replica.spec, datetime.fromtimestamp(spent.pop("started"), UTC)
     return RunRecord(
         run_id=run_id(run),
         stage=run.stage,
         spec=encoded(run),
         parents=tuple(run_id(parent) for parent in run.parents()),
-        provenance=provenance,
+        provenance=Provenance(
+            commit=code.commit,
+            dirty=code.dirty,
+            versions=code.versions,
+            device=torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
+            host=socket.gethostname(),
+            started=started.isoformat(timespec="seconds"),
+            **spent,
+        ),
         measurements=finished.measurements,
         curves=finished.replica.curves,
         sources=source_digests(run),

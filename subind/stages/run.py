@@ -4,10 +4,11 @@ A stage reads its parents' files through a function that the caller gives; it ne
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -46,19 +47,21 @@ def run(
     kept: Set[Run] = frozenset(),
     resumed: Resumed | None = None,
     refuse: Callable[[str], None] = _log.warning,
+    is_wanted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Finished]:
     """Compute a pack of runs, handing out each as it is done; one that cannot be is handed out with its failure.
 
     The runs must be of one shape (`Run.pack_shape`). `read(run, file)` gives a parent's file, or the weights a donor
     starts from. Recipients in `kept` leave their weights. `refuse` takes a line on why a checkpoint cannot be gone on
-    from; training starts over then.
+    from; training starts over then. `is_wanted` is asked after every training step whether to save a checkpoint now.
     """
     assert len({each.pack_shape() for each in pack}) == 1, "the runs of a pack are of one shape"
     torch.set_num_threads(runtime.num_threads)
     with tiny_numbers_are_zero(), freed_memory_is_kept():
-        yield from _computed(
-            pack, read=read, runtime=runtime, save=save, report=report, kept=kept, resumed=resumed, refuse=refuse
-        )
+        trainer, done = _prepared(pack, read=read, runtime=runtime, kept=kept, resumed=resumed, refuse=refuse)
+        yield from done
+        if trainer is not None:
+            yield from trainer.run(save=save, report=report, is_wanted=is_wanted)
 
 
 @contextmanager
@@ -76,26 +79,22 @@ def tiny_numbers_are_zero() -> Iterator[None]:
         torch.set_flush_denormal(was_so)
 
 
-def _computed(
+def _prepared(
     pack: Sequence[Run],
     *,
     read: ReadFile,
     runtime: Runtime,
-    save: SaveCheckpoint,
-    report: ReportProgress,
     kept: Set[Run],
     resumed: Resumed | None,
     refuse: Callable[[str], None],
-) -> Iterator[Finished]:
+) -> tuple[Trainer | None, Iterable[Finished]]:
+    """What trains the pack, None if nothing does, and the runs that are done without it."""
     if isinstance(pack[0], Measure):
-        for each in pack:
-            assert isinstance(each, Measure)
-            yield from measured(each, read=read, runtime=runtime)
-        return
+        several = (measured(each, read=read, runtime=runtime) for each in pack if isinstance(each, Measure))
+        return None, chain.from_iterable(several)
     method, failed = method_of(pack, read, runtime, kept=kept)
-    yield from failed
     if method is None:
-        return
+        return None, failed
     trainer = Trainer(method, runtime)
     if resumed is not None:
         alive = {replica.spec for replica in method.replicas}
@@ -104,7 +103,7 @@ def _computed(
             trainer.resume(resumed.tensors, resumed.state, places)
         except ValueError as error:
             refuse(f"the checkpoint is not resumed from, and training starts over: {error}")
-    yield from trainer.run(save=save, report=report)
+    return trainer, failed
 
 
 def method_of(

@@ -187,8 +187,10 @@ class Trainer:
 
     # ---- the loop
 
-    def run(self, *, save: SaveCheckpoint, report: ReportProgress) -> Iterator[Finished]:
-        """Train to the end, handing out every replica at its last epoch.
+    def run(
+        self, *, save: SaveCheckpoint, report: ReportProgress, is_wanted: Callable[[], bool] = lambda: False
+    ) -> Iterator[Finished]:
+        """Train to the end, handing out every replica at its last epoch. `is_wanted`: save after this step?
 
         A replica whose numbers are not finite is handed out with `failure` set and leaves; the others go on.
         """
@@ -197,7 +199,7 @@ class Trainer:
             yield from self._leave(list(range(len(self.method.replicas))))
             return
         while self.method.replicas and self.epoch <= self.num_epochs:
-            self._epoch(save=save, report=report)
+            self._epoch(save=save, report=report, is_wanted=is_wanted)
             means = self._mean_losses(self.method.num_rows)
             stops = self._record(self.method.evaluate(), means)
             ends = [replica.spec.num_epochs for replica in self.method.replicas]
@@ -207,7 +209,7 @@ class Trainer:
             yield from self._leave(done)
             report(self._progress())
 
-    def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress) -> None:
+    def _epoch(self, *, save: SaveCheckpoint, report: ReportProgress, is_wanted: Callable[[], bool]) -> None:
         if self.step == 0:
             self.optimiser.forget(self.method.thawed(self.epoch))
         if self.method.begin(self.epoch):
@@ -222,7 +224,7 @@ class Trainer:
             self._evaluate_within(num_rows=self.step * self.batch_size)
             if self.step % 16 == 0:
                 report(self._progress())
-            if time.monotonic() - self.last_checkpoint > self.runtime.checkpoint_seconds:
+            if is_wanted() or time.monotonic() - self.last_checkpoint > self.runtime.checkpoint_seconds:
                 self.checkpoint(save)
 
     def _order(self, run: TrainingRun) -> Int[Tensor, " row"]:
@@ -377,8 +379,7 @@ class Trainer:
         """
         steps = self.steps_per_epoch
         found = checkpoints.state_from(state, device=self.runtime.device, num_epochs=self.num_epochs, num_steps=steps)
-        num_saved = len(found.histories)
-        chosen = checkpoints.rows(tensors, like=self._tensors(), num_saved=num_saved, places=places)
+        chosen = checkpoints.rows(tensors, like=self._tensors(), num_saved=len(found.histories), places=places)
         self.epoch, self.step = found.epoch, found.step
         for replica, place in zip(self.method.replicas, places, strict=True):
             replica.take(found.histories[place].data())
@@ -392,8 +393,7 @@ class Trainer:
         self.loss_sum.copy_(chosen["loss_sum"].T)
         prefix = "optimiser."
         moments = {name.removeprefix(prefix): each for name, each in chosen.items() if name.startswith(prefix)}
-        done = (self.epoch - 1) * self.steps_per_epoch + self.step
-        self.optimiser.restore(moments, num_steps_done=done)
+        self.optimiser.restore(moments, num_steps_done=(self.epoch - 1) * steps + self.step)
 
 
 def _pace(run: TrainingRun) -> Pace:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from subind.store.errors import is_full
 from subind.store.store import Store
 from sweeps.cli.crew import crew
 from sweeps.cli.options import Device, GridName, Images, Keep, Set, StorePath, Tracking, Where, err, out
@@ -116,19 +115,18 @@ def _swept(
 
 
 def _conclude(outcome: Outcome, store: Store, *, tracking_uri: str | None) -> None:
-    """Mirror what MLflow lacks, write rows and report, say how it went, and exit with the status that tells it."""
+    """Mirror what MLflow lacks, write rows and report, say how it went, and exit with the status that tells it.
+
+    After a stop it only says how it went: a person waits for the prompt.
+    """
     found = outcome.plan
-    lag = "" if found.missing else mirror_lag(outcome.request, found, store, tracking_uri=tracking_uri)
-    try:
+    if not stop_signals.has_come():
+        lag = "" if found.missing else mirror_lag(outcome.request, found, store, tracking_uri=tracking_uri)
         found = write_rows_and_report(
             outcome.request, found, store, output=None, tracking_uri=tracking_uri, is_logged=not lag
         )
-    except OSError as error:
-        if not (stop_signals.has_come() and is_full(error)):
-            raise
-        err.print(f"rows and report are not written: a disk is full ({error})", style="yellow")
-    if lag:
-        err.print(lag, style="yellow")
+        if lag:
+            err.print(lag, style="yellow")
     data = status_data(found, store)
     out.print(", ".join(f"{data[state]} {state}" for state in ("finished", "failed", "blocked", "running", "missing")))
     print_failures(data)

@@ -27,7 +27,7 @@ def status() -> int:
 @contextmanager
 def interrupting() -> Iterator[None]:
     """Let each of the signals raise KeyboardInterrupt in the main thread for the time of the block."""
-    _received.clear()
+    forget()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         note(number)
@@ -37,9 +37,28 @@ def interrupting() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Only note the first of the signals, for `has_come`, for the time of the block; another one interrupts it."""
+
+    def defer(number: int, _frame: FrameType | None) -> None:
+        is_first = not has_come()
+        note(number)
+        if not is_first:
+            raise KeyboardInterrupt
+
+    with handled(defer):
+        yield
+
+
 def has_come() -> bool:
     """Whether the command has been told to stop."""
     return bool(_received)
+
+
+def forget() -> None:
+    """Go on as if no signal had come."""
+    _received.clear()
 
 
 def note(number: int) -> None:

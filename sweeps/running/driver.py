@@ -1,14 +1,13 @@
 """The driver of a sweep: Ray Tune over the packs of a plan, with a live display and the MLflow mirror beside it."""
 
 import math
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from math import floor
 from pathlib import Path
-from queue import SimpleQueue
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -19,10 +18,8 @@ from ray import cloudpickle, tune
 from ray.tune import Callback, Stopper
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
 
-from subind.identity.run_ids import canonical_json
-from subind.specs.run import Run
-from subind.store import provenance
 from subind.store.store import Store
 from subind.training.loop import Runtime
 from sweeps.grids.own_code import NO_OWN_CODE, OwnCode
@@ -35,21 +32,22 @@ from sweeps.mirror.mirror import Label, Mirror, as_it_is
 from sweeps.planning.plan import Plan
 from sweeps.running.feed import Feed
 from sweeps.running.live_progress import LiveProgress
+from sweeps.running.mirror_thread import MirrorThread
 from sweeps.running.searcher import PackSearcher, Place
+from sweeps.running.tune_worker import Bell, trainable
 from sweeps.running.verdicts import Fall, fall_of, with_words
-from sweeps.running.worker import Job, train_pack
+from sweeps.running.worker import Job
 from sweeps.watching.display import Display
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 class_cache.ENV_VARS_TO_PROPAGATE = class_cache.ENV_VARS_TO_PROPAGATE - CREDENTIALS
 """Tune would hand them to its workers in a runtime environment, which Ray logs in full; nodes have their own."""
 
-SECONDS_BETWEEN_TURNS = 10.0
-SECONDS_OF_A_TURN = 2.0
-"""The mirror works for so long at a time, so that it does not hold up the end of a sweep."""
+SECONDS_AT_STOP = 4.0
+"""How long Tune's loop goes on after a signal to stop. Tune then waits for 5 s more before it kills the workers."""
 
-SECONDS_AT_STOP = 5.0
-"""How long the mirror may take after Ctrl-C; what it leaves is mirrored by the next run, or by `subind sync`."""
+SECONDS_BETWEEN_LOOKS_AT_NODES = 1.0
+"""How often the cluster is asked which nodes are being taken back."""
 
 
 def drive(
@@ -70,37 +68,31 @@ def drive(
     They train on the cluster that this process is connected to, or else on this machine. `label` is given what the
     mirror is about to log of a run. `images` is the folder of photographs, `own` the user's code for workers.
     """
-    code = provenance.code()
-    job = Job(
-        specs={run: canonical_json(plan.runs[run]) for run in plan.missing},
-        store=store.url,
-        code=code,
-        sources=sources_digest() if ray.is_initialized() else "",
-        runtime=Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds, images=images),
-        own=own,
-        kept=plan.kept,
+    runtime = Runtime(device=workers.device, num_threads=1, checkpoint_seconds=checkpoint_seconds, images=images)
+    bell = Bell(f"subind-stop-{uuid.uuid4().hex}")
+    job = replace(
+        Job.of(plan, store, runtime), sources=sources_digest() if ray.is_initialized() else "", own=own, bell=bell.name
     )
-    stop = StopSignal()
     searcher = PackSearcher(
-        plan, store, is_stopped=stop.stop_all, nodes=lambda: training_nodes(workers.device), feed=feed
+        plan, store, is_stopped=stop_signals.has_come, nodes=lambda: training_nodes(workers.device), feed=feed
     )
     progress = LiveProgress(searcher, store)
     mirror = MirrorThread(Mirror(store, grid=plan.grid, tracking_uri=tracking_uri, label=label), plan)
     with _no_heartbeat_left(searcher, store) as stop_beating, Display(console) as display:
-        watcher = Watcher(searcher=searcher, display=display, progress=progress, mirror=mirror)
+        watcher = Watcher(searcher=searcher, display=display, progress=progress, mirror=mirror, bell=bell)
         watcher.show("Ray is starting")
         searcher.on_wait = watcher.update
         searcher.tell = display.tell
         searcher.on_finish = lambda runs: mirror.tell(searcher.states.runs[run] for run in runs)
-        if code.unknown:
-            display.tell(f"the commit or state of the code is not known ({code.unknown}): records say so")
+        if job.code.unknown:
+            display.tell(f"the commit or state of the code is not known ({job.code.unknown}): records say so")
         with local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating), scratch_folder() as scratch:
             progress.begin("")
-            with mirror, stop.by_signal():
+            with stop_signals.deferred(), mirror:
+                stop = Stop(bell, searcher)
                 _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()
-                mirror.seconds_at_end = SECONDS_AT_STOP if stop.stop_all() else math.inf
-                watcher.show("the last runs are mirrored to MLflow")
-            watcher.show("stopped" if stop.stop_all() else "done")
+                watcher.show("" if stop_signals.has_come() else "the last runs are mirrored to MLflow")
+            watcher.show("stopped" if stop_signals.has_come() else "done")
 
 
 def resources(workers: Workers) -> dict[str, float]:
@@ -128,35 +120,58 @@ def _num_cpus(workers: Workers) -> int:
     return max(workers.num_workers, num_cores())
 
 
-class StopSignal(Stopper):
-    """Ctrl-C, SIGTERM or the end of the terminal: the first one ends the sweep in order, another one at once.
+class Stop(Stopper):
+    """The end of a sweep by a signal: workers are told, and Tune's loop ends when they have saved their packs.
 
-    Tune's own handler ends its loop, but not its wait for a next trial, which lasts minutes while another driver works.
+    Tune's own handler ends its loop at once, but not its wait for a next trial.
     """
 
-    def __init__(self) -> None:
-        self._stopped = False
+    def __init__(self, bell: Bell, searcher: PackSearcher) -> None:
+        self._bell = bell
+        self._searcher = searcher
+        self._end = math.inf
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it for Tuner.restore, which is never used."""
+        return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No trial is stopped alone."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether the sweep is to end."""
-        return self._stopped
+        """Whether Tune is to end; at the first question after a signal the workers are told."""
+        if not stop_signals.has_come():
+            return False
+        self._bell.ring()
+        self._end = min(self._end, time.monotonic() + SECONDS_AT_STOP)
+        return not self._searcher.running or time.monotonic() > self._end
 
-    @contextmanager
-    def by_signal(self) -> Iterator[None]:
-        """Take the signals for the time of the block; only the main thread can."""
 
-        def stop(number: int, _frame: FrameType | None) -> None:
-            stop_signals.note(number)
-            if self._stopped:
-                raise KeyboardInterrupt
-            self._stopped = True
+class TuneSearcher(Searcher):
+    """The searcher as Tune asks it. It stores nothing: Tuner.restore is never used, and resume is planning again."""
 
-        with stop_signals.handled(stop):
-            yield
+    def __init__(self, packs: PackSearcher) -> None:
+        super().__init__(metric=None, mode=None)
+        self._packs = packs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        return self._packs.suggest(trial_id)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._packs.on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._packs.on_trial_complete(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
 
 
 @contextmanager
@@ -177,9 +192,9 @@ def _no_heartbeat_left(searcher: PackSearcher, store: Store) -> Iterator[Callabl
 
 def _tuner(job: Job, searcher: PackSearcher, workers: Workers, *, watcher: Callback, stop: Stopper) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(train_pack, job=job), placed(workers)),
+        tune.with_resources(trainable(job), placed(workers)),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
+            search_alg=TuneSearcher(searcher),
             num_samples=-1,
             max_concurrent_trials=workers.num_workers,
             reuse_actors=True,
@@ -198,8 +213,10 @@ class Watcher(Callback):
     """Takes what Tune tells of the trials to the display, the searcher and the mirror."""
 
     def __init__(
-        self, *, searcher: PackSearcher, display: Display, progress: LiveProgress, mirror: "MirrorThread"
+        self, *, searcher: PackSearcher, display: Display, progress: LiveProgress, mirror: MirrorThread, bell: Bell
     ) -> None:
+        self._bell = bell
+        self._next_look_at_nodes = 0.0
         self._searcher = searcher
         self._display = display
         self._progress = progress
@@ -222,6 +239,9 @@ class Watcher(Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.update()
+        if time.monotonic() > self._next_look_at_nodes:
+            self._bell.ring_where_nodes_are_taken_back()
+            self._next_look_at_nodes = time.monotonic() + SECONDS_BETWEEN_LOOKS_AT_NODES
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -254,56 +274,3 @@ def _error(trial: Trial) -> tuple[BaseException | None, str]:
     if path is None or not Path(path).exists():
         return None, text
     return cloudpickle.loads(Path(path).read_bytes()), text
-
-
-class MirrorThread:
-    """Mirrors finished runs to MLflow beside the sweep; a tracker that is slow or down delays only this.
-
-    When the block ends, it takes up to `seconds_at_end` for what is left. `note` says what it is behind with.
-    """
-
-    def __init__(self, mirror: Mirror, plan: Plan) -> None:
-        self.note = ""
-        self.seconds_at_end = 0.0
-        self._mirror = mirror
-        self._told = SimpleQueue[Run]()
-        self._pending: list[Run] = []
-        self.tell(plan.runs[run] for run in plan.finished)
-        self._wake = threading.Event()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loop, daemon=True)
-
-    def __enter__(self) -> "MirrorThread":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.wake()
-        self._thread.join(None if math.isinf(self.seconds_at_end) else self.seconds_at_end)
-        if self.seconds_at_end and not self._thread.is_alive():
-            self._catch_up(within_seconds=self.seconds_at_end)
-
-    def tell(self, finished: Iterable[Run]) -> None:
-        """Say that runs are finished."""
-        for spec in finished:
-            self._told.put(spec)
-
-    def wake(self) -> None:
-        """Say that it is time to mirror what is told."""
-        self._wake.set()
-
-    def _loop(self) -> None:
-        while not self._over.is_set():
-            self._wake.wait(SECONDS_BETWEEN_TURNS)
-            self._wake.clear()
-            if not self._over.is_set():
-                self._catch_up(within_seconds=SECONDS_OF_A_TURN)
-
-    def _catch_up(self, *, within_seconds: float) -> None:
-        while not self._told.empty():
-            self._pending.append(self._told.get())
-        outcome = self._mirror.mirror_finished(self._pending, within_seconds=within_seconds)
-        self._pending = [spec for spec in self._pending if not self._mirror.has(spec)]
-        delayed, error_text = outcome.num_delayed, outcome.error
-        self.note = f"MLflow is {delayed} runs behind ({error_text})" if delayed else ""

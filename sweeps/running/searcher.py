@@ -1,6 +1,6 @@
-"""A Tune searcher that hands out a pack as soon as its own parents are committed: no barrier between stages.
+"""Which pack of a sweep is next: one whose own parents are committed, without a barrier between stages.
 
-It also judges what falls: a pack whose worker did not end well is tried again, halved or given up (see failures.py).
+It also judges what falls: a pack whose worker did not end well is tried again, halved or given up (see verdicts.py).
 """
 
 import math
@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
-
-from ray.tune.search import Searcher
 
 from subind.identity.run_ids import run_id
 from subind.specs.run import Run
@@ -27,6 +25,9 @@ from sweeps.running.feed import Feed, NoFeed
 from sweeps.running.pack_queue import PackQueue
 from sweeps.running.verdicts import Account, Again, Fall, GivenUp, Halved, failure
 from sweeps.watching.story import Journal
+
+FINISHED = "FINISHED"
+"""Nothing is left to hand out, in Tune's word."""
 
 SECONDS_BETWEEN_LOOKS = 5.0
 """How often the store is asked what other drivers have finished, and what has failed there."""
@@ -49,8 +50,8 @@ class Place:
     node: str
 
 
-class PackSearcher(Searcher):
-    """Hands the packs of a plan to Tune, and moves its runs from state to state: `states`.
+class PackSearcher:
+    """Hands out the packs of a plan, and moves its runs from state to state: `states`.
 
     A pack that another driver computes (its heartbeat is alive) is handed out only when that driver has left it.
     Nothing more is handed out once `is_stopped()`. While no pack is running and none can, Tune does nothing but ask for
@@ -68,7 +69,6 @@ class PackSearcher(Searcher):
         nodes: Callable[[], Collection[str]] = frozenset,
         feed: Feed | None = None,
     ) -> None:
-        super().__init__(metric=None, mode=None)
         self._feed = feed or NoFeed()
         self._fed: set[str] = set()
         self.on_wait: Callable[[], None] = lambda: None
@@ -100,10 +100,10 @@ class PackSearcher(Searcher):
         self._next_writing = float("-inf")
         self._is_waiting = False
 
-    # ---- what Tune asks and tells
+    # ---- what a driver asks and tells
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        """The next pack that can run now, as a Tune config; None to wait; FINISHED when nothing is left.
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next pack that can run now, as a worker's config; None to wait; FINISHED when nothing is left.
 
         A pack that runs may fall and come back, and FINISHED is for good: it is said when none does.
         """
@@ -111,11 +111,11 @@ class PackSearcher(Searcher):
         self._write_failures()
         self.story.write()
         if self._is_stopped():
-            return Searcher.FINISHED
+            return FINISHED
         pack = self._next_pack()
         under_way = self.running or self._fallen or self._unwritten
         if pack is None and not (self._is_fed() or self._queue or under_way):
-            return Searcher.FINISHED
+            return FINISHED
         pack = pack or self._next_pack()
         if pack is not None:
             return self._handed_out(pack, trial_id)
@@ -187,16 +187,6 @@ class PackSearcher(Searcher):
     def num_waiting(self) -> int:
         """How many packs are not yet handed out."""
         return len(self._queue)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its searcher for Tuner.restore, which is never used."""
-        return {}
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the store is the only truth, and resume is planning again."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: see `save`."""
 
     # ---- handing out
 

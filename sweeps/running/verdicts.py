@@ -162,7 +162,7 @@ def _kind(error: BaseException | None, cause: BaseException | None, told: str) -
     names = {each.__name__ for each in type(cause).__mro__} if cause is not None else set()
     if names & {"OutOfMemoryError", "MemoryError"} or _lacks_memory(names, told):
         return "out of memory"
-    if getattr(error, "preempted", False) or names & {"ActorUnavailableError", "NodeDiedError"}:
+    if getattr(error, "preempted", False) or names & {"ActorUnavailableError", "NodeDiedError", "PreemptedError"}:
         return "node lost"
     if "RayActorError" in names or (cause is None and "actor" in told.lower()):
         return "node lost" if "node has died" in told or "node was" in told else "worker died"

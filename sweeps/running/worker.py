@@ -1,7 +1,8 @@
-"""One trial is one pack: what a Tune worker does with it."""
+"""What a worker does with a pack, wherever it runs: resume, train, tell how far it is, checkpoint, commit."""
 
 import contextlib
 import json
+import math
 import os
 import socket
 import threading
@@ -12,33 +13,37 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import ray
 import torch
-from ray import tune
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from subind.identity.parts import source_digests
-from subind.identity.run_ids import decode, encoded, run_id
+from subind.computing import record
+from subind.identity.run_ids import canonical_json, decode, run_id
 from subind.specs.run import Run
 from subind.stages import run as stages
 from subind.stages.parents import IMPORTED_FILE
 from subind.store.errors import DamagedError
-from subind.store.provenance import Code
+from subind.store.provenance import Code, code
 from subind.store.remote_files import PATIENCE_SECONDS
-from subind.store.results import Failure, Provenance, RunRecord
+from subind.store.results import Failure
 from subind.store.store import HEARTBEAT_SECONDS, Checkpoint, Heartbeat, Store
 from subind.training.loop import Finished, Progress, Replica, Rung, Runtime, Saved
-from sweeps.grids.own_code import NO_OWN_CODE, OwnCode, install
-from sweeps.hosts import patience
-from sweeps.hosts.sources import check_sources
+from sweeps.grids.own_code import NO_OWN_CODE, OwnCode
+from sweeps.hosts import patience, stop_signals
 from sweeps.inputs.published_weights import imported_weights
 from sweeps.planning.keeping import is_done
+from sweeps.planning.plan import Plan
 from sweeps.watching.checkpoint_state import STATE
 
 REPORT_SECONDS = 2.0
 """How often a worker tells the driver how far it is."""
+
+SLOW_SECONDS = 4.0
+"""A stop cannot wait for a step or an evaluation that takes longer: such a pack is checkpointed this often."""
+
+SHARE_OF_SAVING = 0.1
+"""The part of a slow pack's time that these checkpoints may take."""
 
 STOPPED = "Stopped"
 """The class of failure of a run that a rung has stopped: nothing is wrong with it."""
@@ -52,7 +57,7 @@ class Job:
 
     `sources` is the digest of the driver's sources, which a worker's must equal; empty where both read the same files.
     `own` is the user's code that the specs need, and `kept` are the recipients that leave their weights.
-    `scratch` is the driver's folder for what must not outlive it.
+    `scratch` is the driver's folder for what must not outlive it, `bell` is how it tells workers to stop.
     """
 
     specs: Mapping[str, str]
@@ -63,36 +68,42 @@ class Job:
     own: OwnCode = NO_OWN_CODE
     kept: frozenset[str] = frozenset()
     scratch: str = ""
+    bell: str = ""
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store, runtime: Runtime) -> "Job":
+        """The job of a plan, for workers that read the driver's own files."""
+        specs = {run: canonical_json(plan.runs[run]) for run in plan.missing}
+        return cls(specs=specs, store=store.url, code=code(), sources="", runtime=runtime, kept=plan.kept)
 
 
-def train_pack(config: Mapping[str, Any], *, job: Job) -> None:
+class StoppedError(Exception):
+    """A pack has saved its checkpoint because this process is told to stop."""
+
+
+def run_pack(config: Mapping[str, Any], *, job: Job, send: Callable[[dict[str, Any]], None]) -> None:
     """Compute the runs of a pack that are not yet finished, and commit each as soon as it is done.
 
     `config` has the pack's name and runs; of a pack that was made while the sweep ran also their `specs` and `rungs`.
-    Raises ValueError if this node has other code than the driver, or lacks a module of the grid's.
+    Once this process is told to stop (`stop_signals`), it ends with a checkpoint after the step under way.
     """
-    if job.sources:
-        check_sources(job.sources)
     store = Store(job.store, patience_seconds=PATIENCE_SECONDS)
-    install(job.own, scratch=job.scratch)
     known = {**job.specs, **config["specs"]} if "specs" in config else job.specs
     planned = [decode(json.loads(known[each])) for each in config["runs"]]
     pack = [spec for spec in planned if not is_done(spec, store, is_kept=run_id(spec) in job.kept)]
     if not pack:
         return
     rungs = tuple(Rung(share=each["share"], limits=each["limits"]) for each in config.get("rungs", ()))
-    job = replace(job, runtime=replace(job.runtime, rungs=rungs))
-    here = {"host": socket.gethostname(), "node": ray.get_runtime_context().get_node_id()}
     worker = Worker(
         name=str(config["pack"]),
         pack=pack,
         store=store,
-        job=job,
+        job=replace(job, runtime=replace(job.runtime, rungs=rungs)),
         num_halvings=int(config["num_halvings"]),
-        send=lambda data: tune.report({**data, **here}),
+        send=send,
     )
     worker.send_progress()
-    with worker.heartbeat():
+    with worker.heartbeat(), contextlib.suppress(StoppedError):
         worker.run()
     worker.send_progress()
 
@@ -124,9 +135,13 @@ class Worker:
         self._began = time.monotonic()
         self._before = self._fresh = Spent(started=time.time(), seconds=0.0, pack_size=len(pack))
         self._reported = 0.0
+        self._longest_step = 0.0
+        self._last_step = self._last_save = math.inf
+        self._seconds_of_a_save = 0.0
 
     def run(self) -> None:
-        """Train, commit, and remove the checkpoint."""
+        """Train, commit, and remove the checkpoint. Raises StoppedError after a checkpoint at a stop."""
+        self._end_if_stopped()
         done = stages.run(
             self._pack,
             read=self._read,
@@ -136,6 +151,7 @@ class Worker:
             kept={spec for spec in self._pack if run_id(spec) in self._job.kept},
             resumed=self._resumed(),
             refuse=self._start_over,
+            is_wanted=self._is_checkpoint_wanted,
         )
         for finished in done:
             self._conclude(finished)
@@ -241,32 +257,16 @@ class Worker:
             why = failure_of(finished.replica, self._pack)
             patience.DISK.answer(lambda: self._store.fail(spec, why), tell=self._tell)
             return
-        record = self._record(finished)
-        patience.DISK.answer(lambda: self._store.commit(spec, record, finished.files), tell=self._tell)
-
-    def _record(self, finished: Finished) -> RunRecord:
-        spec, code = finished.replica.spec, self._job.code
-        provenance = Provenance(
-            commit=code.commit,
-            dirty=code.dirty,
-            versions=code.versions,
-            device=device_name(self._job.runtime.device),
-            host=socket.gethostname(),
-            started=datetime.fromtimestamp(self._before.started, UTC).isoformat(timespec="seconds"),
+        made = record(
+            finished,
+            self._job.code,
+            self._job.runtime.device,
+            started=self._before.started,
             seconds=round(self._seconds(), 3),
             pack_size=self._before.pack_size,
             num_halvings=self._num_halvings,
         )
-        return RunRecord(
-            run_id=run_id(spec),
-            stage=spec.stage,
-            spec=encoded(spec),
-            parents=tuple(run_id(parent) for parent in spec.parents()),
-            provenance=provenance,
-            measurements=finished.measurements,
-            curves=finished.replica.curves,
-            sources=source_digests(spec),
-        )
+        patience.DISK.answer(lambda: self._store.commit(spec, made, finished.files), tell=self._tell)
 
     def _seconds(self) -> float:
         """What the pack has taken so far: this worker's time, and that of those before it up to their checkpoint."""
@@ -274,7 +274,27 @@ class Worker:
 
     # ---- checkpoints
 
+    def _is_checkpoint_wanted(self) -> bool:
+        """Whether a stop has come; and often where the next step or evaluation may outlast the time that one leaves."""
+        now = time.monotonic()
+        self._longest_step = max(self._longest_step, now - self._last_step)
+        self._last_step, self._last_save = now, min(self._last_save, now)
+        pause = max(SLOW_SECONDS, self._seconds_of_a_save / SHARE_OF_SAVING)
+        is_due = self._longest_step > SLOW_SECONDS and now - self._last_save > pause
+        return is_due or stop_signals.has_come()
+
+    def _end_if_stopped(self) -> None:
+        if stop_signals.has_come():
+            raise StoppedError
+
     def _save(self, saved: Saved) -> None:
+        start = time.monotonic()
+        self._write_checkpoint(saved)
+        self._last_save = time.monotonic()
+        self._seconds_of_a_save = self._last_save - start
+        self._end_if_stopped()
+
+    def _write_checkpoint(self, saved: Saved) -> None:
         state = torch.frombuffer(bytearray(saved.state.encode()), dtype=torch.uint8)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in saved.tensors.items()}
         described = Checkpoint(
@@ -348,8 +368,3 @@ def failure_of(replica: Replica, pack: Sequence[Run]) -> Failure:
         attempts=1,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def device_name(device: str) -> str:
-    """The device as a person knows it."""
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"

@@ -1,16 +1,24 @@
 """What tests of commands share: the command line in this process, in an empty folder."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweeps.cli.__main__ import main
+from sweeps.hosts import stop_signals
 
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def _no_stop_is_left() -> Iterator[None]:
+    """A signal of one test is none of the next."""
+    yield
+    stop_signals.forget()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from sweeps.cli.crew import name_useless_home
 from sweeps.cli.endings import LastingStream, ended_in_a_line
 from sweeps.hosts import patience, stop_signals
 from sweeps.hosts.scratch import remove_abandoned, scratch_folder
-from sweeps.running.driver import StopSignal
 from tests.conftest import REPOSITORY
 
 
@@ -192,7 +191,7 @@ def test_driver_that_waits_for_a_store_hears_a_signal(comes: str) -> None:
     before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     start = time.monotonic()
     try:
-        with stop_signals.interrupting(), StopSignal().by_signal(), pytest.raises(KeyboardInterrupt):
+        with stop_signals.interrupting(), stop_signals.deferred(), pytest.raises(KeyboardInterrupt):
             wait()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,5 +1,8 @@
 """A worker on a pack: what it goes on from, what it says of that, and what its records say the pack has taken."""
 
+import json
+import math
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,12 +15,13 @@ import torch
 from safetensors.torch import load, save
 
 from subind.identity.run_ids import canonical_json, run_id
-from subind.specs.run import Run
+from subind.specs.run import Run, steps_per_epoch
 from subind.store.provenance import code
 from subind.store.store import Checkpoint, Store
 from subind.training.loop import Runtime
-from sweeps.hosts import patience
-from sweeps.running.worker import Job, Worker
+from sweeps.hosts import patience, stop_signals
+from sweeps.running import worker as worker_module
+from sweeps.running.worker import Job, StoppedError, Worker
 from sweeps.watching.checkpoint_state import STATE
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor, tiny_model
@@ -32,15 +36,27 @@ class KilledError(Exception):
     """Stands for the end of a worker's process."""
 
 
-def worker(store: Store, pack: Sequence[Run] = PACK, *, send: Callable[[dict[str, Any]], None], name: str) -> Worker:
+def worker(
+    store: Store,
+    pack: Sequence[Run] = PACK,
+    *,
+    send: Callable[[dict[str, Any]], None],
+    name: str,
+    runtime: Runtime = Runtime(checkpoint_seconds=-1.0),  # noqa: B008  frozen
+) -> Worker:
     job = Job(
         specs={run_id(spec): canonical_json(spec) for spec in pack},
         store=store.url,
         code=code(),
         sources="",
-        runtime=Runtime(checkpoint_seconds=-1.0),
+        runtime=runtime,
     )
     return Worker(name=name, pack=pack, store=store, job=job, num_halvings=0, send=send)
+
+
+def checkpoint_state(content: bytes) -> dict[str, Any]:
+    """The epoch under way and the steps done in it, as a checkpoint has them."""
+    return dict(json.loads(load(content)[STATE].numpy().tobytes()))
 
 
 def ignored(data: dict[str, Any]) -> None:
@@ -171,6 +187,52 @@ def test_worker_goes_on_from_its_checkpoint_to_the_same_bits(store: Store, tmp_p
     run_pack(store)
     expected = undisturbed(tmp_path)
     assert all(results(store, spec) == results(expected, spec) for spec in PACK)
+
+
+# ---- a stop
+
+
+def test_worker_that_is_told_to_stop_saves_the_step_under_way_and_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    made = Store(str(tmp_path / "store"))
+    steps = list[int]()
+
+    def send(data: dict[str, Any]) -> None:
+        steps.append(data["step"])
+        if data["num_saved"] == 0 and data["step"] > 0:
+            stop_signals.note(signal.SIGTERM)
+
+    never = Runtime(checkpoint_seconds=1e9)
+    with pytest.raises(StoppedError):
+        worker(made, send=send, name=PACK_NAME, runtime=never).run()
+    (saved,) = made.checkpoints()
+    state = checkpoint_state(made.checkpoint_content(saved.pack) or b"")
+    num_steps = steps_per_epoch(PACK[0])
+    assert steps[-1] <= (state["epoch"] - 1) * num_steps + state["step"] <= steps[-1] + 1
+    assert made.finished() == set()
+    stop_signals.forget()
+    assert run_pack(made) == []
+    assert all(results(made, spec) == results(undisturbed(tmp_path), spec) for spec in PACK)
+
+
+def test_worker_that_was_told_to_stop_before_it_began_leaves_all_as_it_is(tmp_path: Path) -> None:
+    made = Store(str(tmp_path / "store"))
+    stop_signals.note(signal.SIGTERM)
+    with pytest.raises(StoppedError):
+        worker(made, send=ignored, name=PACK_NAME).run()
+    assert (made.checkpoints(), made.finished()) == ((), set())
+
+
+def test_pack_with_slow_steps_is_checkpointed_after_each_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(worker_module, "SHARE_OF_SAVING", math.inf)
+    saved = list[int]()
+    made = worker(Store(str(tmp_path)), send=lambda data: saved.append(data["num_saved"]), name=PACK_NAME,
+                  runtime=Runtime(checkpoint_seconds=1e9))  # fmt: skip
+    made.run()
+    num_steps = PACK[0].length().num_epochs * steps_per_epoch(PACK[0])
+    assert num_steps - 1 <= max(saved) <= num_steps
 
 
 # ---- something else in a file's place
