@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sweeps.cli.settings import settings
+
 GROUPS = {
     "Run a sweep": ("run", "plan", "tune", "retry", "submit", "attach", "jobs", "stop", "bundle"),
     "Watch it": ("status", "why", "ui"),
@@ -106,9 +108,11 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 
 @app.callback()
 def subind(
+    ctx: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves."""
+    ctx.default_map = dict.fromkeys(HEADINGS, settings())

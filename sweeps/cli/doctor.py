@@ -3,11 +3,16 @@
 import typer
 
 from sweeps.cli.options import StorePath, out
+from sweeps.cli.settings import FILE, settings
+from sweeps.hosts.secrets import redacted
 from sweeps.planning.store_checks import opened_store
 
 
 def doctor_command(store: StorePath = "store") -> None:
     """Check that this machine can run a sweep, and say what to do where it cannot."""
+    if FILE.is_file():
+        given = ", ".join(f"{key} = {redacted(value, value)}" for key, value in settings().items())
+        out.print(f"defaults of {FILE.absolute()}: {given}")
     out.print("checking this machine; Ray and MLflow take some seconds")
     from sweeps.store_care.doctor import checks
 
