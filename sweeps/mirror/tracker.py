@@ -229,7 +229,8 @@ def find_moved_artifacts(uri: str, location: str | None) -> None:
 
 def _set_location(connection: sqlite3.Connection, experiment: int, *, former: str, location: str) -> None:
     runs = connection.execute(RUNS, (experiment,)).fetchall()
-    if _folder(former).exists() and not any((_folder(location) / run).exists() for (run,) in runs):
+    has = [any((_folder(place) / run).exists() for (run,) in runs) for place in (former, location)]
+    if has == [True, False]:
         return
     connection.execute(SET_EXPERIMENT, (location, experiment))
     connection.execute(SET_RUNS, (location, len(former) + 1, experiment, len(former) + 1, f"{former}/"))

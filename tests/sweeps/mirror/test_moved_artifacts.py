@@ -10,7 +10,8 @@ from subind.specs.runs import Discover
 from subind.store.store import Store
 from sweeps.mirror.mirror import Mirror, default_tracking_uri
 from sweeps.mirror.tracker import artifact_location, find_artifacts_of_ui
-from tests.specs import tiny_mask
+from sweeps.mirror.ui import main_views
+from tests.specs import tiny_mask, tiny_transfer
 from tests.sweeps.fabricated import MASK_BITS, commit_fabricated
 
 
@@ -76,3 +77,18 @@ def test_ui_before_the_first_mirror_makes_no_database(tmp_path: Path) -> None:
     uri = default_tracking_uri(store)
     find_artifacts_of_ui(uri, artifact_location(store, uri))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_comparison_of_a_moved_or_copied_store_goes_on(tmp_path: Path, *, is_moved: bool) -> None:
+    store = Store(str(tmp_path / "first"))
+    planned = [tiny_transfer(control) for control in ("subnetwork", "random_init")]
+    commit_fabricated(store, planned)
+    assert Mirror(store, grid="grid").mirror(planned).error == ""
+    place = tmp_path / "other"
+    other = Store(str(Path(store.url).rename(place) if is_moved else shutil.copytree(store.url, place)))
+    views_before = main_views(default_tracking_uri(other))
+    mirror = Mirror(other, grid="grid")
+    mirror.mirror(planned)
+    assert mirror.compare(lambda _: None) == ""
+    assert main_views(default_tracking_uri(other)) == views_before != {}
