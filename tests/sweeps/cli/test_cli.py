@@ -125,7 +125,10 @@ def test_number_of_workers_without_a_cluster_is_refused(subind: Call, grid: str,
 def test_export_writes_one_row_per_planned_cell(subind: Call, grid: str, tmp_path: Path) -> None:
     store_with(tmp_path, donor(0))
     status, out, _ = subind("export", grid)
-    assert (status, out) == (0, "12 rows, 1 of them finished: results/tiny.parquet\n")
+    assert (status, out) == (
+        0,
+        "reading store for the rows of tiny\n12 rows, 1 of them finished: results/tiny.parquet\n",
+    )
     assert pq.read_table(tmp_path / "results" / "tiny.parquet").num_rows == 12
 
 
