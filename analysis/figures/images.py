@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.style import DOTS, OTHERS, STYLES, Style, draw_chance, grid, headline, look, nothing
-from analysis.rows import images as vision
+from analysis.rows import controls, images
 
 PUBLISHED = {"subnetwork": "subnetwork", "random_init": "random init"}
 """The published controls, each with our start."""
@@ -58,7 +58,7 @@ def draw_shape_bias(table: pd.DataFrame, runs: pd.DataFrame, *, title: str) -> F
     At the right stand the decisions for shape or texture that a start's ratio rests on, of all.
     """
     models = sorted(set(table["model"]))
-    starts = vision.in_order(table["start"].to_list())
+    starts = controls.ordered(table["start"].to_list())
     looks = styles(starts)
     with look():
         figure = Figure(figsize=(max(5.2, 4.2 * len(models) + 1.8), 0.34 * len(starts) + 1.7), layout="constrained")
@@ -86,7 +86,7 @@ def _biases(axes: Axes, table: pd.DataFrame, runs: pd.DataFrame, looks: dict[str
         if not pd.isna(cell["shape_bias_low"]):
             ends = (max(0.0, cell["shape_bias_low"]), min(1.0, cell["shape_bias_high"]))
             axes.plot(ends, (place, place), color="#000000", linewidth=1, zorder=5)
-        label = vision.decided(cell)
+        label = images.decided(cell)
         axes.text(1.02, place, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center", color=_ink(label))
     axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=DOTS, zorder=1)
     axes.set_xlim(0, 1)
@@ -104,9 +104,9 @@ def _ink(label: str) -> str:
 
 def draw_training(panels: list[Panel], *, title: str) -> Figure:
     """A row per evaluation set, a column per panel; published curves are dashed."""
-    starts = vision.in_order([start for each in panels for start in each.means["start"]])
+    starts = controls.ordered([start for each in panels for start in each.means["start"]])
     published = [PUBLISHED[name] for each in panels for name in each.published["control"].unique()]
-    looks = styles(vision.in_order([*starts, *published]))
+    looks = styles(controls.ordered([*starts, *published]))
     with look():
         figure = Figure(figsize=(max(3.1 * len(panels) + 0.6, 6.4), 5.6), layout="constrained")
         if not panels:
@@ -114,12 +114,12 @@ def draw_training(panels: list[Panel], *, title: str) -> Figure:
             return figure
         axes = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False)
         for column, panel in enumerate(panels):
-            for row, evaluation_set in enumerate(vision.SETS):
+            for row, evaluation_set in enumerate(images.SETS):
                 _curves(axes[row][column], panel, evaluation_set, looks)
             axes[0][column].set_title(panel.heading, fontsize=9, fontweight="normal")
             axes[1][column].set_xlabel("epoch")
             axes[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
-        for row, words in enumerate(vision.SETS.values()):
+        for row, words in enumerate(images.SETS.values()):
             axes[row][0].set_ylabel(f"accuracy on\n{words}")
         headline(figure, title)
         handles = [Line2D([], [], color=looks[each].color, linewidth=looks[each].linewidth) for each in looks]

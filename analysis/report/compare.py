@@ -11,11 +11,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import grid, look, nothing, styles, swatch
 from analysis.report.artifacts import write_figure, write_table
-from analysis.rows import controls
-from analysis.rows import images as vision
-from analysis.rows import recipients as any_task
+from analysis.rows import controls, images, recipients, settings
 from analysis.rows.load import load, row_fingerprint
-from analysis.rows.settings import SETTINGS
 from analysis.rows.wording import DASH, decimal, interval, probability, signed
 from analysis.statistics import paired_difference
 
@@ -39,7 +36,7 @@ ARITHMETIC = Kind(
     words="test accuracy",
     key=(
         *("stage", "control", "num_layers", "num_disambiguation", "seed", "mask_seed", "donor_seed", "donor_kind"),
-        *SETTINGS,
+        *settings.ARITHMETIC,
     ),
 )
 IMAGES = Kind(
@@ -48,7 +45,7 @@ IMAGES = Kind(
     words="shape bias",
     key=(
         *("stage", "control", "model", "held", "mixture_share", "seed", "mask_seed", "donor_seed", "donor_kind"),
-        *vision.SETTINGS,
+        *images.SETTINGS,
     ),
 )
 
@@ -56,7 +53,7 @@ ANY_TASK = Kind(
     name="any-task",
     measures={"transfer": "measured", "mask": "subtask_accuracy", "donor": "measured"},
     words="test accuracy or loss",
-    key=("stage", "control", "seed", "mask_seed", "donor_seed", *any_task.AXES),
+    key=("stage", "control", "seed", "mask_seed", "donor_seed", *settings.NAMES),
 )
 
 LONGEST_NAME = 36
@@ -80,11 +77,11 @@ class Comparison:
 def of_files(first: Path, second: Path) -> list[Comparison]:
     """The comparison of each kind of rows that the files have. Raises ValueError as `analysis.load` does."""
     sides = (first, second)
-    others = [any_task.rows(path).drop(columns=["parent_ids", "measure"]) for path in sides]
-    added = {name for rows in others for name in rows.columns if name not in any_task.KNOWN}
+    others = [recipients.rows(path).drop(columns=["parent_ids", "measure"]) for path in sides]
+    added = {name for rows in others for name in rows.columns if name not in recipients.KNOWN}
     found = [
         (ARITHMETIC, [load(path) for path in sides]),
-        (IMAGES, [vision.rows(path).drop(columns="start") for path in sides]),
+        (IMAGES, [images.rows(path).drop(columns="start") for path in sides]),
         (replace(ANY_TASK, key=(*ANY_TASK.key, *sorted(added))), others),
     ]
     return [compared(one, two, kind) for kind, (one, two) in found if len(one) or len(two)]

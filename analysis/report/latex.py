@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.elements.section import Filled
 from analysis.report.artifacts import FINGERPRINT, latex, latex_text
-from analysis.sections.parts import Section, Sheet
 
 FOLDER = "latex"
 ROWS_OF_A_PAGE = 38
@@ -32,7 +32,7 @@ PREAMBLE = r"""\documentclass[10pt]{article}
 
 
 def write_bundle(
-    sections: Sequence[Section], folder: Path, *, title: str, methods: Sequence[str], fingerprint: str
+    sections: Sequence[Filled], folder: Path, *, title: str, methods: Sequence[str], fingerprint: str
 ) -> Path:
     """Write the bundle into the folder `latex` of a report whose pictures are written; the path of its report.tex."""
     bundle = folder / FOLDER
@@ -48,9 +48,9 @@ def write_bundle(
     return path
 
 
-def _section(section: Section, folder: Path, fingerprint: str) -> list[str]:
-    lines = [rf"\section{{{latex_text(section.title)}}}", *_items(section.sentences)]
-    for picture in section.pictures:
+def _section(each: Filled, folder: Path, fingerprint: str) -> list[str]:
+    lines = [rf"\section{{{latex_text(each.section.title)}}}", *_items(each.content.sentences)]
+    for picture in each.content.pictures:
         shutil.copyfile(folder / f"{picture.name}.png", folder / FOLDER / f"{picture.name}.png")
         lines += [
             r"\begin{center}",
@@ -59,21 +59,22 @@ def _section(section: Section, folder: Path, fingerprint: str) -> list[str]:
             rf"{{\small {latex_text(picture.title)}. {latex_text(picture.description)}}}",
             r"\end{center}",
         ]
-    if section.sheet is not None:
-        lines += _tables(section.name, section.sheet, folder / FOLDER, fingerprint)
+    if each.shown is not None:
+        lines += [latex_text(each.section.caption), ""]
+        lines += _tables(each.section.name, each.shown, folder / FOLDER, fingerprint)
     return [*lines, r"\clearpage"]
 
 
-def _tables(name: str, sheet: Sheet, bundle: Path, fingerprint: str) -> list[str]:
+def _tables(name: str, shown: pd.DataFrame, bundle: Path, fingerprint: str) -> list[str]:
     """Write the table in pieces of a page each, and give the lines that include them."""
-    lines = [latex_text(sheet.caption), ""]
-    some = sheet.shown.head(MOST_ROWS)
+    lines = []
+    some = shown.head(MOST_ROWS)
     for page, first in enumerate(range(0, len(some), ROWS_OF_A_PAGE), start=1):
         piece: pd.DataFrame = some.iloc[first : first + ROWS_OF_A_PAGE]
         (bundle / f"{name}-{page}.tex").write_text(latex(piece, fingerprint=fingerprint), encoding="utf-8")
         lines += [rf"\fitted{{{name}-{page}}}", ""]
-    if len(sheet.shown) > len(some):
-        rest = f"The first {len(some):,} of {len(sheet.shown):,} rows; the others are in {name}.csv."
+    if len(shown) > len(some):
+        rest = f"The first {len(some):,} of {len(shown):,} rows; the others are in {name}.csv."
         lines += [latex_text(rest), ""]
     return lines
 

@@ -4,7 +4,6 @@
 """
 
 import base64
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,68 +12,43 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from analysis import sections
+from analysis.elements.section import Filled, Results, Section, declared, filled
+from analysis.report import failures
 from analysis.report.artifacts import FigureFiles, write_table
 from analysis.report.folder import fresh_folder
 from analysis.report.latex import write_bundle
-from analysis.rows import images as vision
-from analysis.rows import published
-from analysis.rows import recipients as any_task
-from analysis.rows.load import load, row_fingerprint, transfers
-from analysis.rows.settings import distinct
-from analysis.rows.settings import sentences as settings_sentences
-from analysis.rows.wording import DASH, UNCORRECTED, listed
-from analysis.sections import accuracy, claims, learning, subnetworks, tuning
-from analysis.sections import any_task as any_sections
-from analysis.sections import vision as vision_sections
-from analysis.sections.parts import Results, Section, Sheet
-from analysis.statistics import LEVEL, MOST_EXACT_PAIRS, NUM_PATTERNS
-from analysis.tables import coverage, failures, figure_3
-from analysis.tables.summary import FEW, SUCCESS
+from analysis.rows import images, published, recipients
+from analysis.rows.load import row_fingerprint, transfers
+from analysis.rows.wording import DASH, listed
+from analysis.sections import figure_3
 
 TEMPLATE = "report.html"
 PAGE = "index.html"
 
 PACKAGES = ("matplotlib", "numpy", "pandas", "pyarrow", "scipy")
 
-METHODS = (
-    "Accuracy is that of the epoch of best validation accuracy, on the test set; seeds are averaged with equal weight.",
-    "The test set is evaluated at that epoch alone, so nothing here can be selected by it.",
-    f"Intervals are Student's t intervals of the mean over seeds, {LEVEL:.0%} nominal, not clipped to 0 and 1.",
-    f"Under {FEW} runs the BCa bootstrap interval stands beside it; where the two differ much, trust neither.",
-    "With so few seeds both cover less than they say, least of all where some have learned the rule and some have not.",
-    f"For that there is the number of runs at or above {SUCCESS}, with Wilson's interval of their share.",
-    "One seed gives no interval (–).",
-    "The mean over depths averages the depths of a seed first, then the seeds; a seed counts once all depths finished.",
-    f"The gap is a control's accuracy minus that of {figure_3.REFERENCE}, paired by seed.",
-    "The p of a gap is two-sided, from flipping the signs of the pairs; it cannot fall below the smallest possible p.",
-    "It is the chance of so large a gap if both arms are alike, so that every sign is a fair coin; it tests no mean.",
-    "Pairs without a difference have no sign and are left out of p and of the smallest possible p.",
-    f"Up to {MOST_EXACT_PAIRS} pairs every pattern of signs is counted; above, {NUM_PATTERNS:,} are drawn.",
-    "q adjusts the p of the table's gaps by Benjamini and Hochberg: they are explored, not predicted.",
-    UNCORRECTED,
-    f"P(beats {figure_3.REFERENCE}) is over all pairs of runs, ties half, with Newcombe's interval (method 5).",
-    "How often these intervals cover the truth on simulated data is told in docs/statistics.md.",
-)
-
 
 def write_report(rows: Path, output: Path) -> Path:
     """Write the tables and figures of the result rows into the folder `output`; the path of its index.html.
 
-    Figures are drawn for every combination of settings: figure_3.png if there is one, else figure_3-1.png and so on;
-    what an earlier report has written to the folder is replaced. The folder `latex` holds a document that compiles.
-    Raises FileNotFoundError or ValueError if the rows cannot be read.
+    Figures are drawn for every setting: figure_3.png if there is one, else figure_3-1.png and so on; what an earlier
+    report has written to the folder is replaced. The folder `latex` holds a document that compiles. Raises
+    FileNotFoundError or ValueError if the rows cannot be read.
     """
-    given = Given.read(Path(rows))
-    fingerprint = given.fingerprint()
+    results = Results.read(Path(rows))
+    fingerprint = _fingerprint(results)
     with fresh_folder(Path(output)) as folder:
-        sections = []
+        several = []
         with FigureFiles() as files:
-            for each in _sections(given):
-                sections.append(each)
-                _write_files(each, folder, files, fingerprint=fingerprint)
-        words = _words(given, fingerprint=fingerprint)
-        write_bundle(sections, folder, title=words.title, methods=words.methods, fingerprint=fingerprint)
-        (folder / PAGE).write_text(_page(words, sections, folder=folder), encoding="utf-8")
+            for section in declared(sections):
+                each = filled(section, results)
+                if each is not None:
+                    several.append(each)
+                    _write_files(each, folder, files, fingerprint=fingerprint)
+        words = _words(results, [each.section for each in several], fingerprint=fingerprint)
+        write_bundle(several, folder, title=words.title, methods=words.methods, fingerprint=fingerprint)
+        (folder / PAGE).write_text(_page(words, several, folder=folder), encoding="utf-8")
     return Path(output) / PAGE
 
 
@@ -90,121 +64,52 @@ class Words:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """The rows of a file by what they are about, of which each may be none."""
-
-    results: Results
-    images: pd.DataFrame
-    others: pd.DataFrame
-    measured: pd.DataFrame
-
-    @staticmethod
-    def read(path: Path) -> "Given":
-        """The rows of a file. Raises FileNotFoundError or ValueError if they cannot be read."""
-        return Given(
-            results=Results.of(path, load(path)),
-            images=vision.rows(path),
-            others=any_task.rows(path),
-            measured=any_task.measurements(path),
-        )
-
-    def fingerprint(self) -> str:
-        """The fingerprint of all rows; where all are of arithmetic or of images that of these."""
-        known = vision.fingerprint(self.results.rows, self.images) if self.num_known() else ""
-        more = [each.drop(columns="parent_ids") for each in (self.others, self.measured) if len(each)]
-        return any_task.joined([*([known] if known else []), *map(row_fingerprint, more)])
-
-    def num_known(self) -> int:
-        """Rows of arithmetic and of images."""
-        return len(self.results.rows) + len(self.images)
-
-    def every(self) -> pd.DataFrame:
-        """All rows, each run once."""
-        runs = self.measured.drop_duplicates("run_id")
-        several = [each for each in (self.results.rows, self.images, self.others, runs) if len(each)]
-        return pd.concat(several, ignore_index=True) if len(several) > 1 else several[0]
+def _fingerprint(results: Results) -> str:
+    """The fingerprint of all rows; where all are of arithmetic or of images that of these."""
+    is_known = len(results.arithmetic) + len(results.images) > 0
+    known = [images.fingerprint(results.arithmetic, results.images)] if is_known else []
+    more = [each.drop(columns="parent_ids") for each in (results.others, results.measured) if len(each)]
+    return recipients.joined([*known, *map(row_fingerprint, more)])
 
 
-def _words(given: Given, *, fingerprint: str) -> Words:
+def _words(results: Results, several: list[Section], *, fingerprint: str) -> Words:
     """What a page says of the rows."""
-    results, every = given.results, given.every()
+    every = results.every()
     experiments = [
-        _experiment(transfers(results.rows)),
-        vision_sections.experiment(given.images),
-        any_sections.experiment(given.others),
+        _experiment(transfers(results.arithmetic)),
+        _of_images(results.images),
+        _of_others(transfers(results.others)),
     ]
-    methods = [
-        *(_methods(results) if len(results.rows) else []),
-        *(vision_sections.METHODS if len(given.images) else []),
-        *(any_sections.METHODS if len(given.others) else []),
-    ]
+    methods = [each for section in several for each in section.methods]
+    if len(results.arithmetic):
+        methods += [figure_3.replication(results.arithmetic), _published_note(results)]
     return Words(
-        title=_title(every),
+        title=f"Subtask Induction: {listed(sorted(set(every['grid'])))}",
         experiment=" ".join(filter(None, experiments)),
-        methods=methods,
+        methods=list(dict.fromkeys(methods)),
         failures=failures.table(every).to_dict("records"),
         commits=_commits(every),
         fingerprint=fingerprint,
     )
 
 
-def _sections(given: Given) -> Iterator[Section]:
-    """Each as soon as it is made; rows of arithmetic, of image classifiers and of other tasks have their own."""
-    if len(given.results.rows):
-        yield from _of_arithmetic(given.results)
-    if len(given.images):
-        yield from vision_sections.sections(given.results.path, given.images)
-    if len(given.others):
-        yield from any_sections.sections(given.results.path, given.others)
-    yield from any_sections.measured(given.measured)
-
-
-def _of_arithmetic(results: Results) -> Iterator[Section]:
-    """Each as soon as it is made."""
-    cells, covered = figure_3.table(results.rows), coverage.table(results.rows)
-    yield Section(
-        name="coverage",
-        title="Coverage",
-        sentences=tuple(_sentences(results.rows, covered, cells)),
-        sheet=Sheet(numbers=covered, shown=coverage.shown(covered), caption="Planned cells by status."),
-    )
-    yield from claims.sections(results)
-    yield from accuracy.sections(results, cells)
-    yield from learning.sections(results)
-    yield from subnetworks.sections(results)
-    yield from tuning.sections(results)
-
-
-def _write_files(section: Section, folder: Path, files: FigureFiles, *, fingerprint: str) -> None:
-    if section.sheet is not None:
-        write_table(section.sheet.numbers, section.sheet.shown, stem=folder / section.name, fingerprint=fingerprint)
-    for picture in section.pictures:
+def _write_files(each: Filled, folder: Path, files: FigureFiles, *, fingerprint: str) -> None:
+    if each.content.table is not None and each.shown is not None:
+        write_table(each.content.table, each.shown, stem=folder / each.section.name, fingerprint=fingerprint)
+    for picture in each.content.pictures:
         source = picture.fingerprint or fingerprint
         files.write(picture.draw, stem=folder / picture.name, title=picture.title, fingerprint=source)
 
 
-def _title(loaded: pd.DataFrame) -> str:
-    return f"Subtask Induction: {listed(sorted(set(loaded['grid'])))}"
-
-
-def _methods(results: Results) -> list[str]:
-    return [*METHODS, figure_3.replication(results.rows), _published_note(results)]
-
-
-def _page(words: Words, sections: list[Section], *, folder: Path) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
-    uris = {each.name: _data_uri(folder / f"{each.name}.svg") for section in sections for each in section.pictures}
+def _page(words: Words, several: list[Filled], *, folder: Path) -> str:
+    loader = jinja2.PackageLoader("analysis.report")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    pictures = [picture for each in several for picture in each.content.pictures]
     return environment.get_template(TEMPLATE).render(
         title=words.title,
         experiment=words.experiment,
-        sections=[(section, _columns_and_rows(section.sheet)) for section in sections],
-        uris=uris,
+        sections=several,
+        uris={each.name: _data_uri(folder / f"{each.name}.svg") for each in pictures},
         failures=words.failures,
         methods=words.methods,
         fingerprint=words.fingerprint,
@@ -213,21 +118,22 @@ def _page(words: Words, sections: list[Section], *, folder: Path) -> str:
     )
 
 
-def _sentences(loaded: pd.DataFrame, covered: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
-    """What was run, and what the numbers stand on."""
-    given = transfers(loaded)
-    return [
-        *coverage.sentences(covered),
-        *settings_sentences(given),
-        *figure_3.gaps(distinct(cells, given, cell=figure_3.CELL)),
-        *figure_3.replicates(loaded),
-    ]
+def _of_images(rows: pd.DataFrame) -> str:
+    """What was trained on images, in words; empty without image classifiers."""
+    if rows.empty:
+        return ""
+    given = images.measured(rows)
+    models = listed(sorted(set(rows["model"])))
+    return f"Image classifiers {models} from {given['start'].nunique()} starts; {given['seed'].nunique()} seed(s)."
 
 
-def _columns_and_rows(sheet: Sheet | None) -> tuple[list[str], list[tuple[str, ...]]]:
-    if sheet is None:
-        return [], []
-    return list(sheet.shown.columns), list(sheet.shown.itertuples(index=False, name=None))
+def _of_others(given: pd.DataFrame) -> str:
+    """What recipients of any other task learn, in words; empty without any."""
+    if given.empty:
+        return ""
+    tasks, networks = (listed(sorted(set(given[name].dropna()))) for name in ("task", "model"))
+    starts = f"{given['control'].nunique()} start(s), {given['seed'].nunique()} seed(s)"
+    return f"Recipients learn {tasks}; network {networks}; {starts}."
 
 
 def _experiment(given: pd.DataFrame) -> str:
@@ -248,7 +154,7 @@ def _every(given: pd.DataFrame, name: str, form: str = "") -> str:
 
 
 def _published_note(results: Results) -> str:
-    found = results.combinations
+    found = results.settings
     comparable = [each for each in found if published.is_comparable(each.rows)]
     if not comparable:
         return "No published numbers stand here, for these rows have another setting than the published one."

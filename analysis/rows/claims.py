@@ -187,7 +187,8 @@ def _check(text: str, kind: Kind, *, margin: float, share: float | None) -> None
 
 def _conditions(text: str, at: str) -> dict[str, str]:
     """n, depth and the settings by column."""
-    columns = {words: name for name, words in settings.SETTINGS.items()} | {name: name for name in settings.SETTINGS}
+    columns = {settings.words(name): name for name in settings.ARITHMETIC}
+    columns |= {name: name for name in settings.ARITHMETIC}
     found = {}
     for part in at.split(","):
         match = re.fullmatch(r"\s*(.+?)\s*(?:=|\s)\s*([^=\s](?:.*\S)?)\s*", part)
@@ -248,9 +249,9 @@ def _differences(claim: Claim, given: pd.DataFrame) -> tuple[Array, int]:
 
     A seed counts once it has all that it needs.
     """
-    chosen = [each for each in settings.combinations(given) if _is_of(claim, each)]
+    chosen = [each for each in settings.settings_of_arithmetic(given) if _is_of(claim, each)]
     if len(chosen) != 1:
-        varied = ", ".join(settings.SETTINGS[name] for name in settings.varying(given))
+        varied = ", ".join(settings.words(name) for name in settings.varying(given))
         raise ValueError(f"claim {claim.text!r} fits {len(chosen)} combinations of settings: name {varied} in it")
     accuracies = seed_accuracies(chosen[0].rows)
     own = _of_seeds(claim, claim.control, accuracies)
@@ -259,7 +260,7 @@ def _differences(claim: Claim, given: pd.DataFrame) -> tuple[Array, int]:
     return finished, len(values)
 
 
-def _is_of(claim: Claim, combination: settings.Combination) -> bool:
+def _is_of(claim: Claim, combination: settings.Setting) -> bool:
     """Whether the claim's settings are those of the combination, as far as it names them."""
     return all(
         _number_in_words(value) in {settings.worded(found) for found in combination.rows[name].dropna().unique()}

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.rows import controls, kinds
-from analysis.rows.load import row_fingerprint
-from analysis.rows.recipients import parts
+from analysis.rows import controls, kinds, settings
+from analysis.rows.curves import tidy
+from analysis.rows.load import REMEDY, row_fingerprint
+from analysis.rows.settings import Setting
 from analysis.rows.wording import DASH
 
 COLUMNS: dict[str, Any] = {
@@ -34,31 +34,19 @@ COLUMNS: dict[str, Any] = {
     "failure": pd.StringDtype(),
 }
 
-SETTINGS = {
-    "shape_predictivity": "shape predictivity",
-    "texture_predictivity": "texture predictivity",
-    "shape_contrast": "shape contrast",
-    "texture_contrast": "texture contrast",
-    "image_size": "image size",
-    "penalty": "penalty",
-    "final_temperature": "final temperature",
-}
-"""Columns that tell experiments apart where they vary, each with its name in words."""
-
+OF_IMAGES = ("shape_predictivity", "texture_predictivity", "shape_contrast", "texture_contrast", "image_size")
 OF_MASKS = ("penalty", "final_temperature")
-"""Those of the SETTINGS that are fitted to a model: that two models have two values is no comparison of these."""
+"""Columns that are fitted to a model: that two models have two values is no comparison of these."""
+
+SETTINGS = (*OF_IMAGES, *OF_MASKS)
+"""The columns that tell experiments apart where they vary."""
 
 DONOR = "donor"
-REFERENCE = "subnetwork"
 LONGER_DONOR = "donor trained longer"
 """The donor that recipients of the control longer_donor start from; `donor` is the one that masks are of."""
 
-ORDER = (*controls.ORDER, "longer_donor", "new_head", "data_mixture")
-"""The controls of both kinds of rows, as they are listed."""
-
 SETS = {"original": "original images", "mean_pooled": "mean-pooled images"}
 
-CURVE_COLUMNS = [f"curve_accuracy_{name}" for name in SETS]
 CUES = ("shape", "texture", "other")
 DECISIONS = tuple(f"num_{cue}" for cue in CUES)
 """Numbers of decisions for the shape, for the texture and for another class, of all conflict images of a run."""
@@ -74,7 +62,7 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
     """The rows of vision in a file of result rows: COLUMNS, the SETTINGS that the file has, DECISIONS and start.
 
     DECISIONS are counted from the rates. `start` says in words what a donor or a recipient started from, and what else
-    of the donor it held where that varies; masks have none.     Raises ValueError if a run is there twice.
+    of the donor it held where that varies; masks have none. Raises ValueError if a run is there twice.
     """
     names = pq.read_schema(path).names
     if not kinds.chosen(path, "images").any():
@@ -83,13 +71,12 @@ def rows(path: str | PathLike[str]) -> pd.DataFrame:
     found = _typed(kinds.filtered(table, path, "images").to_pandas(), names)
     if found["run_id"].duplicated().any():
         twice = found["run_id"][found["run_id"].duplicated()].iloc[0]
-        raise ValueError(f"{path} has the run {twice!r} twice: write it again with `subind export`")
+        raise ValueError(f"{path} has the run {twice!r} twice: {REMEDY}")
     return found
 
 
 def _typed(found: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    settings = [name for name in SETTINGS if name in names]
-    typed = found.reindex(columns=[*COLUMNS, *settings]).astype(COLUMNS)
+    typed = found.reindex(columns=[*COLUMNS, *(name for name in SETTINGS if name in names)]).astype(COLUMNS)
     typed["mixture_share"] = typed["mixture_share"].where(typed["control"] == "data_mixture")
     starts = pd.Series([_start(row) for row in typed.to_dict("records")], typed.index, pd.StringDtype())
     counts = {f"num_{cue}": (typed[f"{cue}_rate"] * typed["num_cue_conflict"]).round().astype("Int64") for cue in CUES}
@@ -147,32 +134,14 @@ def measured(found: pd.DataFrame) -> pd.DataFrame:
 
 def varying(found: pd.DataFrame) -> list[str]:
     """The SETTINGS of which the rows have several values; those of masks, of which the rows of one model have."""
-    present = [name for name in SETTINGS if name in found.columns]
-    of_models = found.groupby("model")[present].nunique()
-    return [
-        name for name in present if found[name].nunique() > 1 and (name not in OF_MASKS or max(of_models[name]) > 1)
-    ]
+    several = settings.varying(found, [name for name in SETTINGS if name in found.columns])
+    fitted = settings.varying(found, [name for name in OF_MASKS if name in several], within=["model"])
+    return [name for name in several if name in OF_IMAGES or name in fitted]
 
 
-def experiments(table: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """The parts of a table that have one value of every setting among its columns, with these values.
-
-    A row that lacks a setting is in every part that it agrees with.
-    """
-    return parts(table, [name for name in SETTINGS if name in table.columns], in_order=False)
-
-
-def in_order(starts: Sequence[str]) -> list[str]:
-    """The distinct starts in the order of listing: donors, then the controls in theirs."""
-    return sorted(set(starts), key=_rank)
-
-
-def _rank(start: str) -> tuple[int, bool, int, str]:
-    plain = re.split(r", | of an untrained| \(held", start)[0].replace(" ", "_")
-    place = ORDER.index(plain) if plain in ORDER else len(ORDER)
-    share = re.search(r"(\d+)%", start)
-    first = -2 if start == DONOR else -1 if start in {"untrained donor", LONGER_DONOR} else place
-    return first, "untrained" in start, int(share[1]) if share else 0, start
+def experiments(table: pd.DataFrame) -> list[Setting]:
+    """The settings that the rows of a table have."""
+    return settings.settings(table, [name for name in SETTINGS if name in table.columns])
 
 
 def fingerprint(arithmetic: pd.DataFrame, found: pd.DataFrame) -> str:
@@ -186,41 +155,13 @@ def fingerprint(arithmetic: pd.DataFrame, found: pd.DataFrame) -> str:
 def curves(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:
     """The accuracies by epoch of the finished recipients among the rows, a row per run, epoch and evaluation set.
 
-    Columns: run_id, the varying settings, model, start, seed, evaluation_set, epoch, accuracy. With several evaluations
-    an epoch, epochs are fractions. Raises ValueError if a curve has more or fewer values than there were evaluations.
+    Columns: run_id, the varying settings, model, start, seed, evaluation_set, epoch, value. Raises ValueError if a
+    curve has more or fewer values than there were evaluations.
     """
-    key = ["run_id", *varying(found), "model", "start", "seed"]
-    finished = (found["stage"] == "transfer") & (found["status"] == "finished")
-    chosen = found[finished][[*key, "evaluations_per_epoch"]]
-    names = pq.read_schema(path).names
-    parts = [
-        _curve(path, chosen, evaluation_set=name)
-        for name, column in zip(SETS, CURVE_COLUMNS, strict=True)
-        if column in names and len(chosen)
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*key, *TIDY])
-
-
-TIDY = ["evaluation_set", "epoch", "accuracy"]
-
-
-def _curve(path: str | PathLike[str], chosen: pd.DataFrame, *, evaluation_set: str) -> pd.DataFrame:
-    column = f"curve_accuracy_{evaluation_set}"
-    table = pq.read_table(path, columns=["run_id", "curve_epoch", column])
-    table = table.filter(pc.field("run_id").isin(chosen["run_id"].to_list()) & pc.field(column).is_valid())
-    epochs, values = table["curve_epoch"].combine_chunks(), table[column].combine_chunks()
-    lengths = pc.list_value_length(epochs).fill_null(0).to_numpy(zero_copy_only=False)
-    if not np.array_equal(lengths, pc.list_value_length(values).to_numpy(zero_copy_only=False)):
-        raise ValueError(f"{path} has a {column} with more or fewer values than evaluations: write it again")
-    own = chosen.set_index("run_id").loc[table["run_id"].to_pylist()].reset_index()
-    repeated = own.iloc[np.repeat(np.arange(len(own)), lengths)].reset_index(drop=True)
-    places = np.concatenate([np.arange(1, length + 1) for length in lengths]) if len(lengths) else np.zeros(0)
-    tidy: pd.DataFrame = repeated.assign(
-        evaluation_set=evaluation_set,
-        epoch=places / repeated["evaluations_per_epoch"].fillna(1).to_numpy(float),
-        accuracy=pc.list_flatten(values).to_numpy(),
-    )
-    return tidy.drop(columns="evaluations_per_epoch")
+    key = ["run_id", *varying(found), "model", "start", "seed", "evaluations_per_epoch"]
+    finished = found[(found["stage"] == "transfer") & (found["status"] == "finished")][key]
+    several = [tidy(path, f"curve_accuracy_{name}", finished).assign(evaluation_set=name) for name in SETS]
+    return pd.concat(several, ignore_index=True).drop(columns="evaluations_per_epoch")
 
 
 def decisions(path: str | PathLike[str], found: pd.DataFrame) -> pd.DataFrame:

@@ -1,31 +1,89 @@
-"""The section of claims, where a grid has any."""
+"""The table of claims: what the grid expects, and whether its rows bear it out at this number of seeds."""
 
-from analysis.rows.claims import ALPHA, judged, of_rows, planned
-from analysis.sections.parts import Results, Section, Sheet
-from analysis.tables import claims, figure_3
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.elements.section import Content, Results, Section
+from analysis.rows.claims import ALPHA, Judgement, hypothesis, judged, of_rows, planned
+from analysis.rows.wording import DASH, decimal, interval, probability
+from analysis.sections import figure_3
+
+COLUMNS = {
+    "claim": pd.StringDtype(),
+    "hypothesis": pd.StringDtype(),
+    "verdict": pd.StringDtype(),
+    "num_seeds": "Int64",
+    "num_planned": "Int64",
+    "estimate": "Float64",
+    "low": "Float64",
+    "high": "Float64",
+    "p": "Float64",
+    "smallest_p": "Float64",
+    "adjusted_p": "Float64",
+    "num_more_seeds": "Int64",
+}
+"""`estimate` is the share of seeds, the mean difference or the mean accuracy that the hypothesis is about, `low` and
+`high` its interval; `adjusted_p` is p times the number of claims (Bonferroni) and decides; `num_more_seeds` like those
+found would settle an undecided claim. It is absent where nothing can be said."""
 
 
-def sections(results: Results) -> list[Section]:
-    """One section, or none for rows of a grid that claims nothing."""
+def table(judgements: Sequence[Judgement]) -> pd.DataFrame:
+    """One row per claim, with the columns and types of COLUMNS."""
+    rows = [
+        {
+            "claim": each.claim.text,
+            "hypothesis": hypothesis(each.claim),
+            "verdict": each.verdict,
+            "num_seeds": each.num_seeds,
+            "num_planned": each.num_planned,
+            "estimate": each.estimate,
+            "low": each.low,
+            "high": each.high,
+            "p": each.p,
+            "smallest_p": each.smallest_p,
+            "adjusted_p": each.adjusted_p,
+            "num_more_seeds": each.num_more_seeds,
+        }
+        for each in judgements
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """The table in words, one text column per heading."""
+    open_ones = found["verdict"] == "undecided"
+    more = [
+        (f"about {num} more" if not pd.isna(num) else "not in sight") if is_open else DASH
+        for num, is_open in zip(found["num_more_seeds"], open_ones, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "claim": found["claim"],
+            "what it says": found["hypothesis"],
+            "verdict": found["verdict"],
+            "seeds / planned": found["num_seeds"].astype("string") + " / " + found["num_planned"].astype("string"),
+            "share or mean": [decimal(value).replace("-", "−") for value in found["estimate"]],
+            "its interval": list(map(interval, found["low"], found["high"])),
+            "p": list(map(probability, found["p"])),
+            "smallest possible p": list(map(probability, found["smallest_p"])),
+            "p × claims": list(map(probability, found["adjusted_p"])),
+            "seeds to settle it": more,
+        }
+    )
+
+
+def content(results: Results) -> Content | None:
+    """The verdicts; nothing for rows of a grid that claims nothing."""
     several = of_rows(results.path)
     if not several:
-        return []
-    kept, reasons = planned(several, results.rows)
-    found = claims.table(judged(kept, results.rows, num_claims=len(several)))
-    return [
-        Section(
-            name="claims",
-            title="Claims",
-            sentences=(
-                *_rules(len(several)),
-                figure_3.replication(results.rows),
-                *(f"Not judged: {reason}." for reason in reasons),
-            ),
-            sheet=Sheet(
-                numbers=found, shown=claims.shown(found), caption="What the grid expects, and what came of it."
-            ),
-        )
-    ]
+        return None
+    kept, reasons = planned(several, results.arithmetic)
+    found = table(judged(kept, results.arithmetic, num_claims=len(several)))
+    said = [*_rules(len(several)), figure_3.replication(results.arithmetic)]
+    return Content(
+        sentences=[*said, *(f"Not judged: {reason}." for reason in reasons)], table=found, shown=shown(found)
+    )
 
 
 def _rules(num_claims: int) -> tuple[str, ...]:
@@ -40,3 +98,13 @@ def _rules(num_claims: int) -> tuple[str, ...]:
         f"at {each:.1%}."
     )
     return tests, error, "Only finished seeds count: a run that failed or is missing tells nothing here."
+
+
+SECTION = Section(
+    name="claims",
+    title="Claims",
+    place=110,
+    of="arithmetic",
+    content=content,
+    caption="What the grid expects, and what came of it.",
+)

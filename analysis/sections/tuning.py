@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from analysis.elements.section import Content, Picture, Results, Section, endings
 from analysis.figures import tuning
-from analysis.sections.parts import Picture, Results, Section
 from subind.store.schemas import TRIAL_SCHEMA
 
 ENDING = ".tuning.parquet"
@@ -26,12 +26,10 @@ def beside(rows: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def sections(results: Results) -> list[Section]:
+def content(results: Results) -> Content | None:
     """The pictures of every study whose trials stand beside the rows; nothing if there is none."""
     trials = beside(results.path)
-    if trials is None:
-        return []
-    return [Section(name="tuning", title="Tuning of the masks", pictures=tuple(drawn(trials)))]
+    return None if trials is None else Content(pictures=drawn(trials))
 
 
 def drawn(path: Path) -> list[Picture]:
@@ -39,10 +37,9 @@ def drawn(path: Path) -> list[Picture]:
     source = fingerprint(path)
     trials, importances = _loaded(path)
     names = list(dict.fromkeys(trials["study"]))
-    endings = [f"-{place}" for place in range(1, len(names) + 1)] if len(names) > 1 else [""]
     return [
         picture
-        for name, ending in zip(names, endings, strict=True)
+        for name, ending in zip(names, endings(len(names)), strict=True)
         for picture in _of_study(
             trials[trials["study"] == name], importances.get(name, {}), name=name, ending=ending, source=source
         )
@@ -117,3 +114,6 @@ def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return content.getvalue()
+
+
+SECTION = Section(name="tuning", title="Tuning of the masks", place=260, of="arithmetic", content=content)

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.elements import summary
 from analysis.rows.load import readings as load_readings
-from analysis.tables import efficiency, figure_3, frozen, per_depth, readings, summary
+from analysis.sections import efficiency, figure_3, frozen, per_depth, readings
 from subind.store.schemas import ROW_SCHEMA
 from tests.analysis.rows import Row, sweep, transfer
 

@@ -9,10 +9,8 @@ import pytest
 
 from analysis import load, write_report
 from analysis.report import compare
-from analysis.rows import images as vision
-from analysis.rows import recipients as any_task
-from analysis.sections import any_task as sections
-from analysis.tables import measurements, starts
+from analysis.rows import images, recipients
+from analysis.sections import any_training, measurements, starts
 from tests.analysis.rows import ABSENT, PROVENANCE, Row, mask, transfer
 
 TASK: Row = {"grid": "digits", "task": "parity", "model": "mlp_64", "chance_accuracy": 0.5}
@@ -48,17 +46,17 @@ def grid(nums: tuple[int, ...] = (100,)) -> list[Row]:
     ]
 
 
-def table_of(path: Path) -> tuple[pd.DataFrame, any_task.Comparison]:
-    given = any_task.compared(any_task.rows(path))
+def table_of(path: Path) -> tuple[pd.DataFrame, recipients.Comparison]:
+    given = recipients.compared(recipients.rows(path))
     return starts.table(given), given
 
 
 def test_rows_of_a_task_without_columns_of_its_own_are_of_no_other_kind(rows_file: WriteRows) -> None:
     arithmetic = transfer("subnetwork", 0.5, task="a * b", model="layers2")
     path = rows_file([*grid(), arithmetic])
-    assert len(any_task.rows(path)) == 9
+    assert len(recipients.rows(path)) == 9
     assert load(path)["run_id"].to_list() == [arithmetic["run_id"]]
-    assert vision.rows(path).empty
+    assert images.rows(path).empty
 
 
 def test_table_has_means_over_seeds_and_differences_by_seed(rows_file: WriteRows) -> None:
@@ -152,9 +150,9 @@ def test_runs_of_one_seed_are_averaged_and_count_once(rows_file: WriteRows) -> N
 
 def test_curves_are_means_over_the_runs_of_a_start(rows_file: WriteRows) -> None:
     path = rows_file(grid())
-    given = any_task.compared(any_task.rows(path))
-    name, curves = any_task.curves(path, given)
-    means = starts.training(curves, given.axes).set_index(["start", "epoch"])
+    given = recipients.compared(recipients.rows(path))
+    name, curves = recipients.curves(path, given)
+    means = any_training.means(curves, given.axes).set_index(["start", "epoch"])
     assert name == "validation_accuracy"
     assert means.loc[("subnetwork", 1.0), "mean"] == pytest.approx(0.43)
     assert means.loc[("subnetwork", 2.0), "num_runs"] == 3
@@ -173,7 +171,7 @@ def test_measurements_are_means_by_start_and_entries_of_tables_stay_in_the_file(
         for start, value in (("subnetwork", 1.0), (None, 3.0))
         for seed in (0, 1)
     ]
-    found = measurements.table(any_task.measurements(rows_file(rows)))
+    found = measurements.table(recipients.measurements(rows_file(rows)))
     of_accuracy = found[found["name"] == "accuracy"]
     assert of_accuracy["start"].to_list() == ["donor", "subnetwork"]
     assert of_accuracy["mean"].to_list() == pytest.approx([3.5, 1.5])
@@ -183,12 +181,12 @@ def test_measurements_are_means_by_start_and_entries_of_tables_stay_in_the_file(
     assert measurements.shown(found)["what"].to_list() == ["accuracy", "accuracy"]
 
 
-def test_page_of_any_task_answers_first_and_has_every_section(rows_file: WriteRows, tmp_path: Path) -> None:
+def test_page_of_any_task_has_every_section(rows_file: WriteRows, tmp_path: Path) -> None:
     donor = {**recipient("x", 0.9), "run_id": "d", "stage": "donor", "control": None, "donor_kind": "trained"}
     own_mask = {**mask(0.9, density=0.1), **TASK, "num_layers": None, "donor_kind": "trained"}
     path = rows_file([donor, own_mask, *grid((100, 200, 400)), measurement("subnetwork", 1.0)])
     page = write_report(path, tmp_path / "report").read_text()
-    titles = ["Which start wins", "Coverage", "Training", "Donors and masks", "Measurements"]
+    titles = ["Coverage", "Which start wins", "Training", "Donors and masks", "Measurements"]
     places = [page.index(f"<h2>{title}</h2>") for title in titles]
     assert places == sorted(places)
     assert "Recipients learn parity; network mlp_64; 3 start(s), 3 seed(s)." in page
@@ -205,7 +203,7 @@ def test_page_of_several_measures_has_a_picture_of_each(rows_file: WriteRows, tm
 
 
 def test_methods_say_what_p_is_corrected_for() -> None:
-    assert any("Holm's p is corrected for all differences" in each for each in sections.METHODS)
+    assert any("Holm's p is corrected for all differences" in each for each in starts.METHODS)
 
 
 def test_comparison_of_two_files_matches_cells_of_any_task(rows_file: WriteRows) -> None:

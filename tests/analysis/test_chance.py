@@ -7,13 +7,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import load
+from analysis import sections
+from analysis.elements.section import Content, Results, declared, filled
 from analysis.figures import tuning
-from analysis.rows import images as vision
-from analysis.sections import accuracy, learning, subnetworks
-from analysis.sections import vision as vision_sections
-from analysis.sections.parts import Results, Section
-from analysis.tables import figure_3
 from subind.store.schemas import TRIAL_SCHEMA
 from tests.analysis.rows import Row, mask, sweep, transfer
 from tests.analysis.vision_rows import run, write
@@ -36,14 +32,13 @@ def heights(figure: Figure) -> set[float]:
     return {float(line.get_ydata()[0]) for line in lines}
 
 
-def sections_of(path: Path) -> list[Section]:
-    results = Results.of(path, load(path))
-    parts = accuracy.sections(results, figure_3.table(results.rows))
-    return [*parts, *learning.sections(results), *subnetworks.sections(results)]
+def sections_of(path: Path) -> dict[str, Content]:
+    every = (filled(section, Results.read(path)) for section in declared(sections))
+    return {each.section.name: each.content for each in every if each is not None}
 
 
 def figures_of(path: Path) -> dict[str, Figure]:
-    return {picture.name: picture.draw() for section in sections_of(path) for picture in section.pictures}
+    return {picture.name: picture.draw() for section in sections_of(path).values() for picture in section.pictures}
 
 
 def known_rows(**changes: object) -> list[Row]:
@@ -81,8 +76,7 @@ def test_pictures_of_rows_without_chance_have_no_line_at_it(rows_file: RowsFile)
 
 def test_figure_3_says_how_many_test_samples_are_training_samples(rows_file: RowsFile) -> None:
     shares = [transfer("subnetwork", 0.5, samples=num, seen_share=share) for num, share in ((10, 0.032), (250, 0.121))]
-    section = sections_of(rows_file(shares))[0]
-    assert section.name == "figure_3"
+    section = sections_of(rows_file(shares))["figure_3"]
     assert "3.2% at 10 and 12.1% at 250" in " ".join(section.sentences)
 
 
@@ -100,8 +94,7 @@ def test_pictures_of_images_have_lines_at_one_in_sixteen_and_at_no_preference(tm
     path = write(
         tmp_path / "rows.parquet", [run(start, 0.3, chance_accuracy=1 / 16) for start in ("donor", "subnetwork")]
     )
-    parts = list(vision_sections.sections(path, vision.rows(path)))
-    figures = {picture.name: picture.draw() for section in parts for picture in section.pictures}
+    figures = figures_of(path)
     assert 1 / 16 in heights(figures["vision_training"])
     assert "chance 0.0625" in words(figures["vision_training"])
     across = [line for axes in figures["table_1"].axes for line in axes.lines if list(line.get_ydata()) == [0, 1]]

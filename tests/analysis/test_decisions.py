@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from analysis.figures.images import draw_shape_bias
-from analysis.rows import images as vision
-from analysis.tables import cue_conflict, shape_bias, table_1
+from analysis.rows import images
+from analysis.sections import cue_conflict, shape_bias, table_1
 from tests.analysis.rows import Row
 from tests.analysis.vision_rows import run, write
 
@@ -22,9 +22,9 @@ def few(num_shape: int, num_texture: int, num_images: int, **changes: object) ->
 
 def test_table_1_gives_the_decisions_and_the_corrected_rates_with_the_ratio(tmp_path: Path) -> None:
     rows = [few(60, 30, 240), few(50, 40, 240, seed=1, run_id="second")]
-    table = table_1.table(vision.rows(write(tmp_path / "rows.parquet", rows)))
+    table = table_1.table(images.rows(write(tmp_path / "rows.parquet", rows)))
     cell = table.iloc[0]
-    assert [cell[name] for name in vision.DECISIONS] == [110, 70, 300]
+    assert [cell[name] for name in images.DECISIONS] == [110, 70, 300]
     # (rate - chance) / (1 - chance), by hand: 110/480 is 55/240.
     assert cell["shape_rate_corrected"] == pytest.approx((55 / 240 - 1 / 16) / (15 / 16))
     assert cell["texture_rate_corrected"] == pytest.approx((35 / 240 - 1 / 16) / (15 / 16))
@@ -44,12 +44,12 @@ def test_table_1_gives_the_decisions_and_the_corrected_rates_with_the_ratio(tmp_
 )
 def test_ratio_of_few_decisions_is_marked(counts: tuple[int, int, int], expected: str, tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", [few(*counts), run("subnetwork", 0.6)])
-    rows = vision.rows(path)
+    rows = images.rows(path)
     table = table_1.table(rows)
     assert table_1.shown(table)["decisions"].iloc[0] == expected
     assert shape_bias.shown(shape_bias.table(rows))["the other's"].iloc[0] == expected
     assert expected in shape_bias.sentences(shape_bias.table(rows))[0]
-    decisions = vision.decisions(path, rows)
+    decisions = images.decisions(path, rows)
     by_class = cue_conflict.table(decisions[decisions["start"] == "donor"], settings=[])
     assert cue_conflict.shown(by_class)["decisions"].to_list() == [expected]
     figure = draw_shape_bias(table, rows, title="a title")
@@ -58,11 +58,11 @@ def test_ratio_of_few_decisions_is_marked(counts: tuple[int, int, int], expected
 
 def test_cue_conflict_by_class_gives_counts_and_corrected_rates(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", [few(60, 30, 240)])
-    (cell,) = cue_conflict.table(vision.decisions(path, vision.rows(path)), settings=[]).to_dict("records")
-    assert [cell[name] for name in vision.DECISIONS] == [60, 30, 150]
+    (cell,) = cue_conflict.table(images.decisions(path, images.rows(path)), settings=[]).to_dict("records")
+    assert [cell[name] for name in images.DECISIONS] == [60, 30, 150]
     assert cell["shape_rate_corrected"] == pytest.approx(0.2)
     assert cell["texture_rate_corrected"] == pytest.approx(1 / 15)
 
 
 def test_rate_at_chance_is_corrected_to_zero_and_a_rate_of_one_to_one() -> None:
-    assert [vision.chance_corrected(rate) for rate in (1 / 16, 1.0)] == [0.0, 1.0]
+    assert [images.chance_corrected(rate) for rate in (1 / 16, 1.0)] == [0.0, 1.0]

@@ -11,7 +11,7 @@ import pytest
 
 from analysis import write_report
 from analysis.figures import tuning
-from analysis.tables import audit
+from analysis.sections import audit
 from subind.store.schemas import OVERLAP_SCHEMA, PART_SCHEMA, RECIPIENT_SCHEMA, side_table
 from tests.analysis.rows import UNMASKED, Row, donor, mask, sweep, transfer
 from tests.analysis.test_report import Page

@@ -11,19 +11,18 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from analysis.figures import figure_3, training
 from analysis.figures.style import STYLES, styles
 from analysis.rows import published
 from analysis.rows.controls import ORDER
-from analysis.tables import figure_3 as figure_3_table
+from analysis.sections import figure_3, training
 from tests.analysis.rows import Row, sweep, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]
 
 
 def drawn(rows: pd.DataFrame, points: pd.DataFrame, *, title: str = "") -> Figure:
-    table = figure_3_table.table(rows)
-    return figure_3.draw(table, panels=figure_3_table.panels(table), published=points, source="a source", title=title)
+    table = figure_3.table(rows)
+    return figure_3.draw(table, panels=figure_3.panels(table), published=points, source="a source", title=title)
 
 
 def nothing_published() -> pd.DataFrame:
@@ -54,7 +53,7 @@ def test_figure_3_of_two_depths_has_their_mean_left_and_the_deepest_right(rows_f
 
 def test_figure_3_draws_the_means_and_intervals_of_its_table(rows_frame: RowsFrame):
     rows = rows_frame(sweep(["subnetwork"], [10, 100], range(3), [2]))
-    table = figure_3_table.table(rows)
+    table = figure_3.table(rows)
     container = bars(drawn(rows, nothing_published()).axes[0], "subnetwork")
     assert container.lines[0].get_xdata() == pytest.approx([10, 100])
     assert container.lines[0].get_ydata() == pytest.approx(table["mean"].to_numpy(float))

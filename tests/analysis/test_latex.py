@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis import write_report
+from analysis.elements.section import Content, Filled, Section
 from analysis.report.artifacts import latex_text
 from analysis.report.latex import ROWS_OF_A_PAGE, write_bundle
-from analysis.sections.parts import Section, Sheet
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 
 RowsFile = Callable[[list[Row]], Path]
@@ -42,8 +42,15 @@ def test_latex_bundle_of_a_report_compiles(rows_file: RowsFile, tmp_path: Path):
 def test_latex_bundle_breaks_a_long_table_into_pages_and_has_every_row(tmp_path: Path):
     numbers = pd.DataFrame({"place": range(2 * ROWS_OF_A_PAGE + 1)})
     shown = pd.DataFrame({"place": [f"row {place}" for place in numbers["place"]]})
-    section = Section(name="long", title="Long", sheet=Sheet(numbers=numbers, shown=shown, caption="Many rows."))
-    path = write_bundle([section], tmp_path, title="A title", methods=["A method."], fingerprint="f00d")
+    content = Content(table=numbers)
+    section = Section(name="long", title="Long", place=0, of="any", content=lambda _: content, caption="Many rows.")
+    path = write_bundle(
+        [Filled(section=section, content=content, shown=shown)],
+        tmp_path,
+        title="A title",
+        methods=["A method."],
+        fingerprint="f00d",
+    )
     pieces = sorted((tmp_path / "latex").glob("long-*.tex"))
     assert len(pieces) == 3
     assert sum(piece.read_text().count("row ") for piece in pieces) == len(shown)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.tables import anatomy, audit, discovery, masks_by_depth, overlap
+from analysis.sections import anatomy, audit, discovery, masks_by_depth, overlap
 from tests.analysis.rows import Row, donor, mask, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]

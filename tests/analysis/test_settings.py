@@ -10,9 +10,9 @@ from PIL import Image
 from analysis import write_report
 from analysis.rows.load import transfers
 from analysis.rows.seeds import MEAN_OVER_DEPTHS
-from analysis.rows.settings import combinations, distinct, sentences
-from analysis.tables import coverage, figure_3, masks, training
-from analysis.tables.figure_3 import CELL
+from analysis.rows.settings import distinct, sentences, settings_of_arithmetic
+from analysis.sections import coverage, figure_3, masks, training
+from analysis.sections.figure_3 import CELL
 from tests.analysis.rows import Row, donor, mask, transfer
 
 RowsFile = Callable[[list[Row]], Path]
@@ -65,7 +65,7 @@ def test_figure_3_in_words_names_the_penalty(rows_frame: RowsFrame):
 
 
 def test_coverage_of_two_penalties_counts_a_shared_control_once(rows_frame: RowsFrame):
-    table = coverage.table(rows_frame([*TWO_PENALTIES, donor(1.0)]))
+    table = coverage.of_arithmetic(rows_frame([*TWO_PENALTIES, donor(1.0)]))
     assert table[["stage", "penalty", "control", "planned"]].to_numpy().tolist() == [
         ["donor", pd.NA, pd.NA, 1],
         ["transfer", WEAK, "subnetwork", 3],
@@ -94,19 +94,19 @@ def test_sentences_of_two_penalties_name_what_varies_and_what_is_shared(rows_fra
     ]
 
 
-def test_combinations_of_two_rules_share_no_run(rows_frame: RowsFrame):
+def test_settings_of_two_rules_share_no_run(rows_frame: RowsFrame):
     rows = [
         {**row, "rule": rule, "run_id": row["run_id"] + rule} for row in TWO_PENALTIES[3:] for rule in ("a", "a + b")
     ]
-    found = combinations(rows_frame(rows))
+    found = settings_of_arithmetic(rows_frame(rows))
     assert [each.title for each in found] == ["rule a", "rule a + b"]
     assert [len(each.rows) for each in found] == [6, 6]
 
 
-def test_combinations_of_a_penalty_per_depth_share_a_control_at_that_depth(rows_frame: RowsFrame):
+def test_settings_of_a_penalty_per_depth_share_a_control_at_that_depth(rows_frame: RowsFrame):
     rows = [found_in(WEAK, 0.7), found_in(STRONG, 0.5, num_layers=4)]
     rows += [transfer("random_init", 0.4, num_layers=depth) for depth in (2, 4, 6)]
-    found = combinations(rows_frame(rows))
+    found = settings_of_arithmetic(rows_frame(rows))
     assert [each.title for each in found] == ["penalty 1e-07", "penalty 1e-06", "no penalty"]
     assert [sorted(each.rows["num_layers"]) for each in found] == [[2, 2], [4, 4], [6]]
 
@@ -128,7 +128,7 @@ def test_combinations_of_a_penalty_per_depth_share_a_control_at_that_depth(rows_
 def test_tables_of_any_varying_setting_have_its_column(rows_frame: RowsFrame, name: str, values: tuple[object, object]):
     rows = [transfer("subnetwork", 0.5, run_id=f"run-{value}", **{name: value}) for value in values]
     frame = rows_frame(rows)
-    for table in (figure_3.table(frame), coverage.table(frame)):
+    for table in (figure_3.table(frame), coverage.of_arithmetic(frame)):
         assert table[name].to_list() == list(values)
 
 

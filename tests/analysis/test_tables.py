@@ -6,9 +6,10 @@ from math import sqrt
 import pandas as pd
 import pytest
 
+from analysis.report import failures
 from analysis.rows.controls import ORDER
 from analysis.rows.seeds import MEAN_OVER_DEPTHS
-from analysis.tables import coverage, failures, figure_3, masks, training
+from analysis.sections import coverage, figure_3, masks, training
 from tests.analysis.rows import Row, donor, mask, sweep, transfer
 
 RowsFrame = Callable[[list[Row]], pd.DataFrame]

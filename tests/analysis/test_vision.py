@@ -13,12 +13,10 @@ import pytest
 from scipy import stats
 
 from analysis import load, row_fingerprint, write_report
-from analysis.figures import differences
-from analysis.figures.pictures import tiles
-from analysis.rows import images as vision
-from analysis.rows import published
-from analysis.sections.vision import _contact_sheets, _published
-from analysis.tables import cue_conflict, shape_bias, table_1, vision_masks, vision_training
+from analysis.elements.section import Results
+from analysis.rows import images, published
+from analysis.sections import contact_sheets, cue_conflict, shape_bias, table_1, vision_masks, vision_training
+from analysis.sections.contact_sheets import tiles
 from subind.store.schemas import FIRST_LAYER_SCHEMA, IMAGE_SCHEMA, picture_table
 from tests.analysis.rows import Row, donor, mask, sweep
 from tests.analysis.vision_rows import CLASSES, run, write
@@ -35,7 +33,7 @@ ROWS = [
 
 @pytest.fixture
 def rows(tmp_path: Path) -> pd.DataFrame:
-    return vision.rows(write(tmp_path / "rows.parquet", ROWS))
+    return images.rows(write(tmp_path / "rows.parquet", ROWS))
 
 
 def _cell(table: pd.DataFrame, **values: str) -> pd.Series:
@@ -65,7 +63,7 @@ def test_table_1_mean_and_interval_are_those_of_scipy(rows: pd.DataFrame):
 
 
 def test_table_1_of_one_run_has_the_interval_over_its_images(tmp_path: Path):
-    found = table_1.table(vision.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3)])))
+    found = table_1.table(images.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3)])))
     assert found.loc[0, ["shape_bias_low", "shape_bias_high"]].to_list() == pytest.approx([0.25, 0.35])
     assert found.loc[0, "interval_over"] == "images"
 
@@ -76,14 +74,14 @@ def test_table_1_says_how_many_runs_are_missing(rows: pd.DataFrame):
 
 
 def test_table_1_of_a_start_without_a_finished_run_says_missing(tmp_path: Path):
-    rows = vision.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3), run("subnetwork", None)]))
+    rows = images.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3), run("subnetwork", None)]))
     cell = _cell(table_1.shown(table_1.table(rows)), start="subnetwork")
     assert (cell["shape bias"], cell["finished / planned"]) == ("missing", "0 / 1")
 
 
 def test_untrained_donors_and_their_subnetworks_are_starts_of_their_own(tmp_path: Path):
     made = [run("donor", 0.3, donor_kind="untrained"), run("subnetwork", 0.4, donor_kind="untrained")]
-    found = vision.rows(write(tmp_path / "rows.parquet", made))
+    found = images.rows(write(tmp_path / "rows.parquet", made))
     assert found["start"].to_list() == ["untrained donor", "subnetwork of an untrained donor"]
 
 
@@ -118,7 +116,7 @@ def test_paired_differences_name_their_starts_their_number_and_what_their_p_can_
 def test_paired_differences_of_six_pairs_can_reach_five_percent(tmp_path: Path):
     made = [run(start, 0.3 + seed / 50, seed=seed) for seed in range(6) for start in ("subnetwork", "full_transfer")]
     made = [{**row, "shape_bias": row["shape_bias"] + (row["control"] == "subnetwork") / 10} for row in made]
-    found = shape_bias.family(shape_bias.table(vision.rows(write(tmp_path / "rows.parquet", made))))
+    found = shape_bias.family(shape_bias.table(images.rows(write(tmp_path / "rows.parquet", made))))
     assert len(found) == 1
 
 
@@ -129,14 +127,14 @@ def test_paired_difference_leaves_out_a_seed_that_has_not_finished(rows: pd.Data
 
 def test_recipients_of_one_donor_count_once_against_it(tmp_path: Path):
     recipients = [run("subnetwork", bias, seed=seed, donor_seed=0) for seed, bias in enumerate(OURS)]
-    found = shape_bias.table(vision.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3), *recipients])))
+    found = shape_bias.table(images.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3), *recipients])))
     assert found.loc[0, "num_pairs"] == 1
     assert found.loc[0, "difference"] == pytest.approx(np.mean(OURS) - 0.3)
 
 
 def test_start_without_a_varying_setting_stands_beside_each_of_its_values(tmp_path: Path):
     made = [run("subnetwork", 0.8, penalty=penalty, run_id=f"{penalty}") for penalty in (1e-8, 1e-7)]
-    found = shape_bias.table(vision.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3)])))
+    found = shape_bias.table(images.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3)])))
     assert found["penalty"].to_list() == [1e-8, 1e-7]
     assert found["num_pairs"].to_list() == [1, 1]
 
@@ -148,7 +146,7 @@ def test_forest_has_a_point_and_an_interval_per_experiment_on_the_line_of_the_ot
         ends = {"difference_low": mean - 0.05, "difference_high": mean + 0.05}
         num = {"num_pairs": 3 if other == "donor" else 5}
         parts[name].append({"model": "small ResNet", "other": other, "difference": mean, **ends, **num})
-    figure = differences.draw([(name, pd.DataFrame(part)) for name, part in parts.items()], title="forest")
+    figure = shape_bias.draw([(name, pd.DataFrame(part)) for name, part in parts.items()], title="forest")
     (axes,) = figure.axes
     assert axes.get_title() == "small ResNet (n = 3 to 5 pairs)"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["donor", "random init"]
@@ -166,7 +164,7 @@ def test_masks_stand_beside_the_whole_donor(tmp_path: Path):
         for changes in [{"status": "finished", "density": 0.2, "subtask_accuracy": 0.8}]
     ]
     lost = run("mask", None, stage="mask", control=None, parent_id="donor-0", run_id="mask-1", seed=1)
-    table = vision_masks.table(vision.rows(write(tmp_path / "rows.parquet", [parent, *found, lost])))
+    table = vision_masks.table(images.rows(write(tmp_path / "rows.parquet", [parent, *found, lost])))
     assert table["subtask_accuracy"].to_list() == [0.8, pd.NA]
     assert table["donor_accuracy_mean_pooled"].to_list() == [0.575, 0.575]
     assert vision_masks.shown(table)["density"].to_list() == ["0.200", "missing"]
@@ -174,7 +172,7 @@ def test_masks_stand_beside_the_whole_donor(tmp_path: Path):
 
 def test_cue_conflict_by_class_adds_the_decisions_of_all_runs(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", ROWS)
-    found = cue_conflict.table(vision.decisions(path, vision.rows(path)), settings=[])
+    found = cue_conflict.table(images.decisions(path, images.rows(path)), settings=[])
     cell = _cell(found, start="subnetwork", shape_class="disc")
     of_shape = sum(round(40 * bias) for bias in OURS)
     assert (cell["num_runs"], cell["num_images"]) == (3, 50)
@@ -195,7 +193,7 @@ def test_cue_conflict_reads_columns_of_a_class_as_it_reads_maps(tmp_path: Path):
             )
     pq.write_table(table, tmp_path / "columns.parquet")
     first, second = (
-        cue_conflict.table(vision.decisions(each, vision.rows(each)), settings=[])
+        cue_conflict.table(images.decisions(each, images.rows(each)), settings=[])
         for each in (path, tmp_path / "columns.parquet")
     )
     pd.testing.assert_frame_equal(first, second)
@@ -203,8 +201,8 @@ def test_cue_conflict_reads_columns_of_a_class_as_it_reads_maps(tmp_path: Path):
 
 def test_training_curves_are_means_over_the_finished_runs(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", ROWS)
-    rows = vision.rows(path)
-    found = vision_training.table(vision.curves(path, rows), settings=[])
+    rows = images.rows(path)
+    found = vision_training.table(images.curves(path, rows), settings=[])
     chosen = found[(found["start"] == "subnetwork") & (found["evaluation_set"] == "mean_pooled")]
     assert chosen["mean"].to_list() == pytest.approx([0.2, 0.3, 0.5 + np.mean(OURS) / 4])
     assert chosen["num_runs"].to_list() == [3, 3, 3]
@@ -213,36 +211,36 @@ def test_training_curves_are_means_over_the_finished_runs(tmp_path: Path):
 
 def test_curve_of_several_evaluations_an_epoch_has_fractions_of_epochs(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", [run("subnetwork", 0.5, evaluations_per_epoch=2)])
-    found = vision.curves(path, vision.rows(path))
+    found = images.curves(path, images.rows(path))
     assert found[found["evaluation_set"] == "original"]["epoch"].to_list() == [0.5, 1.0, 1.5]
 
 
 def test_starts_that_hold_different_things_of_the_donor_are_told_apart(tmp_path: Path):
     made = [run("subnetwork", 0.5, held=held, run_id=held) for held in ("norms", "nothing")]
-    rows = vision.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3, held="nothing")]))
+    rows = images.rows(write(tmp_path / "rows.parquet", [*made, run("random_init", 0.3, held="nothing")]))
     assert rows["start"].to_list() == ["subnetwork (held: norms)", "subnetwork (held: nothing)", "random init"]
 
 
 def test_experiments_of_two_penalties_share_the_starts_without_one(tmp_path: Path):
     made = [run("subnetwork", 0.8, penalty=penalty, run_id=f"{penalty}") for penalty in (1e-8, 1e-7)]
-    rows = vision.rows(write(tmp_path / "rows.parquet", [*made, run("donor", 0.3)]))
-    parts = vision.experiments(table_1.table(rows))
-    assert [values["penalty"] for values, _ in parts] == [1e-8, 1e-7]
-    assert [set(part["start"]) for _, part in parts] == [{"donor", "subnetwork"}] * 2
+    rows = images.rows(write(tmp_path / "rows.parquet", [*made, run("donor", 0.3)]))
+    parts = images.experiments(table_1.table(rows))
+    assert [each.values["penalty"] for each in parts] == [1e-8, 1e-7]
+    assert [set(each.rows["start"]) for each in parts] == [{"donor", "subnetwork"}] * 2
 
 
 def test_penalties_that_only_tell_models_apart_are_no_experiments(tmp_path: Path):
     made = [run("subnetwork", 0.8, model=model, penalty=penalty) for model, penalty in (("a", 1e-8), ("b", 1e-7))]
-    rows = vision.rows(write(tmp_path / "rows.parquet", made))
-    assert vision.varying(rows) == []
+    rows = images.rows(write(tmp_path / "rows.parquet", made))
+    assert images.varying(rows) == []
     both = [*made, run("subnetwork", 0.8, model="a", penalty=1e-7, run_id="other")]
-    assert vision.varying(vision.rows(write(tmp_path / "both.parquet", both))) == ["penalty"]
+    assert images.varying(images.rows(write(tmp_path / "both.parquet", both))) == ["penalty"]
 
 
 def test_curve_with_fewer_values_than_epochs_is_refused(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", [run("subnetwork", 0.5, curve_accuracy_original=[0.1])])
     with pytest.raises(ValueError, match="curve_accuracy_original with more or fewer values than evaluations"):
-        vision.curves(path, vision.rows(path))
+        images.curves(path, images.rows(path))
 
 
 def test_published_curves_end_where_the_protocol_says():
@@ -259,7 +257,7 @@ def test_published_curves_end_where_the_protocol_says():
 
 @pytest.mark.parametrize(("model", "known"), [("ResNet-18", True), ("vit_b_16", True), ("small ResNet", False)])
 def test_published_curves_stand_beside_the_papers_models_alone(model: str, known: bool):
-    assert (len(_published(model)) > 0) == known
+    assert (len(vision_training.of_paper(model)) > 0) == known
 
 
 def test_published_files_are_those_of_the_reference(shared: Path):
@@ -270,20 +268,20 @@ def test_published_files_are_those_of_the_reference(shared: Path):
 
 def test_rows_of_arithmetic_have_no_image_classifier(rows_file: Callable[[list[Row]], Path]):
     path = rows_file([donor(1.0), mask(1.0, density=0.1)])
-    rows = vision.rows(path)
+    rows = images.rows(path)
     assert rows.empty
-    assert vision.fingerprint(load(path), rows) == row_fingerprint(load(path))
+    assert images.fingerprint(load(path), rows) == row_fingerprint(load(path))
 
 
 def test_load_leaves_rows_of_vision_to_vision(tmp_path: Path):
     path = write(tmp_path / "rows.parquet", [*ROWS, *sweep(["subnetwork"], [0, 10], range(2), [2])])
     assert len(load(path)) == 4
-    assert len(vision.rows(path)) == len(ROWS)
+    assert len(images.rows(path)) == len(ROWS)
 
 
 def test_run_that_is_there_twice_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="has the run 'small ResNet-donor-0-None' twice"):
-        vision.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3)] * 2))
+        images.rows(write(tmp_path / "rows.parquet", [run("donor", 0.3)] * 2))
 
 
 def test_tiles_light_a_kept_weight_in_its_channel():
@@ -308,8 +306,9 @@ def test_sheet_of_photographs_is_shown_as_one_of_drawn_images_is(tmp_path: Path)
     _pictures_beside(path)
     drawn = Path(picture_table(str(path), "images"))
     drawn.rename(picture_table(str(path), "photographs"))
-    (section,) = _contact_sheets(path)
-    assert [picture.name for picture in section.pictures] == ["contact_sheet"]
+    section = contact_sheets.content(Results.read(path))
+    assert section is not None
+    assert [picture.name for picture in section.pictures] == ["contact_sheet", "first_layers"]
     assert len(section.pictures[0].draw().axes) >= 3
 
 
@@ -319,13 +318,12 @@ def test_report_of_image_classifiers_alone_has_their_sections_and_no_other(tmp_p
     page = write_report(path, tmp_path / "report")
     found = re.findall(r'<section id="section-(\w+)">', page.read_text())
     assert found == [
-        "vision_coverage",
+        "coverage",
         "table_1",
         "shape_bias",
         "vision_training",
         "cue_conflict",
         "contact_sheets",
-        "first_layers",
     ]
     drawn = {file.stem for file in page.parent.glob("*.png")}
     assert drawn == {"table_1", "shape_bias", "vision_training", "contact_sheet", "first_layers"}
@@ -376,7 +374,7 @@ def test_longer_donors_are_a_start_of_their_own_beside_the_donors_of_masks(tmp_p
         run("longer_donor", 0.6, parent_id="longer"),
         run("subnetwork", 0.7),
     ]
-    rows = vision.rows(write(tmp_path / "rows.parquet", made))
+    rows = images.rows(write(tmp_path / "rows.parquet", made))
     table = table_1.table(rows)
     assert table["start"].to_list() == ["donor", "donor trained longer", "subnetwork", "full transfer", "longer donor"]
     assert table["shape_bias"].to_list() == pytest.approx([0.3, 0.4, 0.7, 0.5, 0.6])

@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import load, write_report
-from analysis.rows import images as vision
-from analysis.rows import recipients as any_task
+from analysis.rows import images, recipients
 from subind.computing import compute
 from subind.identity.run_ids import run_id
 from subind.measurements.per_class import PerClass
@@ -181,8 +180,8 @@ def test_rows_of_images_have_the_sections_of_images(tmp_path: Path) -> None:
         compute(cell, store=store)
     plan = accounts("images", cells, finished=store.finished(), failed=())
     path = export(plan, store, tmp_path / "images.parquet")
-    assert any_task.rows(path).empty
-    assert sorted(vision.rows(path)["start"].dropna()) == [
+    assert recipients.rows(path).empty
+    assert sorted(images.rows(path)["start"].dropna()) == [
         "data mixture, 40% mean-pooled", "donor", "random init", "subnetwork",
     ]  # fmt: skip
     page = write_report(path, tmp_path / "report").read_text()
@@ -198,7 +197,7 @@ def test_rows_of_arithmetic_have_the_sections_of_arithmetic(tmp_path: Path) -> N
         compute(cell, store=store)
     plan = accounts("arithmetic", cells, finished=store.finished(), failed=())
     path = export(plan, store, tmp_path / "arithmetic.parquet")
-    assert any_task.rows(path).empty
+    assert recipients.rows(path).empty
     assert set(load(path)["stage"]) == {"donor", "mask", "transfer"}
     page = write_report(path, tmp_path / "report").read_text()
     assert "Test accuracy against disambiguation samples" in page
