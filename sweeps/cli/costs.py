@@ -1,7 +1,5 @@
-"""What a plan costs, as tables: device-hours and money by stage, and what each offer would ask."""
+"""What a plan costs: device-hours by stage, and their money at the price that the user gives."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -9,12 +7,10 @@ from rich.table import Table
 from subind.specs.quoting import quoted
 from subind.store.store import Store
 from sweeps.cli.options import out
-from sweeps.costs.cost_model import CPU
-from sweeps.costs.devices import imagined_workers, known_cards
-from sweeps.costs.prices import COLUMNS, TABLE, offers, offers_of
-from sweeps.hosts.terminal import columns, shortened, terminal
+from sweeps.costs.devices import CPU, imagined_workers, known_cards
+from sweeps.hosts.terminal import columns, terminal
 from sweeps.hosts.workers import Workers, available_workers
-from sweeps.planning.device_hours import Amount, Bill, Quote, Spent, StageBill, bill, spent
+from sweeps.planning.device_hours import Amount, Bill, Spent, StageBill, bill, spent
 from sweeps.planning.forecast import StageBasis
 from sweeps.planning.plan import Plan
 from sweeps.planning.preparation import Prepared
@@ -32,18 +28,17 @@ def chosen_workers(device: str, device_name: str | None, num_devices: int | None
     return available_workers(device)
 
 
-def cost_of(made: Prepared, store: Store, prices: Path | None) -> tuple[Bill, Spent]:
-    """The bill of a prepared plan at the prices of a table, and what its finished runs took.
+def cost_of(made: Prepared, store: Store, price_per_hour: float | None) -> tuple[Bill, Spent]:
+    """The bill of a prepared plan, and what its finished runs took.
 
-    Raises ValueError for a bad table, and if there is no ground for a forecast on the device.
+    Raises ValueError if there is no ground for a forecast on the device.
     """
-    several = offers(prices or TABLE)
     if made.forecast is None:
         raise ValueError(
             f"--device-name is {quoted(made.workers.name)}: no run of this store was computed on one, and the cards "
             f"known without are {known_cards()}; give one of these as PyTorch reports it, or cpu"
         )
-    found = bill(made.forecast, device=made.workers.name, offers=offers_of(made.workers.name, several))
+    found = bill(made.forecast, device=made.workers.name, price_per_hour=price_per_hour)
     return found, spent(made.plan, store, within_seconds=SECONDS_OF_RECORDS)
 
 
@@ -53,16 +48,15 @@ def cost_data(found: Bill, done: Spent) -> dict[str, Any]:
 
 
 def print_cost(plan: Plan, found: Bill, done: Spent) -> None:
-    """The bill by stage, what is idle of what is reserved, the offers, and what was spent before."""
+    """The bill by stage, what is idle of what is reserved, and what was spent before."""
     console, unit = terminal(), "core" if found.device == CPU else "GPU"
     if plan.packs:
-        out.print(f"\ncost on {_devices(found)}, {_priced(found)}")
+        price = "" if found.price_per_hour is None else f", {found.price_per_hour:g} an hour each"
+        out.print(f"\ncost on {_devices(found)}{price}")
         console.print(_stage_table(found, unit))
         for basis in {each.basis: None for each in found.stages.values() if each.packs}:
             out.print(f"{basis}: {MEANINGS[basis]}")
         out.print(_reserved(found, unit))
-        if found.quotes:
-            console.print(_quote_table(found, unit))
     if done.num_runs or done.num_unread:
         out.print(_spent(done))
 
@@ -73,32 +67,15 @@ def _devices(found: Bill) -> str:
     return f"{found.num_devices} × {found.device}"
 
 
-def _priced(found: Bill) -> str:
-    """Which offer the costs of the stages are at."""
-    if not found.quotes:
-        return f"of which no price is known: give --prices FILE.csv with the columns {','.join(COLUMNS)}"
-    offer = found.quotes[0].offer
-    return f"priced as {offer.provider} {offer.instance} {'on demand' if offer.on_demand_usd is not None else 'spot'}"
-
-
 def _stage_table(found: Bill, unit: str) -> Table:
     table = columns("stage", numbers=("runs", "packs", f"{unit}-hours", "cost"), last="basis")
     for stage, each in found.stages.items():
-        cost = _stage_cost(found, each.device_hours)
-        table.add_row(stage, str(each.runs), str(each.packs), _range(each.device_hours, _hours), cost, _basis(each))
+        cost = _range(found.cost(each.device_hours))
+        table.add_row(stage, str(each.runs), str(each.packs), _range(each.device_hours), cost, _basis(each))
     runs, packs = (sum(counts) for counts in zip(*((s.runs, s.packs) for s in found.stages.values()), strict=True))
-    cost = _stage_cost(found, found.used_hours)
-    table.add_row("all", str(runs), str(packs), _range(found.used_hours, _hours), cost, "")
+    cost = _range(found.cost(found.used_hours))
+    table.add_row("all", str(runs), str(packs), _range(found.used_hours), cost, "")
     return table
-
-
-def _stage_cost(found: Bill, hours: Amount) -> str:
-    """The money of so many device-hours at the first offer."""
-    if not found.quotes:
-        return ""
-    offer = found.quotes[0].offer
-    usd = offer.spot_usd if offer.on_demand_usd is None else offer.on_demand_usd
-    return "" if usd is None else _range(hours.times(usd / offer.num_devices), _usd)
 
 
 def _basis(each: StageBill) -> str:
@@ -122,35 +99,11 @@ MEANINGS: dict[StageBasis, str] = {
 def _reserved(found: Bill, unit: str) -> str:
     share = found.idle_hours / found.reserved_hours if found.reserved_hours else 0.0
     bound = "at most " if found.at_most else ""
+    cost = _range(found.cost(Amount(least=found.reserved_hours, most=found.reserved_hours)))
     return (
         f"reserved from start to end: {bound}{_hours(found.reserved_hours)} {unit}-hours, "
-        f"{_hours(found.idle_hours)} of them ({share:.0%}) idle"
+        f"{_hours(found.idle_hours)} of them ({share:.0%}) idle{cost and f'; cost {bound}{cost}'}"
     )
-
-
-def _quote_table(found: Bill, unit: str) -> Table:
-    are_others = any(quote.offer.device != found.device for quote in found.quotes)
-    numbers = (f"USD/{unit}-h", "used", "reserved", "as of")
-    table = columns("offer", words=("",), numbers=numbers, last="device" if are_others else "")
-    for quote in found.quotes:
-        for row in _quote_rows(quote):
-            device = [shortened(quote.offer.device.removeprefix("NVIDIA "))] if are_others else []
-            table.add_row(shortened(f"{quote.offer.provider} {quote.offer.instance}"), *row, *device)
-    return table
-
-
-def _quote_rows(quote: Quote) -> list[tuple[str, ...]]:
-    """A row on demand and one for spot machines, as far as there are prices."""
-    offer = quote.offer
-    kinds = (
-        ("on demand", offer.on_demand_usd, quote.used_on_demand, quote.reserved_on_demand),
-        ("spot", offer.spot_usd, quote.used_spot, quote.reserved_spot),
-    )
-    return [
-        (kind, f"{usd / offer.num_devices:.3g}", _range(used, _usd), _usd(reserved), offer.as_of)
-        for kind, usd, used, reserved in kinds
-        if usd is not None and used is not None and reserved is not None
-    ]
 
 
 def _spent(done: Spent) -> str:
@@ -159,19 +112,16 @@ def _spent(done: Spent) -> str:
     return f"{told} ({done.num_unread} more were not read)" if done.num_unread else told
 
 
-def _range(amount: Amount, told: Callable[[float], str]) -> str:
-    """An amount, or both ends of one, the currency once."""
-    low, high = told(amount.least), told(amount.most)
-    return high if low == high else f"{low}–{high.removeprefix('$')}"
+def _range(amount: Amount | None) -> str:
+    """An amount, or both ends of one; nothing for None."""
+    if amount is None:
+        return ""
+    low, high = _hours(amount.least), _hours(amount.most)
+    return high if low == high else f"{low}–{high}"
 
 
 def _hours(hours: float) -> str:
-    """Hours with about three digits."""
+    """A number of hours or of money with about three digits."""
     if hours >= 100:
         return f"{hours:,.0f}"
     return f"{hours:.1f}" if hours >= 10 else f"{hours:.2f}" if hours >= 1 else f"{hours:.3f}"
-
-
-def _usd(usd: float) -> str:
-    """Dollars to the cent, small sums to a hundredth of one."""
-    return f"${usd:,.0f}" if usd >= 1000 else f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"

@@ -1,7 +1,6 @@
 """`subind plan`."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,6 @@ from sweeps.cli.options import (
     StorePath,
     Where,
     err,
-    home_for,
 )
 from sweeps.cli.printing import absolute, print_damaged, print_plan, warn_of_changed_sources, warn_of_unnamed_images
 from sweeps.grids.overrides import given_grid
@@ -35,11 +33,8 @@ def plan_command(
     store: StorePath = "store",
     device: Device = "auto",
     cost: Annotated[bool, typer.Option("--cost", help="Say what it costs in device-hours and money.")] = False,
-    prices: Annotated[
-        Path | None,
-        typer.Option(
-            callback=home_for("--prices"), help="A CSV of prices for --cost. The default is sweeps/prices.csv."
-        ),
+    price_per_hour: Annotated[
+        float | None, typer.Option(help="What a device costs an hour, for --cost; in any currency.", min=0)
     ] = None,
     device_name: Annotated[
         str | None, typer.Option(help="Plan for devices that are not at hand: cpu, or a card such as 'NVIDIA L4'.")
@@ -59,7 +54,7 @@ def plan_command(
     )
     opened = opened_store(request.store)
     made = prepared(request, opened, chosen_workers(device, device_name, num_devices))
-    bill = cost_of(made, opened, prices) if cost else None
+    bill = cost_of(made, opened, price_per_hour) if cost or price_per_hour is not None else None
     try:
         check_room(made)
     except ValueError as error:

@@ -1,15 +1,14 @@
-"""What a pack costs: a model of its seconds that is linear in its replicas, and its fit to finished packs.
+"""What a pack costs: a model of its seconds that is linear in its replicas.
 
     seconds = start + passes · overhead + replicas · (operations · second/operation + elements · second/element)
 
 A pass is one layer run forward and backward in one step, whatever the number of replicas; operations are those of
 products with parameters, elements those of activations, which stand for all that memory rather than arithmetic limits.
 An evaluation costs a third of a training step on the same rows, for it runs forward only. The coefficients belong to a
-stage, a precision and a device; cost_fit.py makes them follow the packs that a store has seen.
+stage, a family of networks, a precision and a device. sweeps.costs.fit scales them by the speed of finished packs.
 """
 
 import math
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,17 +17,10 @@ from itertools import product
 from statistics import median
 from typing import Literal, get_args
 
-import numpy as np
-
 from subind.specs.optimizers import Precision
 from subind.specs.run import STAGES, Run, Stage
+from sweeps.costs.devices import card_of
 from sweeps.costs.work import work
-
-CPU = "cpu"
-
-MOST_SHARING = 4
-"""Packs on one GPU at most."""
-"""The name of every CPU in the records of runs."""
 
 SEQUENCES, IMAGES, OTHERS = "sequences", "images", ""
 """Families of networks whose times were measured; any other family is taken for OTHERS until packs of it are finished.
@@ -217,22 +209,6 @@ OF_OTHERS = Coefficients(start=0.2, overhead=1e-4, operation=5.0e-11, element=5e
 """Of any other network on such a core; `overhead` is that of a parameter's operations in a step: forward, backward, and
 those of the optimiser."""
 
-GPUS: Mapping[str, tuple[float, float]] = {
-    "GH200": (67e12, 4.0e12),
-    "H200": (67e12, 4.8e12),
-    "H100 PCIe": (51e12, 2.0e12),
-    "H100": (67e12, 3.35e12),
-    "A100": (19.5e12, 2.0e12),
-    "L40S": (91.6e12, 0.864e12),
-    "L4": (30.3e12, 0.3e12),
-    "A10": (31.2e12, 0.6e12),
-    "V100": (15.7e12, 0.9e12),
-    "T4": (8.1e12, 0.32e12),
-    "RTX 4090": (82.6e12, 1.01e12),
-    "RTX 3090": (35.6e12, 0.936e12),
-}
-"""Makers' peaks of cards by a part of their name: float32 operations and bytes of memory a second."""
-
 SHARE_OF_PEAK = 0.4
 """Assumed of batched products and of memory alike."""
 
@@ -257,19 +233,9 @@ SECONDS_OF_A_PASS = 1.5e-4
 
 
 def gpu_model(name: str) -> CostModel | None:
-    """The model of a card by its name, assumed until packs have been computed on one; None if it is not in GPUS."""
+    """The model of a card by its name, assumed until packs have been computed on one; None if it is not in CARDS."""
     card = card_of(name)
-    return None if card is None else _gpu_model(*GPUS[card])
-
-
-def card_of(name: str) -> str | None:
-    """The card of GPUS that a device's name tells; an L40 is no L4, and a GH200 is no H200."""
-    return next((card for card in GPUS if names_device(card, name)), None)
-
-
-def names_device(short: str, name: str) -> bool:
-    """Whether a device's name has the short one as a word of its own, in any case."""
-    return re.search(rf"(?<![a-z0-9]){re.escape(short)}(?!\d)", name, re.IGNORECASE) is not None
+    return None if card is None else _gpu_model(card.operations, card.memory_speed)
 
 
 def unknown_gpu_model() -> CostModel:
@@ -299,6 +265,8 @@ def slowness() -> float:
     The products are so small that each runs on one thread, and their CPU time is taken: so the forecast is for cores
     that the sweep has to itself, whatever else keeps them busy just now.
     """
+    import numpy as np
+
     number, size = 200, 64
     left = np.ones((number, size, size), dtype=np.float32)
     times = []

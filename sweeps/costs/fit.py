@@ -1,28 +1,21 @@
-"""The cost model's coefficients from packs that were finished: a fit that leans on the defaults as far as it must."""
+"""The measured speed of a device: how many times longer its finished packs took than by default."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean, median
 
-import numpy as np
-
 from subind.specs.run import Run
 from subind.store.results import RunRecord
-from sweeps.costs.cost_model import CPU, Coefficients, CostModel, Kind, Patience, Shares, kind, patience
+from sweeps.costs.cost_model import Coefficients, CostModel, Kind, Patience, Shares, kind, patience
+from sweeps.costs.devices import CPU
 from sweeps.costs.work import Work, work
 
-FIRST_PULL, SECOND_PULL = 0.003, 0.03
-"""What a deviation of a coefficient from its default weighs beside one of a pack from its forecast, both relative."""
+SECONDS_OF_A_MOMENT = 2.0
+"""A pack with less work than this tells of a worker's start, and not of a device's speed."""
 
-SECONDS_OF_DOUBT = 2.0
-"""So much work must be seen before a machine counts as faster or slower than by default."""
-
-LEAST_FACTOR = 0.01
-"""No coefficient falls below this part of its default: work never counts as free."""
-
-OUTLIER = 3.0
-"""A pack that took this many times more or less than its fit was disturbed, and is left out."""
+LEAST_SECONDS = 1e-3
+"""No work counts as free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +28,7 @@ class Observation:
 
 
 def fitted(model: CostModel, records: Iterable[tuple[Run, RunRecord]], *, device: str) -> CostModel:
-    """The model, with coefficients that follow the packs that were finished on the named device, if there are any.
+    """The model at the speed of the packs that were finished on the named device, if there are any.
 
     A stage without packs of its own, and on a CPU what is around the packs, takes as many times longer as the work of
     the stages that have some. How early runs stop is learnt from any device.
@@ -47,14 +40,24 @@ def fitted(model: CostModel, records: Iterable[tuple[Run, RunRecord]], *, device
         seen[each.kind].append(each)
     if not seen:
         return shared
-    fits = {key: fitted_coefficients(model.of(key), several) for key, several in seen.items()}
-    slower = geometric_mean(_work_ratio(fits[key], model.of(key), each) for key, each in seen.items())
-    return replace(
+    speeds = _speeds(model, seen)
+    slower = geometric_mean(speeds.values()) if speeds else 1.0
+    scaled = replace(
         shared.scaled(slower) if device == CPU else shared,
+        coefficients={key: each.scaled(speeds.get(key, slower)) for key, each in _all(model, seen).items()},
+    )
+    started = {key: _started(scaled, key, packs) for key, packs in seen.items()}
+    return replace(
+        scaled,
         basis="measured",
         num_packs={key: len(each) for key, each in seen.items()},
-        coefficients={**{key: each.scaled(slower) for key, each in model.coefficients.items()}, **fits},
+        coefficients={**scaled.coefficients, **started},
     )
+
+
+def _all(model: CostModel, seen: Iterable[Kind]) -> dict[Kind, Coefficients]:
+    """The coefficients of the model, with those of the kinds that were seen."""
+    return {**model.coefficients, **{key: model.of(key) for key in seen}}
 
 
 def observations(records: Iterable[tuple[Run, RunRecord]], *, device: str) -> list[Observation]:
@@ -100,53 +103,28 @@ def shares(records: Iterable[tuple[Run, RunRecord]]) -> dict[Patience, Shares]:
     return {key: Shares(mean=sum(each) / len(each), longest=max(each)) for key, each in parts.items()}
 
 
-def fitted_coefficients(default: Coefficients, packs: Sequence[Observation]) -> Coefficients:
-    """The bounded least-squares fit to the packs' times, drawn a little towards the default.
-
-    So what the packs do not tell apart is shared out as the default has it: a pack of a moment tells of the start and
-    hardly of the work. A first fit tells how slow the machine is and which packs were disturbed; the second is drawn to
-    the default of such a machine.
-    """
-    first = _fit(default, packs, pull=FIRST_PULL)
-    ratios = [each.seconds / max(_seconds(first, each.asked), 1e-9) for each in packs]
-    kept = [each for each, ratio in zip(packs, ratios, strict=True) if 1 / OUTLIER < ratio < OUTLIER]
-    if len(kept) < len(packs) / 2:
-        return first
-    centre = replace(default.scaled(_work_ratio(first, default, kept)), start=first.start)
-    return _fit(centre, kept, pull=SECOND_PULL)
+def _speeds(model: CostModel, seen: Mapping[Kind, Sequence[Observation]]) -> dict[Kind, float]:
+    """How many times longer than by default the median pack of each kind took; packs of a moment do not tell it."""
+    ratios = {
+        key: [_ratio(model.of(key), each) for each in packs if _is_long(model, each)] for key, packs in seen.items()
+    }
+    return {key: median(several) for key, several in ratios.items() if several}
 
 
-def _fit(default: Coefficients, packs: Sequence[Observation], *, pull: float) -> Coefficients:
-    """The fit, with deviations relative to what the default, made as slow as the median pack, says of each pack."""
-    from scipy.optimize import lsq_linear
-
-    typical = median(each.seconds / _seconds(default, each.asked) for each in packs)
-    weights = np.array([[1 / (typical * _seconds(default, each.asked))] for each in packs])
-    terms = np.array([_terms(default, each.asked) for each in packs]) * weights
-    seconds = np.array([each.seconds for each in packs]) * weights[:, 0]
-    pulls = pull * np.eye(terms.shape[1])
-    fit = lsq_linear(np.vstack([terms, pulls]), np.concatenate([seconds, pulls.sum(1)]), bounds=(LEAST_FACTOR, np.inf))
-    start, overhead, operation, element = map(float, fit.x)
-    return Coefficients(
-        start=default.start * start,
-        overhead=default.overhead * overhead,
-        operation=default.operation * operation,
-        element=default.element * element,
-    )
+def _ratio(default: Coefficients, pack: Observation) -> float:
+    return max(pack.seconds - default.start, LEAST_SECONDS) / _work_seconds(default, pack.asked)
 
 
-def _work_ratio(fit: Coefficients, default: Coefficients, packs: Sequence[Observation]) -> float:
-    """How many times longer the work of the packs takes than by default, their starts apart.
-
-    Work of SECONDS_OF_DOUBT as by default is added, so that packs of a moment do not tell it.
-    """
-    now, then = (sum(_seconds(of, each.asked) - of.start for each in packs) for of in (fit, default))
-    return (now + SECONDS_OF_DOUBT) / (then + SECONDS_OF_DOUBT)
+def _is_long(model: CostModel, pack: Observation) -> bool:
+    return _work_seconds(model.of(pack.kind), pack.asked) >= SECONDS_OF_A_MOMENT
 
 
-def _seconds(coefficients: Coefficients, asked: Work) -> float:
-    return sum(_terms(coefficients, asked))
+def _started(model: CostModel, key: Kind, packs: Sequence[Observation]) -> Coefficients:
+    """The coefficients of a kind, with the start that its packs of a moment had on top of their work."""
+    now = model.of(key)
+    starts = [each.seconds - _work_seconds(now, each.asked) for each in packs if not _is_long(model, each)]
+    return replace(now, start=max(now.start, median(starts))) if starts else now
 
 
-def _terms(of: Coefficients, asked: Work) -> tuple[float, ...]:
-    return (of.start, of.overhead * asked.passes, of.operation * asked.operations, of.element * asked.elements)
+def _work_seconds(of: Coefficients, asked: Work) -> float:
+    return of.overhead * asked.passes + of.operation * asked.operations + of.element * asked.elements

@@ -1,20 +1,18 @@
-"""What a plan costs: the device-hours of its forecast, and the money that they are at the prices of offers.
+"""What a plan costs: the device-hours of its forecast, and their money at a price that the user gives.
 
 Two sums are told. Used are the hours in which packs train, which is what a cluster costs whose machines come and go at
 once. Reserved are the hours of all devices from the command to its report: those used, and those in which workers start
-or wait. Machines come whole: eight devices reserve the eight of a machine even if two of them work.
+or wait.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
 from typing import Any
 
 from subind.specs.run import Stage
 from subind.store.store import Store
-from sweeps.costs.prices import Offer
 from sweeps.planning.forecast import Forecast, StageBasis
 from sweeps.planning.plan import Plan
 
@@ -45,18 +43,6 @@ class StageBill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
-    """An offer, and what the plan costs there in USD: hours used, and whole machines reserved. None for no price."""
-
-    offer: Offer
-    num_machines: int
-    used_on_demand: Amount | None
-    used_spot: Amount | None
-    reserved_on_demand: float | None
-    reserved_spot: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """What a plan costs on so many devices of a name; `reserved_hours` are a bound where `used_hours` is a range.
 
@@ -69,35 +55,41 @@ class Bill:
     stages: Mapping[Stage, StageBill]
     used_hours: Amount
     reserved_hours: float
-    quotes: tuple[Quote, ...]
+    price_per_hour: float | None
 
     @property
     def idle_hours(self) -> float:
         """Device-hours reserved and not used."""
         return max(0.0, self.reserved_hours - self.used_hours.most)
 
+    def cost(self, hours: Amount) -> Amount | None:
+        """What so many device-hours cost; None where no price was given."""
+        return None if self.price_per_hour is None else hours.times(self.price_per_hour)
+
     def data(self) -> dict[str, Any]:
-        """The bill as JSON data."""
-        return {**asdict(self), "idle_hours": self.idle_hours}
+        """The bill as JSON data; the costs are null where no price was given."""
+        reserved = Amount(least=self.reserved_hours, most=self.reserved_hours)
+        costs = {"used_cost": self.cost(self.used_hours), "reserved_cost": self.cost(reserved)}
+        told = {name: each and asdict(each) for name, each in costs.items()}
+        return {**asdict(self), "idle_hours": self.idle_hours, **told}
 
 
-def bill(times: Forecast, *, device: str, offers: Sequence[Offer]) -> Bill:
-    """The bill of a forecast on devices of that name, with a quote of each offer, in their order."""
+def bill(times: Forecast, *, device: str, price_per_hour: float | None = None) -> Bill:
+    """The bill of a forecast on devices of that name, at a price of one device for an hour."""
     num_devices = times.num_workers // times.sharing
     stages = {stage: _stage_bill(times, stage) for stage in times.stages}
     used = Amount(
         least=sum(each.device_hours.least for each in stages.values()),
         most=sum(each.device_hours.most for each in stages.values()),
     )
-    reserved = num_devices * times.seconds / HOUR
     return Bill(
         device=device,
         num_devices=num_devices,
         at_most=times.at_most,
         stages=stages,
         used_hours=used,
-        reserved_hours=reserved,
-        quotes=tuple(_quote(offer, used, num_devices=num_devices, hours=times.seconds / HOUR) for offer in offers),
+        reserved_hours=num_devices * times.seconds / HOUR,
+        price_per_hour=price_per_hour,
     )
 
 
@@ -112,25 +104,6 @@ def _stage_bill(times: Forecast, stage: Stage) -> StageBill:
         ),
         basis=found.basis,
         num_measured=found.num_measured,
-    )
-
-
-def _quote(offer: Offer, used: Amount, *, num_devices: int, hours: float) -> Quote:
-    num_machines = ceil(num_devices / offer.num_devices)
-
-    def of_use(usd: float | None) -> Amount | None:
-        return None if usd is None else used.times(usd / offer.num_devices)
-
-    def of_machines(usd: float | None) -> float | None:
-        return None if usd is None else usd * num_machines * hours
-
-    return Quote(
-        offer=offer,
-        num_machines=num_machines,
-        used_on_demand=of_use(offer.on_demand_usd),
-        used_spot=of_use(offer.spot_usd),
-        reserved_on_demand=of_machines(offer.on_demand_usd),
-        reserved_spot=of_machines(offer.spot_usd),
     )
 
 

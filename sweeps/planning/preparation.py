@@ -8,7 +8,8 @@ from subind.identity.run_ids import decode
 from subind.specs.run import Run
 from subind.store.results import RunRecord
 from subind.store.store import Checkpoint, Store
-from sweeps.costs.cost_model import MOST_SHARING, CostModel, cpu_model, gpu_model, slowness, unknown_gpu_model
+from sweeps.costs.cost_model import CostModel, cpu_model, gpu_model, slowness, unknown_gpu_model
+from sweeps.costs.devices import MOST_SHARING
 from sweeps.costs.fit import fitted
 from sweeps.costs.memory import LARGEST_DEVICE, check_fits
 from sweeps.costs.work import size_of

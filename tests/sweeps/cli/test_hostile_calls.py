@@ -62,7 +62,7 @@ PLACES = {
     "run": lambda text: [["why", text], ["why", text, "tiny.py"]],
     "others": lambda text: [
         ["plan", "tiny.py", f"--device={text}"],
-        ["plan", "tiny.py", "--cost", f"--prices={text}"],
+        ["plan", "tiny.py", f"--price-per-hour={text}"],
         ["plan", "tiny.py", f"--device-name={text}"],
         ["sync", "tiny.py", f"--tracking-uri={text}"],
         ["retry", "tiny.py", f"--class={text}"],

@@ -7,7 +7,7 @@ import pytest
 
 from subind.specs.run import Run
 from subind.store.store import Store
-from sweeps.costs import cost_model
+from sweeps.costs import devices
 from sweeps.costs.cost_model import cpu_model, slowness
 from sweeps.costs.fit import fitted
 from sweeps.grids import protocol, read_grid
@@ -133,7 +133,7 @@ def test_packs_of_a_part_are_shared_by_the_workers(tmp_path: Path) -> None:
 @pytest.mark.skipif(num_cores() < 2, reason="every pack on a GPU needs a core of its own")
 def test_several_packs_share_a_gpu_that_one_does_not_fill(tmp_path: Path) -> None:
     found = _paper(Store(str(tmp_path)), H200, "num_layers=2")
-    assert 1 < found.workers.sharing <= cost_model.MOST_SHARING
+    assert 1 < found.workers.sharing <= devices.MOST_SHARING
     assert found.workers.num_workers == found.workers.sharing
 
 
