@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from subind.specs.quoting import quoted
 from subind.store.store import Store
 from sweeps.cli.crew import crew
 from sweeps.cli.options import Device, GridName, Images, Keep, Set, StorePath, Tracking, Where, err, out
@@ -52,8 +53,14 @@ def run_command(
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell gets so.", min=1)] = 20,
     images: Images = "",
     keep: Keep = None,
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="Train one pack after another in this process, for a debugger, without Ray."),
+    ] = False,
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
+    if in_process and address is not None:
+        raise ValueError(f"--in-process is given with --address {quoted(address)}, which is for Ray: leave one out")
     request = Request(
         grid=given_grid(grid, overrides),
         where=tuple(where or ()),
@@ -66,7 +73,12 @@ def run_command(
         retry.retry_failed(accounted(request, opened), opened)
     with crew(opened, address, device=device, num_workers=num_workers) as workers:
         computed = partial(
-            _swept, store=opened, workers=workers, tracking_uri=tracking_uri, checkpoint_seconds=checkpoint_seconds
+            _swept,
+            store=opened,
+            workers=workers,
+            tracking_uri=tracking_uri,
+            checkpoint_seconds=checkpoint_seconds,
+            in_process=in_process,
         )
         if until_decided:
             outcome = decided(request, opened, computed, max_seeds=max_seeds)
@@ -82,6 +94,7 @@ def _swept(
     workers: Workers,
     tracking_uri: str | None,
     checkpoint_seconds: float,
+    in_process: bool,
 ) -> Plan:
     """Say what is to be done, do it, and account for it."""
     made = prepared(request, store, workers)
@@ -99,7 +112,10 @@ def _swept(
         from sweeps.exporting.contact_sheets import write_photograph_sheet
 
         write_photograph_sheet(made.plan, request.images, rows_path(request))
-    from sweeps.running.driver import drive
+    if in_process:
+        from sweeps.running.in_process import drive_in_process as drive
+    else:
+        from sweeps.running.driver import drive
 
     drive(
         made.plan,

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 LONG = 100_000
 """Epochs of donors that do not end before they are told to."""
 
-SECONDS_OF_A_STOP = 10.0
+SECONDS_OF_A_STOP = 20.0
+"""Twice what it may take on an idle machine."""
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def left_in(temporary: Path) -> list[str]:
 
 @pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_stopped_sweep_ends_within_ten_seconds_with_a_line_its_checkpoints_and_nothing_left(
+def test_stopped_sweep_ends_soon_with_a_line_its_checkpoints_and_nothing_left(
     number: int, status: int, here: Folder, temporary: Path
 ) -> None:
     driver = training(here, temporary)
