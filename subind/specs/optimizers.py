@@ -66,3 +66,9 @@ def _check_decay(made: AdamW | SGD) -> None:
     """Raise ValueError if a step would turn weights round: it multiplies them by 1 - learning_rate · weight_decay."""
     remedy = f"learning_rate is {made.learning_rate:g}, and their product must be at most 1; lower it"
     require(made.learning_rate * made.weight_decay <= 1, made, "weight_decay", remedy)
+
+
+def optimizer_shape(optimizer: Optimizer) -> tuple[object, ...]:
+    """What the optimisers of one pack have in common: all but the learning rate."""
+    momentum = optimizer.momentum if isinstance(optimizer, SGD) else None
+    return type(optimizer), momentum, optimizer.weight_decay, optimizer.schedule, optimizer.clip

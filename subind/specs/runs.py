@@ -24,7 +24,7 @@ from subind.specs.loss_terms import (
 from subind.specs.mask_methods import MaskMethod
 from subind.specs.measurements import Measurement
 from subind.specs.network import Network
-from subind.specs.optimizers import SGD, Optimizer, Precision
+from subind.specs.optimizers import Optimizer, Precision, optimizer_shape
 from subind.specs.rows import AnyPart, num_rows
 from subind.specs.run import STAGES, Length, MaskRun, NetworkRun, Run, Stage, lineage, steps_per_epoch
 from subind.specs.starts import Start
@@ -386,15 +386,10 @@ def _check_reported(spec: Transfer, parent: Run) -> None:
         parent.validation.check_transfer(spec.num_evaluation_samples)
 
 
-def _optimiser_shape(optimizer: Optimizer) -> tuple[object, ...]:
-    momentum = optimizer.momentum if isinstance(optimizer, SGD) else None
-    return type(optimizer), momentum, optimizer.weight_decay, optimizer.schedule, optimizer.clip
-
-
 def _common_shape(run: TrainingRun) -> tuple[object, ...]:
     """The replicas may differ in seed, parents, penalty, temperature, initial logit, learning rate and epochs."""
     rows = tuple((part.name, part.num_samples) for part in run.rows)
-    own = (run.stage, *_optimiser_shape(run.optimizer), run.batch_size, run.num_epochs > 0, rows)
+    own = (run.stage, *optimizer_shape(run.optimizer), run.batch_size, run.num_epochs > 0, rows)
     return (*own, run.num_evaluation_samples, run.precision, run.network, run.task.pack_shape())
 
 
