@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.rows.settings import worded, words
-from analysis.rows.wording import DASH, MISSING, decimal
+from analysis.rows.wording import DASH
 
-TEXT, INTEGER, NUMBER, TRUTH = "string", "Int64", "Float64", "boolean"
+TEXT, INTEGER, NUMBER = "string", "Int64", "Float64"
 
 
 def plain(value: Any) -> str:
@@ -22,19 +22,9 @@ def of_planned(finished: Any, planned: Any) -> str:
     return f"{plain(finished)} / {plain(planned)}"
 
 
-def measured(value: Any, num: Any) -> str:
-    """A mean over `num` runs; `missing` where none of those planned has finished."""
-    return decimal(value, absent=MISSING if num == 0 else DASH)
-
-
 def percent(value: Any) -> str:
     """A share in percent."""
     return DASH if pd.isna(value) else f"{value:.1%}"
-
-
-def counted(value: Any) -> str:
-    """A number of things, with commas."""
-    return DASH if pd.isna(value) else f"{value:,.0f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +39,6 @@ class Column:
     heading: str = ""
     form: Callable[..., str] = plain
     more: tuple[str, ...] = ()
-
-
-def numbers(*names: str) -> tuple[Column, ...]:
-    """Columns of numbers that stand in files alone."""
-    return tuple(Column(name, NUMBER) for name in names)
 
 
 def typed(

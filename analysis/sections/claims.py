@@ -1,28 +1,38 @@
 """The table of claims: what the grid expects, and whether its rows bear it out at this number of seeds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
+from analysis.elements.columns import INTEGER, NUMBER, TEXT, Column, of_planned, typed
 from analysis.elements.section import Content, Results, Section
 from analysis.rows.claims import ALPHA, Judgement, hypothesis, judged, of_rows, planned
 from analysis.rows.wording import DASH, decimal, interval, probability
 from analysis.sections import figure_3
 
-COLUMNS = {
-    "claim": pd.StringDtype(),
-    "hypothesis": pd.StringDtype(),
-    "verdict": pd.StringDtype(),
-    "num_seeds": "Int64",
-    "num_planned": "Int64",
-    "estimate": "Float64",
-    "low": "Float64",
-    "high": "Float64",
-    "p": "Float64",
-    "smallest_p": "Float64",
-    "adjusted_p": "Float64",
-    "num_more_seeds": "Int64",
-}
+
+def _more(num: Any, verdict: str) -> str:
+    """How many more seeds like those found would settle an undecided claim."""
+    if verdict != "undecided":
+        return DASH
+    return "not in sight" if pd.isna(num) else f"about {num} more"
+
+
+COLUMNS = (
+    Column("claim", TEXT, "claim"),
+    Column("hypothesis", TEXT, "what it says"),
+    Column("verdict", TEXT, "verdict"),
+    Column("num_seeds", INTEGER, "seeds / planned", of_planned, ("num_planned",)),
+    Column("num_planned", INTEGER),
+    Column("estimate", NUMBER, "share or mean", lambda value: decimal(value).replace("-", "−")),
+    Column("low", NUMBER, "its interval", interval, ("high",)),
+    Column("high", NUMBER),
+    Column("p", NUMBER, "p", probability),
+    Column("smallest_p", NUMBER, "smallest possible p", probability),
+    Column("adjusted_p", NUMBER, "p × claims", probability),
+    Column("num_more_seeds", INTEGER, "seeds to settle it", _more, ("verdict",)),
+)
 """`estimate` is the share of seeds, the mean difference or the mean accuracy that the hypothesis is about, `low` and
 `high` its interval; `adjusted_p` is p times the number of claims (Bonferroni) and decides; `num_more_seeds` like those
 found would settle an undecided claim. It is absent where nothing can be said."""
@@ -47,30 +57,7 @@ def table(judgements: Sequence[Judgement]) -> pd.DataFrame:
         }
         for each in judgements
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
-
-
-def shown(found: pd.DataFrame) -> pd.DataFrame:
-    """The table in words, one text column per heading."""
-    open_ones = found["verdict"] == "undecided"
-    more = [
-        (f"about {num} more" if not pd.isna(num) else "not in sight") if is_open else DASH
-        for num, is_open in zip(found["num_more_seeds"], open_ones, strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "claim": found["claim"],
-            "what it says": found["hypothesis"],
-            "verdict": found["verdict"],
-            "seeds / planned": found["num_seeds"].astype("string") + " / " + found["num_planned"].astype("string"),
-            "share or mean": [decimal(value).replace("-", "−") for value in found["estimate"]],
-            "its interval": list(map(interval, found["low"], found["high"])),
-            "p": list(map(probability, found["p"])),
-            "smallest possible p": list(map(probability, found["smallest_p"])),
-            "p × claims": list(map(probability, found["adjusted_p"])),
-            "seeds to settle it": more,
-        }
-    )
+    return typed(rows, COLUMNS)
 
 
 def content(results: Results) -> Content | None:
@@ -81,9 +68,7 @@ def content(results: Results) -> Content | None:
     kept, reasons = planned(several, results.arithmetic)
     found = table(judged(kept, results.arithmetic, num_claims=len(several)))
     said = [*_rules(len(several)), figure_3.replication(results.arithmetic)]
-    return Content(
-        sentences=[*said, *(f"Not judged: {reason}." for reason in reasons)], table=found, shown=shown(found)
-    )
+    return Content(sentences=[*said, *(f"Not judged: {reason}." for reason in reasons)], table=found)
 
 
 def _rules(num_claims: int) -> tuple[str, ...]:
@@ -106,5 +91,6 @@ SECTION = Section(
     place=110,
     of="arithmetic",
     content=content,
+    columns=COLUMNS,
     caption="What the grid expects, and what came of it.",
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.elements.columns import INTEGER, NUMBER, TEXT, Column, of_planned, typed
 from analysis.elements.section import Content, Picture, Results, Section
 from analysis.figures.style import draw_chance, grid, look, nothing, series, swatch
 from analysis.rows import chance, settings
@@ -20,27 +21,33 @@ from analysis.statistics import probability_of_improvement, t_interval
 
 KEY = ["subtask", "penalty", "num_layers"]
 
-COLUMNS = {
-    "subtask": pd.StringDtype(),
-    "penalty": "Float64",
-    "num_layers": "Int64",
-    "trained_planned": "Int64",
-    "trained_finished": "Int64",
-    "trained_accuracy": "Float64",
-    "trained_low": "Float64",
-    "trained_high": "Float64",
-    "trained_density": "Float64",
-    "untrained_planned": "Int64",
-    "untrained_finished": "Int64",
-    "untrained_accuracy": "Float64",
-    "untrained_low": "Float64",
-    "untrained_high": "Float64",
-    "untrained_density": "Float64",
-    "difference": "Float64",
-    "improvement": "Float64",
-    "improvement_low": "Float64",
-    "improvement_high": "Float64",
-}
+
+def _of_arm(kind: str, name: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{kind}_planned", INTEGER),
+        Column(f"{kind}_finished", INTEGER, f"{name}: n finished / planned", of_planned, (f"{kind}_planned",)),
+        Column(f"{kind}_accuracy", NUMBER, f"{name}: subtask accuracy", _accuracy, (f"{kind}_planned",)),
+        Column(f"{kind}_low", NUMBER, f"{name}: 95% interval (t)", interval, (f"{kind}_high",)),
+        Column(f"{kind}_high", NUMBER),
+        Column(f"{kind}_density", NUMBER, f"{name}: density", decimal),
+    )
+
+
+def _accuracy(value: Any, num_planned: int) -> str:
+    return decimal(value, absent=MISSING if num_planned else DASH)
+
+
+COLUMNS = (
+    Column("subtask", TEXT, "subtask"),
+    Column("penalty", NUMBER, "penalty", settings.worded),
+    Column("num_layers", INTEGER, "depth"),
+    *_of_arm("trained", "pretrained donor"),
+    *_of_arm("untrained", "random donor"),
+    Column("difference", NUMBER, "difference", signed),
+    Column("improvement", NUMBER, "P(pretrained is better)", decimal),
+    Column("improvement_low", NUMBER, "its 95% interval", interval, ("improvement_high",)),
+    Column("improvement_high", NUMBER),
+)
 """`*_accuracy` is the mean accuracy on the subtask under the hard mask, with its t interval; `difference` is trained
 minus untrained; `improvement` is the probability that a mask in a trained donor is the more accurate one."""
 
@@ -58,8 +65,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
         same = (given[KEY] == list(key)).all(axis=1)
         arms = {kind: given[same & (given["donor_kind"] == kind)] for kind in ("trained", "untrained")}
         made.append({**dict(zip(KEY, key, strict=True)), **_row(arms)})
-    typed = pd.DataFrame(made, columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
-    return typed.sort_values(KEY, ignore_index=True)
+    return typed(made, COLUMNS).sort_values(KEY, ignore_index=True)
 
 
 def _row(arms: dict[str, pd.DataFrame]) -> dict[str, object]:
@@ -86,34 +92,6 @@ def _row(arms: dict[str, pd.DataFrame]) -> dict[str, object]:
         "improvement_low": chance.interval and chance.interval.low,
         "improvement_high": chance.interval and chance.interval.high,
     }
-
-
-def shown(found: pd.DataFrame) -> pd.DataFrame:
-    """The table in words, one text column per heading."""
-    columns: dict[str, object] = {
-        "subtask": found["subtask"],
-        "penalty": [settings.worded(float(value)) for value in found["penalty"]],
-        "depth": found["num_layers"].astype("string"),
-    }
-    for kind, name in (("trained", "pretrained donor"), ("untrained", "random donor")):
-        finished, planned = found[f"{kind}_finished"], found[f"{kind}_planned"]
-        words = [(MISSING if num else DASH) for num in planned]
-        columns |= {
-            f"{name}: n finished / planned": finished.astype("string") + " / " + planned.astype("string"),
-            f"{name}: subtask accuracy": [
-                decimal(value, absent=word) for value, word in zip(found[f"{kind}_accuracy"], words, strict=True)
-            ],
-            f"{name}: 95% interval (t)": list(map(interval, found[f"{kind}_low"], found[f"{kind}_high"])),
-            f"{name}: density": list(map(decimal, found[f"{kind}_density"])),
-        }
-    return pd.DataFrame(
-        {
-            **columns,
-            "difference": list(map(signed, found["difference"])),
-            "P(pretrained is better)": list(map(decimal, found["improvement"])),
-            "its 95% interval": list(map(interval, found["improvement_low"], found["improvement_high"])),
-        }
-    )
 
 
 ARMS = {"trained": "pretrained donor", "untrained": "random donor"}
@@ -173,7 +151,7 @@ def content(results: Results) -> Content | None:
         title=TITLE,
         description="Subtask accuracy of masks in trained and in untrained donors; bars are t intervals.",
     )
-    return Content(pictures=[picture], table=found, shown=shown(found))
+    return Content(pictures=[picture], table=found)
 
 
 SECTION = Section(
@@ -182,5 +160,6 @@ SECTION = Section(
     place=220,
     of="arithmetic",
     content=content,
+    columns=COLUMNS,
     caption="Accuracy on the subtask under the hard mask.",
 )

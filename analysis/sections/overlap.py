@@ -14,10 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from analysis.elements.columns import INTEGER, NUMBER, TEXT, Column, percent, typed
 from analysis.elements.section import Content, Picture, Results, Section
 from analysis.figures.style import grid, look, nothing, series
 from analysis.rows.load import mask_counts, masks
-from analysis.rows.wording import DASH, EMPTY
+from analysis.rows.wording import EMPTY, decimal, signed
 
 RELATIONS = (
     "same donor, same subtask",
@@ -26,24 +27,29 @@ RELATIONS = (
     "other donor, other subtask",
 )
 
-COLUMNS = {
-    "num_layers": "Int64",
-    "relation": pd.StringDtype(),
-    "first_id": pd.StringDtype(),
-    "second_id": pd.StringDtype(),
-    "first_subtask": pd.StringDtype(),
-    "second_subtask": pd.StringDtype(),
-    "first_seed": "Int64",
-    "second_seed": "Int64",
-    "first_density": "Float64",
-    "second_density": "Float64",
-    "jaccard": "Float64",
-    "expected_jaccard": "Float64",
-    "overlap": "Float64",
-    "expected_overlap": "Float64",
-    "ratio": "Float64",
-    "deviations": "Float64",
-}
+
+def _densities(first: float, second: float) -> str:
+    return ", ".join(EMPTY if each == 0 else f"{each:.1%}" for each in (first, second))
+
+
+COLUMNS = (
+    Column("num_layers", INTEGER, "depth"),
+    Column("relation", TEXT, "masks"),
+    Column("first_id", TEXT),
+    Column("second_id", TEXT),
+    Column("first_subtask", TEXT, "subtasks", lambda *both: " | ".join(both), ("second_subtask",)),
+    Column("second_subtask", TEXT),
+    Column("first_seed", INTEGER, "seeds", lambda *both: ", ".join(map(str, both)), ("second_seed",)),
+    Column("second_seed", INTEGER),
+    Column("first_density", NUMBER, "densities", _densities, ("second_density",)),
+    Column("second_density", NUMBER),
+    Column("jaccard", NUMBER, "Jaccard", percent),
+    Column("expected_jaccard", NUMBER, "Jaccard by chance", percent),
+    Column("overlap", NUMBER, "overlap of the smaller", percent),
+    Column("expected_overlap", NUMBER, "by chance", percent),
+    Column("ratio", NUMBER, "times chance", lambda value: decimal(value, digits=1)),
+    Column("deviations", NUMBER, "standard deviations", lambda value: signed(value, digits=0)),
+)
 """`overlap` is the share of the smaller mask that is in the other, `jaccard` the common ones over those of either,
 `expected_*` the same at chance; `ratio` is overlap over its expectation, and `deviations` says how many standard
 deviations of chance lie between."""
@@ -57,9 +63,9 @@ def table(rows: pd.DataFrame, overlaps: pd.DataFrame) -> pd.DataFrame:
         for (first, second), pair in overlaps.groupby(["first_id", "second_id"], sort=False)
         if first in of_masks.index and second in of_masks.index
     ]
-    typed = pd.DataFrame(made, columns=list(COLUMNS)).astype(COLUMNS)  # type: ignore[arg-type]
-    ranks = typed.assign(place=[RELATIONS.index(relation) for relation in typed["relation"]])
-    return ranks.sort_values(["num_layers", "place"], kind="stable", ignore_index=True)[list(COLUMNS)]
+    found = typed(made, COLUMNS)
+    ranks = found.assign(place=[RELATIONS.index(relation) for relation in found["relation"]])
+    return ranks.sort_values(["num_layers", "place"], kind="stable", ignore_index=True).drop(columns="place")
 
 
 def _pair(first: str, second: str, pair: pd.DataFrame, of_masks: pd.DataFrame) -> dict[str, Any]:
@@ -91,34 +97,6 @@ def _pair(first: str, second: str, pair: pd.DataFrame, of_masks: pd.DataFrame) -
 
 def _like(one: pd.Series, two: pd.Series, name: str) -> str:
     return "same" if one[name] == two[name] else "other"
-
-
-def shown(found: pd.DataFrame) -> pd.DataFrame:
-    """The table in words, one text column per heading."""
-    return pd.DataFrame(
-        {
-            "depth": found["num_layers"].astype("string"),
-            "masks": found["relation"],
-            "subtasks": found["first_subtask"] + " | " + found["second_subtask"],
-            "seeds": found["first_seed"].astype("string") + ", " + found["second_seed"].astype("string"),
-            "densities": [
-                ", ".join(EMPTY if each == 0 else f"{each:.1%}" for each in (one, two))
-                for one, two in zip(found["first_density"], found["second_density"], strict=True)
-            ],
-            "overlap of the smaller": _shares(found["overlap"]),
-            "by chance": _shares(found["expected_overlap"]),
-            "times chance": [DASH if pd.isna(value) else f"{value:.1f}" for value in found["ratio"]],
-            "standard deviations": [
-                DASH if pd.isna(value) else f"{value:+.0f}".replace("-", "−") for value in found["deviations"]
-            ],
-            "Jaccard": _shares(found["jaccard"]),
-            "Jaccard by chance": _shares(found["expected_jaccard"]),
-        }
-    )
-
-
-def _shares(values: pd.Series) -> list[str]:
-    return [DASH if pd.isna(value) else f"{value:.1%}" for value in values]
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -168,7 +146,7 @@ def content(results: Results) -> Content | None:
         title="Overlap of pairs of masks",
         description="A point per pair: the share of the smaller mask that is in the other; a dash is chance.",
     )
-    return Content(pictures=[picture], table=found, shown=shown(found))
+    return Content(pictures=[picture], table=found)
 
 
 SECTION = Section(
@@ -177,5 +155,6 @@ SECTION = Section(
     place=250,
     of="arithmetic",
     content=content,
+    columns=COLUMNS,
     caption="Chance is that of two random masks with as many ones in every matrix.",
 )
