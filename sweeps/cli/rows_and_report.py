@@ -79,8 +79,8 @@ def mirror_lag(request: Request, found: Plan, store: Store, *, tracking_uri: str
     options += [("--store", request.store)] if request.store != "store" else []
     options += [("--tracking-uri", tracking_uri)] if tracking_uri else []
     command = shlex.join(["subind", "sync", request.grid.name, *(part for option in options for part in option)])
-    lacking = f"{outcome.num_delayed} of {len(found.finished)} runs" if outcome.num_delayed else "the comparison"
-    return f"MLflow lacks {lacking}: {delayed_by}; `{command}` mirrors it"
+    lacking = f"{outcome.num_delayed} of {len(found.finished)} runs" if outcome.num_delayed else "comparisons"
+    return f"MLflow lacks {lacking}: {delayed_by}; `{command}` mirrors them"
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
