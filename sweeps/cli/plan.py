@@ -19,7 +19,6 @@ from sweeps.cli.options import (
 )
 from sweeps.cli.printing import absolute, print_damaged, print_plan, warn_of_changed_sources, warn_of_unnamed_images
 from sweeps.grids.overrides import given_grid
-from sweeps.planning.plan_data import plan_data
 from sweeps.planning.preparation import check_room, prepared
 from sweeps.planning.request import Request
 from sweeps.planning.store_checks import opened_store
@@ -62,7 +61,7 @@ def plan_command(
     warn_of_unnamed_images(made.plan)
     warn_of_changed_sources(request, made.plan, opened)
     if as_json:
-        data = plan_data(made.plan, made.forecast)
+        data = made.data()
         print(json.dumps(data if bill is None else {**data, "cost": cost_data(*bill)}))
         return
     print_plan(made, request.grid.overrides)

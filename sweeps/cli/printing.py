@@ -13,11 +13,11 @@ from sweeps.cli.options import err, out
 from sweeps.hosts.error_lines import one_line
 from sweeps.hosts.terminal import duration
 from sweeps.inputs.photographs import UNIDENTIFIED, is_unidentified
-from sweeps.planning.changed_sources import changed_sources, told
 from sweeps.planning.keeping import kept_bytes
 from sweeps.planning.plan import Plan
 from sweeps.planning.preparation import Prepared
 from sweeps.planning.request import Request
+from sweeps.planning.stale import changed_sources
 
 
 def absolute(images: str) -> str:
@@ -92,5 +92,10 @@ def warn_of_unnamed_images(found: Plan) -> None:
 def warn_of_changed_sources(request: Request, found: Plan, store: Store) -> None:
     """Say which of a grid file's classes were changed and kept their version."""
     if request.grid.is_file:
-        for name, run in changed_sources(found, store).items():
-            err.print(told(name, run), style="yellow")
+        finished = (run for key, run in found.runs.items() if key in found.finished)
+        for name, run in changed_sources(finished, store).items():
+            err.print(
+                f"the source of {name} is another than when run {run} was computed, and its version is the same: raise "
+                "`version` if numbers move, so that such runs are computed again",
+                style="yellow",
+            )

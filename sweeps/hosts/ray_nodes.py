@@ -5,24 +5,27 @@ where they were computed, and one that is written where nobody else reads is los
 """
 
 from sweeps.hosts.local_ray import cluster_ray  # isort: skip  sets what Ray reads when it is imported
+import contextlib
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import fsspec
 import psutil
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from subind.specs.quoting import quoted_path
 from subind.store import provenance
 from subind.store.json_fields import checked_fields
 from subind.store.store import Store
 from sweeps.hosts.sources import sources_digest
-from sweeps.hosts.store_mark import mark, why_unseen
 from sweeps.hosts.workers import Workers
 
 __all__ = ["cluster_ray", "cluster_workers", "training_nodes"]
@@ -230,3 +233,41 @@ def _gpu_workers(nodes: Sequence[Node]) -> Workers:
     cores_of_one = min(node.num_cpus // node.num_gpus for node in nodes)
     free = min(free for node in nodes for free in node.facts.gpu_free_bytes)
     return Workers(device="cuda", num_workers=number, name=names[0], free_bytes=free, num_cores=cores_of_one * number)
+
+
+# ---- a mark in the store, for the nodes to look for: do all see the same store?
+
+
+@contextlib.contextmanager
+def mark(store: Store) -> Iterator[str]:
+    """A mark in the store for the time of the block. Raises OSError if the store cannot be written."""
+    token = uuid.uuid4().hex
+    files, path = _place(store.url, token)
+    files.makedirs(path.rpartition("/")[0], exist_ok=True)
+    try:
+        files.pipe_file(path, token.encode())
+    except OSError as error:
+        raise OSError(
+            f"the store {quoted_path(store.url)} cannot be written ({error}): see to it, and run again"
+        ) from error
+    try:
+        yield token
+    finally:
+        with contextlib.suppress(OSError):
+            files.rm_file(path)
+
+
+def why_unseen(url: str, token: str) -> str:
+    """Why the mark is not seen from here; empty if it is."""
+    try:
+        files, path = _place(url, token)
+        return "" if files.cat_file(path) == token.encode() else "another file stands where the driver's should"
+    except FileNotFoundError:
+        return "what the driver writes there is not seen"
+    except Exception as error:  # noqa: BLE001  the libraries of object stores raise what they like
+        return f"{type(error).__name__}: {error}"
+
+
+def _place(url: str, token: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    files, root = fsspec.core.url_to_fs(url, skip_instance_cache=True)
+    return files, f"{root.rstrip('/')}/.mark-{token}"

@@ -3,18 +3,17 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import product
 from math import inf
 from types import MappingProxyType
 
-from subind.identity.earlier_ids import earlier_ids
-from subind.identity.run_ids import STAGE_VERSIONS, current_versions, run_id, run_id_at
-from subind.specs.run import STAGES, Run, Stage, lineage
+from subind.identity.run_ids import run_id
+from subind.specs.run import STAGES, Run, Stage
 from subind.store.store import Checkpoint
 from sweeps.costs.cost_model import CostModel, cpu_model
 from sweeps.costs.memory import most_replicas
 from sweeps.costs.packing import Group, Packing, Piece, Schedule, best_packing
 from sweeps.planning.run_states import TO_COMPUTE, RunStates, State, move_by_reason, stored_states
+from sweeps.planning.stale import reasons_of_stale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +132,8 @@ def accounts(
     """The plan for the cells of a grid without packs: which of its runs are finished, failed, blocked or missing."""
     runs = with_parents(cells)
     states = stored_states(runs, finished=finished, failed=failed, damaged=damaged, stale={})
-    move_by_reason(states, _stale({run: runs[run] for run in states.runs_in("planned")}, finished), "stale")
+    planned = {run: runs[run] for run in states.runs_in("planned")}
+    move_by_reason(states, reasons_of_stale(planned, finished), "stale")
     return Plan(grid=grid, states=states)
 
 
@@ -261,33 +261,3 @@ def _group(
 def _parents(spec: Run, missing: Mapping[str, Run]) -> tuple[str, ...]:
     """The runs that it waits for: those of its parents that are missing."""
     return tuple(parent for each in spec.parents() if (parent := run_id(each)) in missing)
-
-
-def _stale(missing: Mapping[str, Run], finished: Collection[str]) -> dict[str, str]:
-    if not finished:
-        return {}
-    earlier, found = earlier_versions(), {}
-    for key, spec in missing.items():
-        for versions in earlier:
-            if run_id_at(spec, versions) in finished:
-                found[key] = changes_since(spec, versions)
-        for before, reason in () if key in found else earlier_ids(spec):
-            if before in finished:
-                found[key] = reason
-                break
-    return found
-
-
-def earlier_versions() -> list[tuple[int, ...]]:
-    """All versions of the stages together that there have been before the current ones."""
-    now = current_versions()
-    return [versions for versions in product(*(range(1, last + 1) for last in now)) if versions != now]
-
-
-def changes_since(spec: Run, versions: tuple[int, ...]) -> str:
-    """Why a run computed at these versions is stale: the changes since, of its own stage and its ancestors'."""
-    reasons = []
-    for ancestor in lineage(spec):
-        stage = ancestor.stage
-        reasons += [f"{stage}: {why}" for why in STAGE_VERSIONS[stage][versions[STAGES.index(stage)] :]]
-    return "; ".join(reasons)

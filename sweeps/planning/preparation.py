@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from subind.identity.json_files import MOST_CURVE_VALUES
 from subind.identity.run_ids import decode
@@ -15,6 +16,7 @@ from sweeps.costs.memory import LARGEST_DEVICE, check_fits
 from sweeps.costs.work import size_of
 from sweeps.hosts.workers import Workers
 from sweeps.planning.forecast import Forecast, forecast
+from sweeps.planning.keeping import kept_bytes
 from sweeps.planning.plan import Crew, Plan, packed
 from sweeps.planning.request import Request, accounted
 
@@ -36,6 +38,27 @@ class Prepared:
     plan: Plan
     workers: Workers
     forecast: Forecast | None
+
+    def data(self) -> dict[str, Any]:
+        """The plan and its forecast as JSON data."""
+        found, times = self.plan, self.forecast
+        return {
+            "grid": found.grid,
+            "cells": len(found.runs),
+            "finished": len(found.finished),
+            "failed": len(found.failed),
+            "blocked": len(found.blocked),
+            "missing": len(found.missing),
+            "stale": len(found.stale),
+            "damaged": dict(found.damaged),
+            "packs": len(found.packs),
+            "stages": {stage: found.num_runs(stage) for stage in found.stages},
+            "kept": len(found.kept),
+            "kept_bytes": kept_bytes(found),
+            "unkept": len(found.unkept),
+            "forecast_seconds": None if times is None else times.seconds,
+            "forecast": None if times is None else times.data(),
+        }
 
 
 def prepared(request: Request, store: Store, workers: Workers) -> Prepared:

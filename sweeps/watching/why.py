@@ -8,9 +8,8 @@ from typing import Any
 
 import orjson
 
-from subind.identity.earlier_ids import earlier_ids
 from subind.identity.json_files import parsed
-from subind.identity.run_ids import decode, encoded, run_id, run_id_at
+from subind.identity.run_ids import decode, encoded, run_id
 from subind.specs.run import Run, Stage, lineage
 from subind.store.damage import REPAIR
 from subind.store.results import Failure, RunRecord
@@ -24,9 +23,10 @@ from sweeps.planning.damaged_runs import (
     with_damaged,
     with_damaged_parents,
 )
-from sweeps.planning.plan import Plan, accounts, changes_since, earlier_versions
+from sweeps.planning.plan import Plan, accounts
 from sweeps.planning.preparation import Prepared
 from sweeps.planning.run_states import State, descendants, failed_ancestors, state_by_traces, with_running
+from sweeps.planning.stale import earlier_run
 from sweeps.watching.checkpoint_state import CheckpointState, checkpoint_state
 from sweeps.watching.which_run import Known, folder_name, runs_path, stored_runs, with_spec
 
@@ -196,12 +196,8 @@ class Explainer:
     # ---- what stands elsewhere
 
     def _stale(self, spec: Run) -> Stale | None:
-        for versions in reversed(earlier_versions()):
-            before = run_id_at(spec, versions)
-            if before in self._listing.finished:
-                return Stale(run=before, reason=changes_since(spec, versions))
-        several = (Stale(run=before, reason=reason) for before, reason in earlier_ids(spec))
-        return next((each for each in several if each.run in self._listing.finished), None)
+        before = earlier_run(spec, self._listing.finished)
+        return None if before is None else Stale(run=before[0], reason=before[1])
 
     def _similar(self, spec: Run) -> Similar | None:
         """The finished run with the same folder name but for the id that differs in the fewest fields."""
@@ -235,8 +231,8 @@ class Explainer:
     def _outdated(self, found: Known, spec: Run) -> Explanation:
         """A finished run of an earlier version."""
         path = f"{runs_path(self._store)}/{found.stage}/{found.folder}"
-        reasons = [changes_since(spec, each) for each in earlier_versions() if run_id_at(spec, each) == found.run]
-        reason = reasons[0] if reasons else "its spec was written by other code than this"
+        before = earlier_run(spec, {found.run})
+        reason = "its spec was written by other code than this" if before is None else before[1]
         return Explanation(
             run=found.run,
             stage=found.stage,

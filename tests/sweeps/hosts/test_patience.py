@@ -14,7 +14,7 @@ import pytest
 from subind.store.store import Store
 from sweeps.hosts import patience, stop_signals
 from sweeps.hosts.patience import DISK, STORE
-from sweeps.hosts.store_mark import mark
+from sweeps.hosts.ray_nodes import mark
 from tests.small_disk import small_disk
 from tests.specs import tiny_donor
 from tests.subind.records import small_failure, small_record

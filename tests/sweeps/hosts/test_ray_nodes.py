@@ -11,9 +11,8 @@ import pytest
 from subind.store import provenance
 from subind.store.store import Store
 from sweeps.hosts import ray_nodes
-from sweeps.hosts.ray_nodes import Node, NodeFacts
+from sweeps.hosts.ray_nodes import Node, NodeFacts, mark, why_unseen
 from sweeps.hosts.sources import check_sources, sources_digest
-from sweeps.hosts.store_mark import mark, why_unseen
 from sweeps.hosts.workers import Workers
 
 GB = 10**9

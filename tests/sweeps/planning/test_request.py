@@ -15,15 +15,18 @@ from subind.specs.run import Run
 from subind.store.store import Heartbeat, Store
 from sweeps.costs.cost_model import cpu_model
 from sweeps.grids import read_grid
+from sweeps.hosts.workers import Workers
 from sweeps.planning.forecast import forecast
 from sweeps.planning.plan import Plan
-from sweeps.planning.plan_data import plan_data
+from sweeps.planning.preparation import Prepared
 from sweeps.planning.request import Request, accounted
 from sweeps.planning.store_checks import check_store, opened_store
 from sweeps.store_care.retry import retry_failed, retry_failed_of_class
 from sweeps.watching.picture import status_data
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import NUM_RUNS, donor, ids, mask, runs, store_with, transfers, written_grid
+
+WORKERS = Workers(device="cpu", num_workers=2)
 
 DiskUsage = namedtuple("DiskUsage", ["total", "used", "free"])
 
@@ -67,7 +70,7 @@ def test_plan_data_count_runs_and_stages_and_hold_the_forecast(tmp_path: Path) -
     store.fail(donor(1), small_failure(donor(1)))
     found = _planned(tmp_path, store)
     times = forecast(found, cpu_model(), num_workers=2, sharing=1, slowness=1.0)
-    data = plan_data(found, times)
+    data = Prepared(plan=found, workers=WORKERS, forecast=times).data()
     expected = {
         "grid": "tiny",
         "cells": 12,
@@ -109,7 +112,8 @@ def test_name_of_a_whole_grid_is_the_grids() -> None:
 
 
 def test_plan_data_without_ground_for_a_forecast_have_none(tmp_path: Path) -> None:
-    data = plan_data(_planned(tmp_path, store_with(tmp_path)), None)
+    found = _planned(tmp_path, store_with(tmp_path))
+    data = Prepared(plan=found, workers=WORKERS, forecast=None).data()
     assert (data["forecast_seconds"], data["forecast"]) == (None, None)
 
 
