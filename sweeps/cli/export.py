@@ -1,7 +1,7 @@
 """`subind export`."""
 
 from sweeps.cli.options import GridName, Rows, Set, StorePath, Where, out
-from sweeps.cli.printing import print_damaged, warn_of_unnamed_images
+from sweeps.cli.printing import print_damaged, print_stale, warn_of_unnamed_images
 from sweeps.cli.rows_and_report import exported
 from sweeps.grids.overrides import given_grid
 from sweeps.planning.request import Request, accounted
@@ -20,4 +20,5 @@ def export_command(
     path, found = exported(request, found, opened, path=rows, listing=listing)
     print_damaged(found)
     warn_of_unnamed_images(found)
+    print_stale(found)
     out.print(f"{len(found.runs)} rows, {len(found.finished)} of them finished: {path}")

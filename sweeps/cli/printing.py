@@ -46,8 +46,12 @@ def print_plan(made: Prepared, overrides: tuple[str, ...]) -> None:
         out.print(f"{len(found.kept)} recipients are kept, {kept_bytes(found) / 1e9:.2f} GB of weights")
     if found.unkept:
         out.print(f"{len(found.unkept)} of them are finished without weights, and are computed again")
-    for reason in sorted(set(found.stale.values())):
-        number = sum(each == reason for each in found.stale.values())
+    print_stale(found)
+
+
+def print_stale(found: Plan) -> None:
+    """How many missing runs the store has of earlier code, and what has changed since: a line a reason."""
+    for reason, number in sorted(Counter(found.stale.values()).items()):
         out.print(f"{number} runs are stale and run again, because {reason}")
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from subind.store.store import Store
 from sweeps.cli.options import AsJson, GridName, Set, StorePath, Where
-from sweeps.cli.printing import print_failures, warn_of_unnamed_images
+from sweeps.cli.printing import print_failures, print_stale, warn_of_unnamed_images
 from sweeps.grids.overrides import given_grid
 from sweeps.hosts.patience import pause
 from sweeps.hosts.terminal import terminal
@@ -44,6 +44,8 @@ def status_command(
     if watch and as_json:
         raise ValueError("--watch is given with --json: JSON is printed once; leave one of them out")
     check_exists(opened)
+    if not as_json:
+        print_stale(found)
     if watch:
         _watch(found, opened, interval=interval)
         return

@@ -3,11 +3,12 @@
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 
+from subind.identity.run_ids import run_id
 from subind.specs.run import Run
 from subind.store.store import Store
 from sweeps.cli.options import AsJson, Device, Set, StorePath, out
@@ -45,9 +46,7 @@ HIDDEN = frozenset({"run_id", "stage", "parent_id", "parent_ids", "rivals"})
 
 def why_command(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or the name or path of its folder.")],
-    grid: Annotated[
-        str, typer.Argument(help="The grid that plans it. The default is every named grid, and what the store holds.")
-    ] = "",
+    grid: Annotated[str, typer.Argument(help="The grid that plans it. The default is every named grid.")] = "",
     *,
     overrides: Set = None,
     store: StorePath = "store",
@@ -60,8 +59,11 @@ def why_command(
     opened = opened_store(store)
     several = {name: given_grid(name, overrides) for name in ((grid,) if grid else NAMES)}
     planned = planned_runs({name: _cells(each, opened) for name, each in several.items()})
-    stored = {} if grid else stored_runs(opened)
-    found = with_spec(meant_run(run, {**stored, **planned}, near=planned if grid else stored), opened)
+    stored = stored_runs(opened)
+    meant = meant_run(run, planned, others=stored) if grid else meant_run(run, {**stored, **planned}, near=stored)
+    found = with_spec(meant, opened)
+    if found.spec is not None and (now := planned.get(run_id(found.spec))):
+        found = replace(found, grids=now.grids)
     runs = {each.run: each.spec for each in planned.values() if each.spec is not None}
     made = Explainer(opened, runs.values()).explained(found)
     packs: list[PlannedPack] = []

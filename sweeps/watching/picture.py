@@ -279,6 +279,7 @@ def status_data(plan: Plan, store: Store, snapshot: Snapshot | None = None) -> d
     return {
         "grid": taken.grid,
         **{state: total(counts, state) for state in STATUSES},
+        "stale": taken.num_in("stale"),
         "stages": {stage: {state: counts[stage][state] for state in STATUSES} for stage in told_stages(counts)},
         "packs": [
             {name: getattr(beat, name) for name in ("pack", "host", "process", "epoch", "step", "num_steps")}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from subind.identity.run_ids import ID_LENGTH, decode, run_id
 from subind.specs.quoting import quoted
@@ -66,19 +67,24 @@ def stored_runs(store: Store) -> dict[str, Known]:
     return found
 
 
-def meant_run(text: str, known: Mapping[str, Known], *, near: Mapping[str, Known] | None = None) -> Known:
+def meant_run(
+    text: str,
+    known: Mapping[str, Known],
+    *,
+    others: Mapping[str, Known] = MappingProxyType({}),
+    near: Mapping[str, Known] | None = None,
+) -> Known:
     """The one of the runs that a text means: an id or the beginning of one, or the name or path of a folder.
 
-    Raises ValueError if it is none of them or several; with the nearest matches among `near`, which are all by default.
+    Only a text that means none of the `known` may mean one of the `others`. Raises ValueError if it is none of them or
+    several; with the nearest matches among `near`, which are the known by default.
     """
     stage, name = _folder_parts(text)
     if stage in STAGES:
         known = {run: each for run, each in known.items() if each.stage == stage}
-    if name in known:
-        return known[name]
-    found = [each for each in known.values() if each.run.startswith(name.lower())] if _is_hexadecimal(name) else []
-    found = found or [each for each in known.values() if each.folder.startswith(name)]
-    if not name or not found:
+        others = {run: each for run, each in others.items() if each.stage == stage}
+    found = _matches(name, known) or _matches(name, others)
+    if not found:
         told = _as_stage(name) or _nearest(name, known if near is None else near, num_known=len(known))
         raise ValueError(f"RUN is {quoted(text)}: no run has that id or folder{told}")
     if len(found) > 1:
@@ -86,6 +92,14 @@ def meant_run(text: str, known: Mapping[str, Known], *, near: Mapping[str, Known
         more = f" and {len(found) - MOST_MATCHES} more" if len(found) > MOST_MATCHES else ""
         raise ValueError(f"RUN is {quoted(text)}: {len(found)} runs begin with it, {told}{more}; give more of the id")
     return found[0]
+
+
+def _matches(name: str, known: Mapping[str, Known]) -> list[Known]:
+    """The run of that id; else those whose ids begin so, else those whose folders do; none for an empty name."""
+    if name in known:
+        return [known[name]]
+    found = [each for each in known.values() if each.run.startswith(name.lower())] if _is_hexadecimal(name) else []
+    return found or [each for each in known.values() if name and each.folder.startswith(name)]
 
 
 def with_spec(found: Known, store: Store) -> Known:

@@ -36,6 +36,8 @@ MOST_SIMILAR = 20
 MOST_BYTES = 10_000_000
 """No failure is so large."""
 
+NOT_PLANNED = "no grid given plans it"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
@@ -151,7 +153,7 @@ class Explainer:
         if run_id(found.spec) != found.run:
             return self._outdated(found, found.spec)
         made = self._lineage(found.spec, self._plan(found.spec), set())
-        return replace(made, grids=found.grids)
+        return replace(made, grids=found.grids, note="" if found.grids else NOT_PLANNED)
 
     def _plan(self, spec: Run) -> Plan:
         """The run and all planned runs of its kin, as `status` counts them."""
@@ -274,7 +276,7 @@ class Explainer:
         """A finished run of which a class or function is not loaded here: what its record says, and these by name."""
         try:
             decode(record.spec)
-            note = "no grid given plans it"
+            note = NOT_PLANNED
         except ValueError as error:
             note = str(error)
         stored = [self._stored[run] for run in record.parents if run in self._stored]

@@ -52,14 +52,37 @@ def test_plan_makes_no_store(subind: Call, grid: str, tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
-def test_plan_of_stale_runs_tells_the_reason(
-    subind: Call, grid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+STALE = "3 runs are stale and run again, because mask: logits are clipped"
+
+
+@pytest.fixture
+def stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store with all runs of a seed, of which the mask and its two children are of an earlier version."""
     store_with(tmp_path, *runs(0))
     reasons = (*fingerprint.STAGE_VERSIONS["mask"], "logits are clipped")
     monkeypatch.setitem(fingerprint.STAGE_VERSIONS, "mask", reasons)
-    _, out, _ = subind("plan", grid, "--device", "cpu")
-    assert "3 runs are stale and run again, because mask: logits are clipped" in out
+
+
+@pytest.mark.usefixtures("stale")
+@pytest.mark.parametrize("command", [("plan", "--device", "cpu"), ("status",), ("export",)], ids=lambda each: each[0])
+def test_stale_runs_are_told_in_a_line_with_the_reason(subind: Call, grid: str, command: tuple[str, ...]) -> None:
+    name, *options = command
+    status, out, err = subind(name, grid, *options)
+    assert (status, err) == (0, "")
+    assert out.splitlines().count(STALE) == 1
+
+
+@pytest.mark.usefixtures("stale")
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_stale_runs_are_counted_in_json(subind: Call, grid: str, command: str) -> None:
+    data = json.loads(subind(command, grid, "--json")[1])
+    assert (data["stale"], data["finished"]) == (3, 3)
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "export"])
+def test_store_without_stale_runs_is_told_of_none(subind: Call, grid: str, tmp_path: Path, command: str) -> None:
+    store_with(tmp_path, *runs(0))
+    assert "stale" not in subind(command, grid)[1]
 
 
 def test_where_takes_a_part_and_may_be_repeated(subind: Call, grid: str) -> None:

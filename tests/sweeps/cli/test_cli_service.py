@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from subind.identity.run_ids import run_id
+from subind.identity.run_ids import STAGE_VERSIONS, run_id
+from tests.specs import tiny_donor
 from tests.subind.records import small_failure
 from tests.sweeps.conftest import Call
 from tests.sweeps.fabricated_grid import donor, mask, runs, store_with, transfers, written_grid
@@ -118,6 +119,30 @@ def test_why_finds_a_run_of_no_grid_in_the_store(subind: Call, tmp_path: Path) -
     status, out, _ = subind("why", run_id(donor(0)))
     assert status == 0
     assert re.search(r"state +finished\n", out)
+
+
+def test_why_of_an_outdated_run_with_its_grid_tells_what_has_changed_and_the_id_of_now(
+    subind: Call, grid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_with(tmp_path, *runs(0))
+    before = run_id(mask(0))
+    monkeypatch.setitem(STAGE_VERSIONS, "mask", (*STAGE_VERSIONS["mask"], "logits are clipped"))
+    told = f"state      finished, but outdated: mask: logits are clipped; the same spec is now run {run_id(mask(0))}\n"
+    for text in (before, before[:12], f"store/runs/mask/layers2-seed0-{before}"):
+        status, out, err = subind("why", text, grid, "--device", "cpu")
+        assert (status, err) == (0, "")
+        assert out.startswith(f"mask       layers2-seed0-{before} of {grid}\n{told}")
+    stale = subind("why", run_id(mask(0)), grid, "--device", "cpu")[1]
+    assert f"stale: the store has it as run {before}, and since then: mask: logits are clipped\n" in stale
+
+
+def test_why_of_a_stored_run_that_the_grid_lacks_tells_so(subind: Call, grid: str, tmp_path: Path) -> None:
+    other = tiny_donor(seed=7)
+    store_with(tmp_path, other)
+    status, out, _ = subind("why", run_id(other), grid)
+    assert status == 0
+    assert re.search(r"state +finished\n", out)
+    assert "note       no grid given plans it\n" in out
 
 
 def test_why_as_json_has_the_tree_and_the_pack(subind: Call, grid: str, tmp_path: Path) -> None:

@@ -124,6 +124,14 @@ def test_runs_that_the_store_lacks_are_not_offered(known: dict[str, Known]) -> N
         meant_run("layrs2-seed0", known, near=near)
 
 
+def test_other_runs_are_meant_only_by_what_means_none_of_the_known() -> None:
+    known, others = {"ab1": _run("ab1")}, {each: _run(each) for each in ("ab1", "ab2", "cd")}
+    assert meant_run("ab", known, others=others).run == "ab1"
+    assert meant_run("cd", known, others=others).run == "cd"
+    with pytest.raises(ValueError, match="no run has that id or folder"):
+        meant_run("ef", known, others=others)
+
+
 def test_why_of_a_misspelt_run_offers_those_of_the_store_alone(subind: Call, tmp_path: Path) -> None:
     store_with(tmp_path, *runs(0))
     status, _, err = subind("why", "randm_init-layers2-n8")

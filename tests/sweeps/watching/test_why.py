@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from safetensors.torch import save
 from subind.identity import run_ids as fingerprint
 from subind.identity.run_ids import run_id
 from subind.specs import runs as specs
-from subind.specs.run import Run
+from subind.specs.run import NetworkRun, Run
+from subind.specs.starts import DonorStart
 from subind.store.store import Checkpoint, Heartbeat, Store
 from sweeps.grids import read_grid
 from sweeps.hosts.workers import Workers
@@ -24,8 +25,8 @@ from sweeps.planning.preparation import prepared
 from sweeps.planning.request import Request
 from sweeps.watching.checkpoint_state import STATE
 from sweeps.watching.which_run import Known, folder_name, stored_runs
-from sweeps.watching.why import Explainer, Explanation, num_descendants, planned_pack
-from tests.specs import tiny_optimizer
+from sweeps.watching.why import Explainer, Explanation, Stale, num_descendants, planned_pack
+from tests.specs import tiny_optimizer, tiny_transfer
 from tests.subind.records import small_failure
 from tests.sweeps.fabricated_grid import donor, mask, runs, store_with, transfers, written_grid
 
@@ -142,6 +143,25 @@ def test_old_run_says_what_it_is_now(tmp_path: Path, bump: Bump) -> None:
     assert made.stale is not None
     assert (made.stale.by_current, made.stale.reason) == (run_id(mask(0)), "mask: ties are broken the other way")
     assert made.stale.by_current != before.run
+
+
+def test_old_run_of_a_users_class_says_which_version_that_was(tmp_path: Path) -> None:
+    store, before = store_with(tmp_path, _recipient(1)), _known(_recipient(1))
+    made = Explainer(store).explained(replace(before, spec=_recipient(2)))
+    reason = f"{__name__}:Mine is of version 2 and was of 1"
+    assert made.stale == Stale(run=before.run, reason=reason, by_current=run_id(_recipient(2)))
+
+
+def _recipient(version: int) -> specs.Transfer:
+    """A run with a start of a class of that version."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(DonorStart):
+        donor: NetworkRun
+
+    Mine.__qualname__ = "Mine"
+    Mine.version = version
+    return replace(tiny_transfer(), start=Mine(donor=donor(0)))
 
 
 def test_run_whose_field_has_moved_is_compared_with_the_finished_one(tmp_path: Path) -> None:
