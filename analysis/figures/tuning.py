@@ -4,6 +4,7 @@ Every function takes the trials of one study, rows of TRIAL_SCHEMA.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import blended_transform_factory
 
 from analysis.figures.style import draw_chance, grid, headline, look, nothing
 from analysis.rows import chance
@@ -40,7 +42,8 @@ Color = str | tuple[float, ...] | Numbers
 def front(trials: pd.DataFrame, *, title: str) -> Figure:
     """Accuracy of the hard mask against density, the front joined, the published setting and the choice marked.
 
-    The lower panel has the same accuracies as errors on a log scale, for near 1 they lie on each other.
+    The lower panel has the same accuracies as errors on a log scale, for near 1 they lie on each other. An accuracy of
+    1 has a band of its own there: no error was seen in the samples, which is no error of any size.
     """
     measured = trials[trials["density"].notna() & (trials["density"] > 0)]
     with look():
@@ -50,21 +53,47 @@ def front(trials: pd.DataFrame, *, title: str) -> Figure:
             nothing(figure, "no trial has a mask that keeps a weight")
             return figure
         above, below = figure.subplots(2, 1, sharex=True)
-        least = _least_error(measured)
+        errors = 1 - measured["tuning_accuracy"]
+        least = float(errors[errors > 0].min()) if (errors > 0).any() else 0.01
         _front_panel(above, measured, lambda accuracy: accuracy)
-        _front_panel(below, measured, lambda accuracy: (1 - accuracy).clip(lower=least))
+        _front_panel(below, measured, lambda accuracy: (1 - accuracy).where(accuracy < 1, least * PLACE_OF_NO_ERROR))
         above.set_ylabel("accuracy on the subtask")
         above.set_ylim(-0.03, 1.05)
         draw_chance(above, chance.levels(trials))
-        below.set_ylabel("error (1 − accuracy)")
-        below.set_yscale("log")
-        below.invert_yaxis()
+        _error_axis(below, errors, least=least, num_samples=trials["num_tuning_samples"].max())
         below.set_xscale("log")
         _log_ticks(below.xaxis)
         below.set_xlabel("density of the hard mask")
         handles, labels = above.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
+
+
+PLACE_OF_NO_ERROR, EDGE_OF_NO_ERROR, END_OF_NO_ERROR = 0.3, 0.55, 0.16
+"""Where the band of no error has its points, begins and ends: shares of the least error."""
+
+MARGIN = 1.6
+"""A range with this on both sides of one error holds a tick at 1, 2 or 5."""
+
+
+def _error_axis(axes: Axes, errors: pd.Series, *, least: float, num_samples: Any) -> None:
+    """Errors in percent on a log scale, the least on top, and above it the band of those that show none."""
+    axes.set_ylabel("error (1 − accuracy)")
+    axes.set_yscale("log")
+    has_none = bool((errors == 0).any())
+    low, high = least / MARGIN, max(float(errors.max()), least) * MARGIN
+    axes.set_ylim(high, least * END_OF_NO_ERROR if has_none else low)
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(shown, [f"{100 * tick:.3g}%" for tick in shown])
+    axes.set_yticks([], minor=True)
+    if has_none:
+        axes.axhspan(least * EDGE_OF_NO_ERROR, least * END_OF_NO_ERROR, color="#EFEFEF", zorder=0)
+        samples = "the samples" if pd.isna(num_samples) else f"{num_samples:,.0f} samples"
+        place = blended_transform_factory(axes.transAxes, axes.transData)
+        text = f"no error seen in {samples}"
+        axes.text(0.99, least * 0.18, text, transform=place, fontsize=7.5, color="#555555", ha="right", va="top")
 
 
 def _without_empty(trials: pd.DataFrame) -> str:
@@ -78,12 +107,6 @@ def _log_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _least_error(measured: pd.DataFrame) -> float:
-    """Where an accuracy of 1 is drawn: at half of the smallest error that is not 0."""
-    errors = (1 - measured["tuning_accuracy"])[measured["tuning_accuracy"] < 1]
-    return 0.5 * float(errors.min()) if len(errors) else 1e-3
 
 
 def _front_panel(axes: Axes, measured: pd.DataFrame, scale: Scale) -> None:
@@ -176,8 +199,6 @@ def importance(importances: Mapping[str, float], *, title: str) -> Figure:
         axes.barh([LABELS.get(name, name) for name, _ in ordered], [share for _, share in ordered], color=FRONT)
         for place, (_, share) in enumerate(ordered):
             axes.text(share + 0.01, place, f"{share:.2f}", va="center", fontsize=8)
-        if not ordered:
-            figure.text(0.5, 0.5, "too few finished trials", ha="center", color="#555555")
         axes.set_xlim(0, 1.08)
         axes.set_xlabel("share of the importance for reaching the best tenth of the trials (PED-ANOVA)")
         headline(figure, title)

@@ -41,6 +41,7 @@ TRIAL_SCHEMA = pa.schema(
         pa.field("initial_logit", pa.float64()),
         pa.field("learning_rate", pa.float64()),
         pa.field("num_epochs", pa.int64()),
+        pa.field("num_tuning_samples", pa.int64()),
         pa.field("tuning_accuracy", pa.float64()),
         pa.field("soft_accuracy", pa.float64()),
         pa.field("soft_hard_gap", pa.float64()),
@@ -60,6 +61,7 @@ TRIAL_SCHEMA = pa.schema(
         "trial": "number of the trial in its study; null for the published setting",
         "state": "finished, stopped, failed, running, waiting, or published",
         "chance_accuracy": "of the best constant answer to the subtask; absent in older files",
+        "num_tuning_samples": "on which tuning_accuracy and soft_accuracy are measured; absent in older files",
         "tuning_accuracy": "of the hard mask at its best epoch, on samples that nothing reported is measured on",
         "soft_accuracy": "of the soft mask at that epoch, on the same samples",
         "soft_hard_gap": "soft_accuracy less tuning_accuracy",
@@ -68,7 +70,7 @@ TRIAL_SCHEMA = pa.schema(
     },
 )
 """One row per trial of a study, and one for the published setting. The key `importances` is added to the metadata: by
-study, the importance of each parameter."""
+study, the importance of each parameter, or a text that says why there is none."""
 
 RECIPIENT_SCHEMA = pa.schema(
     [

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from subind.identity.run_ids import run_id
+from subind.specs.quoting import shortened
 from subind.specs.runs import Discover
+from subind.specs.tuning import TuningValidation
 from subind.store.results import RunRecord
 from subind.store.schemas import TRIAL_SCHEMA
 from subind.store.store import Store
@@ -38,13 +41,22 @@ def points(trials: Trials) -> list[Point]:
     ]
 
 
-def importances(study: optuna.Study) -> dict[str, float]:
-    """The importance of each parameter for reaching the best tenth of the trials; empty while they are few."""
+def importances(study: optuna.Study) -> dict[str, float] | str:
+    """The importance of each parameter for reaching the best tenth of the trials, or why there is none."""
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(finished) < FEWEST_FOR_IMPORTANCE:
-        return {}
+        return f"{len(finished)} trials are finished, and PED-ANOVA needs {FEWEST_FOR_IMPORTANCE}"
+    if len({tuple(each.values) for each in finished}) == 1:
+        return "all finished trials have the same result"
     evaluator = PedAnovaImportanceEvaluator(target_quantile=0.1, region_quantile=1.0, evaluate_on_local=True)
-    return dict(get_param_importances(study, evaluator=evaluator))
+    try:
+        found = get_param_importances(study, evaluator=evaluator, normalize=False)
+    except (ValueError, RuntimeError) as error:
+        return f"Optuna says: {shortened(str(error))}"
+    total = sum(found.values())
+    if not (isfinite(total) and total > 0):
+        return "no setting tells the best tenth of the trials from all"
+    return {name: value / total for name, value in found.items()}
 
 
 def write_trials(several: tuple[Trials, ...], store: Store, path: Path, *, chosen: frozenset[str]) -> Path:
@@ -91,10 +103,12 @@ def _stored(mask: Discover, store: Store) -> Row:
 def _planned(trials: Trials, mask: Discover | None) -> Row:
     base = trials.definition.base
     task = base.task
+    assert isinstance(base.validation, TuningValidation)
     row: Row = {
         "study": trials.name,
         "subtask": task.label(),
         "chance_accuracy": task.chance_accuracy(),
+        "num_tuning_samples": base.validation.num_samples,
         **base.network.columns(),
     }
     return row if mask is None else row | values_of(mask) | {"run_id": run_id(mask)}

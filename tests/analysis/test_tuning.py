@@ -17,8 +17,8 @@ from analysis.sections import tuning
 from subind.store.schemas import ROW_SCHEMA, TRIAL_SCHEMA
 from tests.analysis.rows import Row, donor, mask, transfer
 
-IMPORTANCES = {"small": {"penalty": 0.7, "learning_rate": 0.2, "num_epochs": 0.1}}
-NUM_PICTURES = 4
+SHARES = {"penalty": 0.7, "learning_rate": 0.2, "num_epochs": 0.1}
+IMPORTANCES = {"small": SHARES, "other": "9 trials are finished, and PED-ANOVA needs 10"}
 
 
 def trial(number: int, accuracy: float, density: float, **changes: Any) -> Row:
@@ -38,6 +38,7 @@ def trial(number: int, accuracy: float, density: float, **changes: Any) -> Row:
         "initial_logit": -0.1 * number,
         "learning_rate": 1e-3 * (number + 1),
         "num_epochs": 6 + number,
+        "num_tuning_samples": 200,
         "tuning_accuracy": accuracy,
         "soft_accuracy": 1.0,
         "soft_hard_gap": 1.0 - accuracy,
@@ -93,10 +94,22 @@ def test_front_draws_members_published_and_chosen_where_they_are() -> None:
     assert np.asarray(line.get_xydata()).tolist() == [[0.02, 0.9], [0.05, 1.0]]
 
 
-def test_front_below_draws_errors_and_an_accuracy_of_one_at_half_the_least_error() -> None:
+def test_front_draws_an_accuracy_of_one_above_every_error_without_an_error_of_its_own() -> None:
     _, below = figures.front(frame(study()), title="A study").axes
     assert scattered(below)["published setting"] == [[0.08, pytest.approx(0.01)]]
-    assert scattered(below)["chosen"] == [[0.05, pytest.approx(0.005)]]
+    ((_, place),) = scattered(below)["chosen"]
+    ticks = [text.get_text() for text in below.get_yticklabels()]
+    assert place < min(below.get_yticks())  # the axis has the smallest error on top
+    assert ticks == ["1%", "2%", "5%", "10%"]
+    (text,) = [each for each in below.texts if "no error" in each.get_text()]
+    assert text.get_text() == "no error seen in 200 samples"
+
+
+def test_front_without_an_accuracy_of_one_has_no_band() -> None:
+    rows = [trial(0, 0.7, 0.02, is_on_front=True)]
+    _, below = figures.front(frame(rows), title="A study").axes
+    assert not below.texts
+    assert [text.get_text() for text in below.get_yticklabels()] == ["20%"]
 
 
 def test_parallel_draws_every_finished_trial_from_its_least_to_its_greatest_value() -> None:
@@ -108,7 +121,7 @@ def test_parallel_draws_every_finished_trial_from_its_least_to_its_greatest_valu
 
 
 def test_importance_draws_the_greatest_on_top() -> None:
-    axes = figures.importance(IMPORTANCES["small"], title="A study").axes[0]
+    axes = figures.importance(SHARES, title="A study").axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.1, 0.2, 0.7]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["epochs", "learning rate", "penalty λ"]
 
@@ -136,8 +149,58 @@ def test_pictures_of_one_study_are_four(tmp_path: Path) -> None:
 
 def test_pictures_of_two_studies_are_numbered(tmp_path: Path) -> None:
     found = tuning.pictures(written(tmp_path / "x.tuning.parquet", [*study(), *study("other")]))
-    assert len(found) == 2 * NUM_PICTURES
     assert {"tuning_front-1.png", "tuning_front-2.png"} <= set(found)
+
+
+def test_importance_that_cannot_be_computed_is_a_sentence_and_no_picture(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.tuning.parquet", study("other"))
+    assert set(tuning.pictures(path)) == {f"tuning_{name}.png" for name in ("front", "parallel", "epochs")}
+    assert told(path)[-1] == (
+        "The importance of each setting cannot be computed: 9 trials are finished, and PED-ANOVA needs 10."
+    )
+
+
+# ---- what dominates
+
+
+def told(path: Path) -> list[str]:
+    return [sentence for each in tuning.read(path) for sentence in tuning.sentences(each)]
+
+
+def test_sentence_names_the_trial_that_dominates_the_published_setting_and_by_how_much(tmp_path: Path) -> None:
+    (_, sentence) = told(written(tmp_path / "x.tuning.parquet", study()))
+    assert sentence == (
+        "Trial 1 (chosen) dominates the published setting: accuracy 1.000 instead of 0.990 (+0.010), density 5.00% "
+        "instead of 8.00% (1.6 times sparser). Each setting is trained once, and its accuracy is measured on 200 "
+        "samples that no reported evaluation has."
+    )
+
+
+def test_sentence_says_that_no_trial_dominates_the_published_setting(tmp_path: Path) -> None:
+    rows = [*study()[:4], trial(4, 0.95, 0.03, state="published", trial=None)]
+    (_, sentence) = told(written(tmp_path / "x.tuning.parquet", rows))
+    assert sentence.startswith(
+        "No trial dominates the published setting (accuracy 0.950, density 3.00%), which dominates 1 of 3 trials."
+    )
+
+
+def test_equal_settings_do_not_dominate_each_other() -> None:
+    one, same, sparser = (pd.Series({"tuning_accuracy": 0.9, "density": each}) for each in (0.1, 0.1, 0.05))
+    assert not tuning.dominates(one, same)
+    assert (tuning.dominates(sparser, one), tuning.dominates(one, sparser)) == (True, False)
+
+
+def test_table_has_the_published_setting_the_front_and_a_choice_off_the_front(tmp_path: Path) -> None:
+    rows = study()
+    rows[1]["is_chosen"], rows[2]["is_chosen"] = False, True
+    words = tuning.shown(tuning.read(written(tmp_path / "x.tuning.parquet", rows)))
+    columns = ["trial", "accuracy", "density", "dominates published", "dominated by"]
+    assert words[columns].to_numpy().tolist() == [
+        ["published setting", "0.990", "8.00%", "–", "1"],
+        ["0", "0.900", "2.00%", "no", "–"],
+        ["1", "1.000", "5.00%", "yes", "–"],
+        ["2 (chosen)", "0.950", "20.00%", "no", "1"],
+    ]
 
 
 def test_study_without_a_finished_trial_has_no_picture(tmp_path: Path) -> None:

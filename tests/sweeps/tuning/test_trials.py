@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import optuna
-import pyarrow.parquet as pq
 import pytest
 from optuna.trial import TrialState
 
@@ -24,12 +23,11 @@ from sweeps.planning.plan import Pack
 from sweeps.tuning import trial_feed as feeding
 from sweeps.tuning import trials as trialling
 from sweeps.tuning.objective import Floor
-from sweeps.tuning.table import importances, points, write_trials
 from sweeps.tuning.trial_feed import TrialFeed
 from sweeps.tuning.trials import Trials
 from tests.specs import tiny_mask
 from tests.subind.records import small_failure
-from tests.sweeps.studies import commit_made_up, made_up_record, small_study, small_trials, stopped
+from tests.sweeps.studies import commit_made_up, small_study, small_trials, stopped
 
 
 @pytest.fixture
@@ -332,27 +330,6 @@ def content(run: str) -> Content:
     return Content(
         run_id=run, name="mask", started=0, ended=1, params={}, tags={"kept": "tag"}, points=(), artifacts={}
     )
-
-
-def test_table_has_a_row_per_trial_and_the_published_setting(tmp_path: Path, store: Store) -> None:
-    trials = small_trials(tmp_path)
-    list(packs(small_feed(trials, store, num_trials=12), store))
-    published = trials.definition.published
-    store.commit(published, made_up_record(published), {"mask.safetensors": b"bits"})
-    path = write_trials((trials,), store, tmp_path / "trials.parquet", chosen=frozenset())
-    rows = pq.read_table(path).to_pylist()
-    assert [row["trial"] for row in rows] == [*range(12), None]
-    assert rows[-1]["state"] == "published"
-    best = {each.number for each in trials.study.best_trials}
-    assert {row["trial"] for row in rows if row["is_on_front"]} == best
-    assert [row["density"] for row in rows[:12]] == [each.density for each in points(trials)]
-
-
-def test_importances_of_a_study_whose_outcome_hangs_on_the_penalty_name_it_first(tmp_path: Path, store: Store) -> None:
-    trials = small_trials(tmp_path, objective=Floor(accuracy=0.01))
-    list(packs(small_feed(trials, store, num_trials=30), store))
-    found = importances(trials.study)
-    assert max(found, key=found.__getitem__) == "penalty"
 
 
 def test_feed_that_is_alive_beats_for_its_trials(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
