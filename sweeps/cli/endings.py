@@ -51,7 +51,7 @@ def ended_in_a_line() -> Iterator[None]:
     except SystemExit as ending:
         if ending.code not in (stop_signals.INTERRUPTED, stop_signals.status()):
             raise
-        err.print("subind: stopped; the same command goes on with what is missing")
+        err.print("subind: stopped; the same command continues the sweep")
         sys.exit(stop_signals.status())
     except Exception as error:  # noqa: BLE001  nothing that a command raises ends in a traceback
         _end_broken(error)

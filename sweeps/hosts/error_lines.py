@@ -8,14 +8,14 @@ from subind.store.errors import shown
 from sweeps.hosts.secrets import redacted
 
 BROKEN = 3
-"""The exit status of a command that ended because something it needs broke, and not its arguments or a run."""
+"""The exit status of a command that ended because something that it needs broke."""
 
 LONGEST_LINE = 300
 """Characters of a quoted cause."""
 
 
 def one_line(text: object, limit: int = LONGEST_LINE) -> str:
-    """The text on one line, without secrets, its middle left out where it is longer than the limit."""
+    """The text on one line, without secrets, shortened in the middle to the limit."""
     line = without_secrets(" ".join(str(text).split()))
     if len(line) <= limit:
         return line

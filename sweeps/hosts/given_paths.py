@@ -6,10 +6,10 @@ from subind.specs.quoting import quoted_path
 
 
 def at_home(given: str, option: str) -> str:
-    """The path with the home folder in place of a leading `~`, which a shell leaves as it is in `--store=~/x`.
+    """The path with a leading `~` replaced by the home folder; a shell does not expand it in `--store=~/x`.
 
-    In a URL it may follow the scheme, as in sqlite:///~/x. Raises ValueError, naming the option, for the home of a user
-    who has none.
+    In a URL the `~` may follow the scheme, as in sqlite:///~/x. Raises ValueError, naming the option, for an unknown
+    user.
     """
     scheme, mark, path = given.rpartition("://")
     slash = "/" if mark and path.startswith("/~") else ""

@@ -1,4 +1,4 @@
-"""The Ray that a sweep runs on: one of our own on this machine, quiet and on loopback, or a cluster that is there."""
+"""The Ray that a sweep runs on: a private one on this machine, on loopback, or an existing cluster."""
 
 import logging
 import os
@@ -46,36 +46,37 @@ LOOPBACK = "127.0.0.1"
 SECONDS_BETWEEN_LOOKS = 0.05
 
 SECONDS_TO_END = 10.0
-"""How long what Ray has started may take to be gone after `kill -9`."""
+"""How long Ray's processes may take to disappear after `kill -9`."""
 
 NUM_STARTS = 3
-"""How often a node is started that does not come up. Ray gives each 30 s, which a busy machine may exceed."""
+"""How often a node is started if it does not come up. Ray allows 30 s each, which a busy machine may exceed."""
 
 AGENT_SECONDS = 120
-"""How long the raylet waits for the agent beside it, instead of Ray's 30 s."""
+"""How long the raylet waits for its agent, instead of Ray's 30 s."""
 
 RAY = "r"
-"""The folder of Ray within the private one: its letters count in the paths of sockets."""
+"""The folder of Ray in the private folder. It is short because socket paths are limited."""
 
 LONGEST_SOCKET_PATH = 107
-"""The bytes that Linux allows for the path of a socket."""
+"""The number of bytes that Linux allows for a socket path."""
 
 
 SILENT_SECONDS_OF_A_HEAD = 30.0
-"""Half of what Ray's own code waits for before it ends a driver with status 1, that of a failed run."""
+"""Half of the time after which Ray itself ends a driver with status 1, the status of a failed run."""
 
 SECONDS_BETWEEN_KNOCKS, SECONDS_OF_A_KNOCK = 1.0, 5.0
 
 
 @contextmanager
 def local_ray(*, num_cpus: int, on_death: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Ray for the time of the block; one that this process is connected to already is used and left as it is.
+    """Start Ray for the duration of the block, or use the Ray that this process is already connected to.
 
-    It listens on loopback alone, asks for a token that only this user reads, and keeps all its files in a folder that
-    only this user sees. Raises ValueError if that folder's path is too long, RayStartError if it does not come up.
+    It listens on loopback only, requires a token that only this user can read, and keeps all its files in a private
+    folder. Raises ValueError if that folder's path is too long, RayStartError if it does not come up.
 
-    If one of Ray's servers dies, this process ends with status 3 and a line, after a call of `on_death`. So it does if
-    the head of a cluster does not answer for half a minute; its nodes' workers may live on and keep their heartbeats.
+    If one of Ray's servers dies, this process ends with status 3 and a line, after it calls `on_death`. It also ends
+    if the head of a cluster does not answer for half a minute; the workers of other nodes may live on and keep their
+    heartbeats.
     """
     _be_quiet()
     if ray.is_initialized():
@@ -117,7 +118,9 @@ def check_socket_path(folder: Path) -> None:
 
 @contextmanager
 def _private(folder: Path) -> Iterator[None]:
-    """Token authentication for the time of the block, with a token of this Ray alone, whatever the environment says."""
+    """Use token authentication for the duration of the block, with a token of this Ray, whatever the environment
+    says.
+    """
     token = folder / "token"
     private_secret(token)
     with _environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_AUTH_TOKEN": None}):
@@ -127,7 +130,7 @@ def _private(folder: Path) -> Iterator[None]:
 
 
 def _read_settings_again() -> None:
-    """Ray keeps the mode of authentication and the token as it has found them first."""
+    """Reset Ray's cached authentication mode and token."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 
@@ -151,7 +154,7 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
 
 
 def _start(folder: Path, *, num_cpus: int) -> None:
-    """Start a node in the folder, again where it does not come up."""
+    """Start a node in the folder, and retry if it does not come up."""
     errors = list[str]()
     folder.mkdir(mode=0o700)
     for _ in range(NUM_STARTS):
@@ -178,15 +181,14 @@ def _start(folder: Path, *, num_cpus: int) -> None:
             errors.append(" ".join(str(error).split()) or type(error).__name__)
     raise RayStartError(
         f"Ray did not start on this machine in {NUM_STARTS} attempts ({one_line(errors[-1], 200)}): it may be busy, or "
-        f"short of memory or disk; free some and try again. What Ray said is in {details_file(_said(folder, errors))}"
+        f"short of memory or disk; free some and try again. Ray's output is in {details_file(_said(folder, errors))}"
     )
 
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """Let Ray take 127.0.0.1 for the address of its node, as it does on systems where it makes no clusters.
-
-    It would put the machine's address in its place, and then listen on all interfaces.
+    """Let Ray use 127.0.0.1 as its node's address. Otherwise it uses the machine's address and listens on all
+    interfaces.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -200,7 +202,7 @@ def _on_loopback() -> Iterator[None]:
 
 
 def _servers() -> dict[str, psutil.Process]:
-    """The processes without which Ray's own code ends this one, after a minute or with pages of output."""
+    """Ray's servers. Without one of them Ray ends this process after a minute or with pages of output."""
     running = ray._private.worker._global_node.all_processes  # type: ignore[attr-defined]
     return {name: psutil.Process(running[name][0].process.pid) for name in ("gcs_server", "raylet")}
 
@@ -210,7 +212,7 @@ def _end_with(
 ) -> None:
     """End this process in order as soon as a server has died, unless the block is over before.
 
-    A dead raylet's workers are nobody's children, so they are known from the look before.
+    The workers of a dead raylet have no parent any more, so the previous look remembers them.
     """
     known = _with_children(servers.values())
     while not over.wait(SECONDS_BETWEEN_LOOKS):
@@ -222,7 +224,7 @@ def _end_with(
 
 @contextmanager
 def _ended_without_head() -> Iterator[None]:
-    """End this process in a line if the cluster's head is silent: Ray's own code ends it after a minute without one."""
+    """End this process with a line if the cluster's head is silent; Ray would end it after a minute without one."""
     over = threading.Event()
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     watch = threading.Thread(target=_end_without, args=((host, int(port)), over), daemon=True)
@@ -248,7 +250,7 @@ def _end_without(head: tuple[str, int], over: threading.Event) -> None:
     _exit_with(
         _silenced(),
         f"the cluster's head at {head[0]}:{head[1]} has not answered for {SILENT_SECONDS_OF_A_HEAD:.0f} s: "
-        "start it again; the same command then goes on with what is missing",
+        "start it again; the same command then continues",
     )
 
 
@@ -260,13 +262,13 @@ def _end_for(dead: str, processes: set[psutil.Process], folder: Path, on_death: 
         on_death()
     _exit_with(
         told,
-        f"a server of Ray ({dead}) has died under the sweep, as if killed or out of memory; "
-        f"the same command goes on with what is missing. What Ray said is in {details}",
+        f"a server of Ray ({dead}) died during the sweep, killed or out of memory; "
+        f"the same command continues. Ray's output is in {details}",
     )
 
 
 def _exit_with(terminal: int, message: str) -> None:
-    """Remove this process's folders, write the message as a line to the open file `terminal`, and end at once."""
+    """Remove this process's folders, write the message to the open file `terminal`, and exit at once."""
     remove_own()
     show_cursor = "\033[?25h\n" if os.isatty(terminal) else ""
     with suppress(OSError):
@@ -275,7 +277,7 @@ def _exit_with(terminal: int, message: str) -> None:
 
 
 def _silenced() -> int:
-    """Send both outputs nowhere, to which Ray's threads write pages meanwhile; what standard error was."""
+    """Discard both outputs, because Ray's threads write pages to them; return a copy of standard error."""
     told, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     for each in (1, 2):
         os.dup2(nowhere, each)
@@ -314,7 +316,7 @@ def _said(folder: Path, errors: Sequence[str]) -> str:
 
 
 def worker_words(text: str) -> str:
-    """The end of the standard error of the worker whose death Ray tells of so, if its log stands on this machine."""
+    """The end of the dead worker's standard error, if its log is on this machine."""
     node: Any = ray._private.worker._global_node
     if node is None:
         return ""
@@ -336,7 +338,7 @@ def log_tail(path: Path, num_bytes: int = 4000) -> str:
 
 @contextmanager
 def cluster_ray(address: str) -> Iterator[None]:
-    """A connection to the cluster at an address for the time of the block; `auto` is the one this machine belongs to.
+    """Connect to the cluster at an address for the duration of the block; `auto` is the cluster of this machine.
 
     Raises ValueError for an address of Ray Client, which Tune cannot use, and if no cluster answers.
     """
@@ -360,7 +362,7 @@ def cluster_ray(address: str) -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Raise ValueError if nothing listens at HOST:PORT: Ray itself would try for minutes, and print what it tries."""
+    """Raise ValueError if nothing listens at HOST:PORT; Ray would retry for minutes and print every attempt."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():
         return
@@ -378,7 +380,7 @@ def _no_cluster(address: str, told: str) -> ValueError:
 
 
 def _be_quiet() -> None:
-    """Silence Ray's loggers, and the thread that prints what its servers say: pages of a raylet's log when one dies."""
+    """Silence Ray's loggers, and the thread that prints its servers' logs: pages when a raylet dies."""
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     for name in ("ray", "ray.tune", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,6 +1,6 @@
-"""Waiting for what is not there yet: a store that does not answer, a full disk, a server that starts.
+"""Interruptible waits: for a store that does not answer, a full disk, a server that starts.
 
-Every wait of the service is one of these. A stop (Ctrl-C, SIGTERM, SIGHUP) ends each within a fifth of a second.
+All waits of the service are here. A stop (Ctrl-C, SIGTERM, SIGHUP) ends each within a fifth of a second.
 """
 
 import time
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 
 def pause(seconds: float) -> None:
-    """Sleep. Raises KeyboardInterrupt as soon as the command is told to stop, also where the signal raises nothing."""
+    """Sleep. Raises KeyboardInterrupt as soon as a stop is requested, even if the signal itself raises nothing."""
     end = time.monotonic() + seconds
     while not stop_signals.has_come():
         left = end - time.monotonic()
@@ -35,10 +35,10 @@ def pause(seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long an attempt is repeated, and which errors are worth it.
+    """How long an attempt is repeated, and after which errors.
 
-    Pauses double from a second up to `longest_pause`; no attempt begins later than `seconds` after the first. A line
-    tells when a wait begins (`trouble`) and when it is over (`relief`).
+    Pauses double from a second up to `longest_pause`; no attempt begins later than `seconds` after the first. The
+    line `trouble` is printed when a wait begins, and `relief` when it ends.
     """
 
     passes: Callable[[OSError], bool]
@@ -69,24 +69,24 @@ class Patience:
 
 
 def _is_silence(error: OSError) -> bool:
-    """Whether time may help: it does not bring back an absent file, or mend a damaged one."""
+    """Whether waiting may help. It does not restore a missing or damaged file."""
     return not isinstance(error, FileNotFoundError | DamagedError)
 
 
 STORE = Patience(
     passes=_is_silence,
-    trouble="the store does not answer ({error}); it is asked again for up to 3 min",
+    trouble="the store does not answer ({error}); retrying for up to 3 min",
     relief="the store answers again",
     longest_pause=60.0,
     seconds=180.0,
 )
-"""An object store's own patience is two minutes, so that no question takes over five."""
+"""An object store retries for two minutes by itself, so no request takes more than five."""
 
 DISK = Patience(
     passes=is_full,
     trouble="a disk is full ({error}); waiting until there is room",
-    relief="there is room again: it goes on",
+    relief="there is room again: continuing",
     longest_pause=4.0,
     seconds=inf,
 )
-"""Only a stop ends this wait: what was computed is not thrown away."""
+"""Only a stop ends this wait, so that no result is lost."""

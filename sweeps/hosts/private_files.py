@@ -9,9 +9,9 @@ PRIVATE = 0o600
 
 
 def write_private(path: Path, content: str) -> bool:
-    """Write a file that only its owner reads; False, and the file as it was but private, if it is there already.
+    """Write a private file. If it exists, make it private, leave its content, and return False.
 
-    The file appears whole: of several writers at once the first wins, and every reader sees what that one wrote.
+    The file appears whole. The first of several writers wins, and every reader sees its content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -32,7 +32,7 @@ def write_private(path: Path, content: str) -> bool:
 
 
 def private_secret(path: Path) -> str:
-    """The secret in a file, a random one if there is no such file yet. Raises ValueError if the file is empty."""
+    """The secret in a file. If there is no file, it gets a random secret. Raises ValueError if the file is empty."""
     write_private(path, secrets.token_hex(32))
     found = path.read_text(encoding="utf-8").strip()
     if not found:

@@ -1,7 +1,7 @@
-"""The nodes of a cluster: what each is, told by a task that runs there, and whether a sweep may use them.
+"""The nodes of a cluster: a task on each node reports what it is, and a sweep may use it or refuses it.
 
-A node must run the driver's code and the driver's versions, and see the driver's store: results must not depend on
-where they were computed, and one that is written where nobody else reads is lost.
+A node must run the driver's code and versions and see the driver's store. Otherwise results would depend on the
+node, or be written where nobody reads them.
 """
 
 from sweeps.hosts.local_ray import cluster_ray  # isort: skip  sets what Ray reads when it is imported
@@ -31,7 +31,8 @@ from sweeps.hosts.workers import Workers
 __all__ = ["cluster_ray", "cluster_workers", "training_nodes"]
 
 CRITICAL_PACKAGES = ("python", "torch", "numpy", "ray")
-"""What must be of the driver's version on every node: the numbers depend on these, and Ray on itself."""
+"""Packages that need the driver's version on every node: the numbers depend on them, and Ray requires equal
+versions."""
 
 PROBE_SECONDS = 120.0
 """How long a node may take to answer; it starts a Python process for that."""
@@ -41,8 +42,8 @@ Resource = Literal["CPU", "GPU"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """What a node says of itself: its name, its code, memory that is free, the free memory of each GPU, and whether it
-    reads what the driver has written into the store (empty if it does, else why not).
+    """What a node reports: its name, its code, its free memory, the free memory of each GPU, and why it cannot read
+    the driver's mark in the store (empty if it can).
     """
 
     host: str
@@ -56,7 +57,7 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that lives: its id, what Ray has of it to give, and what it says of itself."""
+    """A live node: its id, the resources that Ray assigns, and what the node reports."""
 
     id: str
     num_cpus: int
@@ -65,18 +66,18 @@ class Node:
 
 
 def training_nodes(device: str) -> frozenset[str]:
-    """The ids of the nodes that live and have what a pack needs."""
+    """The ids of the live nodes with the resources that a pack needs."""
     return frozenset(node["NodeID"] for node in _living(_resource(device)))
 
 
 def cluster_workers(
     store: Store, *, device: str, num_workers: int, tell: Callable[[str], None] = lambda _text: None
 ) -> Workers:
-    """One worker per GPU of the cluster's nodes, or per CPU; `num_workers` says otherwise, unless it is 0.
+    """One worker per GPU of the cluster's nodes, or per CPU; `num_workers` overrides this unless it is 0.
 
-    `device` is auto, cpu or cuda. Where no node has one yet, the first is waited for, and `tell` is told so every
-    second. Raises ValueError if a node has other code, other versions or another store, and if the store cannot be
-    shared by nodes that are yet to come.
+    `device` is auto, cpu or cuda. If no node has such a device yet, this waits for the first one and calls `tell`
+    every second. Raises ValueError if a node has other code, other versions or another store, or if later nodes
+    cannot share the store.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"--device is {device!r}: give auto, cpu or cuda")
@@ -112,7 +113,7 @@ def _living(kind: Resource) -> list[dict[str, Any]]:
 
 
 def _first_node(kind: Resource, tell: Callable[[str], None]) -> None:
-    """Wait for a node of that kind; the task that asks for it lets an autoscaler start one."""
+    """Wait for a node of that kind. The waiting task makes an autoscaler start one."""
     wanted = _present.options(num_cpus=1, num_gpus=1 if kind == "GPU" else 0).remote()
     start = time.monotonic()
     while not ray.wait([wanted], timeout=1.0)[0]:
@@ -155,7 +156,7 @@ def _facts_here(store: str, token: str) -> dict[str, Any]:
 
 
 def node_facts(store: str, token: str) -> NodeFacts:
-    """What this process says of its node."""
+    """What this process reports about its node."""
     cards = _cards()
     return NodeFacts(
         host=socket.gethostname(),
@@ -169,7 +170,7 @@ def node_facts(store: str, token: str) -> NodeFacts:
 
 
 def _cards() -> list[tuple[str, int]]:
-    """Name and free bytes of each GPU, as the driver's own tool tells them: Ray hides the GPUs from a task without."""
+    """Name and free bytes of each GPU, from nvidia-smi, because Ray hides the GPUs from a task that requests none."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]
@@ -184,7 +185,7 @@ def _cards() -> list[tuple[str, int]]:
 
 
 def _free_bytes(told: str) -> int:
-    """Free bytes by what nvidia-smi tells, in MiB; a card that shares the host's memory tells [N/A], and has that."""
+    """Free bytes from the MiB of nvidia-smi. A card that shares the host's memory prints [N/A], and has that memory."""
     return int(told) * 2**20 if told.isdecimal() else int(psutil.virtual_memory().available)
 
 
@@ -240,7 +241,7 @@ def _gpu_workers(nodes: Sequence[Node]) -> Workers:
 
 @contextlib.contextmanager
 def mark(store: Store) -> Iterator[str]:
-    """A mark in the store for the time of the block. Raises OSError if the store cannot be written."""
+    """Write a mark into the store for the duration of the block. Raises OSError if the store cannot be written."""
     token = uuid.uuid4().hex
     files, path = _place(store.url, token)
     files.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -248,7 +249,7 @@ def mark(store: Store) -> Iterator[str]:
         files.pipe_file(path, token.encode())
     except OSError as error:
         raise OSError(
-            f"the store {quoted_path(store.url)} cannot be written ({error}): see to it, and run again"
+            f"the store {quoted_path(store.url)} cannot be written ({error}): make it writable, and run again"
         ) from error
     try:
         yield token
@@ -258,7 +259,7 @@ def mark(store: Store) -> Iterator[str]:
 
 
 def why_unseen(url: str, token: str) -> str:
-    """Why the mark is not seen from here; empty if it is."""
+    """Why this process cannot see the mark; empty if it can."""
     try:
         files, path = _place(url, token)
         return "" if files.cat_file(path) == token.encode() else "another file stands where the driver's should"

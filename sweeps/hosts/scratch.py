@@ -1,7 +1,5 @@
-"""A folder of one process's own for what must not outlive it, such as Ray's session; only its owner may look inside.
-
-The owner holds a lock in it, which the system releases when the owner dies: the next command removes what a killed one
-has left.
+"""A private folder of one process for files that must not outlive it, such as Ray's session. The owner holds a lock
+in it. The system releases the lock when the owner dies, and the next command then removes the folder.
 """
 
 import contextlib
@@ -23,7 +21,7 @@ _own = set[Path]()
 def scratch_folder(within: str = "") -> Iterator[Path]:
     """A new folder of mode 0700, removed at the end, along with abandoned ones.
 
-    It is made in the folder `within` if that is on this machine, else in the system's temporary folder.
+    It is in the folder `within` if that is on this machine, else in the system's temporary folder.
 
     Raises ValueError if it cannot be made.
     """
@@ -46,14 +44,14 @@ def scratch_folder(within: str = "") -> Iterator[Path]:
 
 
 def remove_own() -> None:
-    """Remove the folders of this process, which is about to end without unwinding."""
+    """Remove the folders of this process before it exits without unwinding."""
     for folder in list(_own):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. The file gets its name when it is locked: until then nobody takes it for abandoned."""
+    """Take the folder's lock. The file gets its name after it is locked, so nobody considers it abandoned before."""
     path = folder / f".{LOCK}"
     with path.open("w", encoding="utf-8") as file:
         _lock(file)
@@ -62,7 +60,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the folders in `parent` whose owner has died, those of this user alone."""
+    """Remove this user's folders in `parent` whose owner has died."""
     for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
         with contextlib.suppress(OSError), lock.open("r+", encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_uid == os.geteuid() and _lock(file):
@@ -70,7 +68,7 @@ def remove_abandoned(parent: Path) -> None:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Whether the lock could be taken. A file system without locks has none to give."""
+    """Whether the lock could be taken. False on a file system without locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,4 +1,4 @@
-"""Which sources a process runs: a digest over those of the method and of the sweep, equal where the code is."""
+"""The digest of the sources of `subind` and `sweeps`, equal wherever the code is equal."""
 
 import hashlib
 from functools import cache
@@ -22,7 +22,7 @@ def sources_digest() -> str:
 
 
 def check_sources(expected: str) -> None:
-    """Raise ValueError if the sources of this process are others than those with that digest."""
+    """Raise ValueError if the sources of this process have another digest."""
     found = sources_digest()
     if found != expected:
         raise ValueError(

@@ -1,7 +1,7 @@
 """The signals that end a command in order: Ctrl-C, SIGTERM (systemd, Slurm, Docker, Kubernetes), a closed terminal.
 
-One that the command's parent has told to be ignored stays ignored: `nohup` ignores SIGHUP so, a shell's background
-SIGINT.
+A signal that the parent process ignores stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for
+background jobs.
 """
 
 import signal
@@ -14,19 +14,19 @@ from typing import Any
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 INTERRUPTED = 130
-"""The exit status of a command that Ctrl-C stopped, as shells have it."""
+"""The exit status of a command that Ctrl-C stopped, as in shells."""
 
 _received = list[int]()
 
 
 def status() -> int:
-    """The exit status of a command that was stopped: 128 and the signal's number, of Ctrl-C where it was none."""
+    """The exit status of a stopped command: 128 plus the signal's number, or that of Ctrl-C if there was no signal."""
     return 128 + _received[0] if _received else INTERRUPTED
 
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """Let each of the signals raise KeyboardInterrupt in the main thread for the time of the block."""
+    """Let each of the signals raise KeyboardInterrupt in the main thread for the duration of the block."""
     forget()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -39,7 +39,7 @@ def interrupting() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Only note the first of the signals, for `has_come`, for the time of the block; another one interrupts it."""
+    """Only note the first signal, for `has_come`, for the duration of the block; a second one interrupts it."""
 
     def defer(number: int, _frame: FrameType | None) -> None:
         is_first = not has_come()
@@ -52,23 +52,25 @@ def deferred() -> Iterator[None]:
 
 
 def has_come() -> bool:
-    """Whether the command has been told to stop."""
+    """Whether a stop was requested."""
     return bool(_received)
 
 
 def forget() -> None:
-    """Go on as if no signal had come."""
+    """Forget the signals so far."""
     _received.clear()
 
 
 def note(number: int) -> None:
-    """Enter that a signal has come, for `status`."""
+    """Note a signal, for `status`."""
     _received.append(number)
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Handle the signals so for the time of the block; elsewhere than in the main thread nothing can be changed."""
+    """Handle the signals with this function for the duration of the block. Outside the main thread this does
+    nothing.
+    """
     before = {} if threading.current_thread() is not threading.main_thread() else _handlers()
     for each in before:
         signal.signal(each, handler)
@@ -80,16 +82,16 @@ def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
 
 
 def _handlers() -> dict[signal.Signals, Any]:
-    """What handles each of the signals, but for those that are ignored and those that are not Python's to change."""
+    """The handlers of the signals, except ignored ones and those that Python cannot change."""
     found = {each: signal.getsignal(each) for each in STOP_SIGNALS}
     return {each: handler for each, handler in found.items() if handler not in (signal.SIG_IGN, None)}
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Set the handlers back after the block, where a library has put its own.
+    """Restore the handlers after the block, because a library replaces them.
 
-    Ray's handler of SIGTERM raises SystemExit, which becomes KeyboardInterrupt as SIGTERM does elsewhere.
+    Ray's handler of SIGTERM raises SystemExit; here it becomes KeyboardInterrupt, as everywhere else.
     """
     try:
         with handled_as_before():
@@ -103,7 +105,7 @@ def kept() -> Iterator[None]:
 
 @contextmanager
 def handled_as_before() -> Iterator[None]:
-    """Set the signals' handlers back after the block."""
+    """Restore the signals' handlers after the block."""
     before = {} if threading.current_thread() is not threading.main_thread() else _handlers()
     try:
         yield

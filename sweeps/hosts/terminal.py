@@ -7,17 +7,17 @@ from rich.table import Column, Table
 from rich.text import Text
 
 WIDTH_OF_A_FILE = 200
-"""Columns where the output is no terminal."""
+"""Columns if the output is not a terminal."""
 
 
 def terminal() -> Console:
-    """Standard output with lines as wide as it is; colours on a terminal only, and brackets are no markup."""
+    """Standard output with its own width, colours only on a terminal, and no markup in brackets."""
     plain = Console(highlight=False, markup=False)
     return plain if plain.is_terminal else Console(highlight=False, markup=False, width=WIDTH_OF_A_FILE)
 
 
 def columns(first: str, *, words: Iterable[str] = (), numbers: Iterable[str] = (), last: str = "") -> Table:
-    """A table of a name, some short words, numbers, and a text that takes what is left, if it has a heading."""
+    """A table with a name, short words, numbers, and, if it has a heading, a text that fills the rest."""
     of_words = [Column(each, no_wrap=True) for each in words]
     of_numbers = [Column(each, justify="right", no_wrap=True, min_width=len(each)) for each in numbers]
     of_text = [Column(last)] if last else []
@@ -25,12 +25,12 @@ def columns(first: str, *, words: Iterable[str] = (), numbers: Iterable[str] = (
 
 
 def shortened(text: str, style: str = "") -> Text:
-    """A name or a text of a table, on one line and shortened where there is no room for it."""
+    """A name or a text of a table, on one line and shortened to fit."""
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def duration(seconds: float | None) -> str:
-    """A time span as a person says it."""
+    """A duration in readable units."""
     if seconds is None:
         return "unknown yet"
     if seconds < 90:

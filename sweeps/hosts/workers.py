@@ -1,4 +1,4 @@
-"""How many packs train at once, and on what. Imports torch only where a GPU may be meant."""
+"""How many packs train at once, and on which device. Imports torch only if a GPU may be meant."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from subind.specs.quoting import quoted
 
 
 def num_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -22,8 +22,8 @@ def num_cores() -> int:
 class Workers:
     """The kind of device of a worker, and how many packs train at once, `sharing` of them on each device.
 
-    `name` is the device's as records have it; `free_bytes` is the memory that all workers of a device have together, on
-    CPUs that of all workers; `num_cores` are the cores that they have together.
+    `name` is the name of the device in records. `free_bytes` is the free memory of a device for all its workers, on
+    CPUs for all workers. `num_cores` is the number of cores of all workers.
     """
 
     device: str
@@ -34,23 +34,23 @@ class Workers:
     num_cores: int = field(default_factory=num_cores)
 
     def of_number(self, number: int) -> "Workers":
-        """So many workers, each as it was."""
+        """The same with this many workers."""
         grown = number / self.num_workers
         free = self.free_bytes * grown if self.device == "cpu" else self.free_bytes
         return replace(self, num_workers=number, free_bytes=free, num_cores=int(self.num_cores * grown))
 
     def shared(self, sharing: int) -> "Workers":
-        """So many packs on each device instead of one."""
+        """The same with this many packs on each device."""
         return replace(self, num_workers=self.num_workers * sharing // self.sharing, sharing=sharing)
 
     @property
     def free_bytes_of_one(self) -> float:
-        """The memory that one worker has to itself."""
+        """The memory of one worker."""
         return self.free_bytes / (self.num_workers if self.device == "cpu" else self.sharing)
 
 
 def available_workers(device: str) -> Workers:
-    """One worker a core on the CPU, one a GPU where there is one; `device` is auto, cpu or cuda.
+    """One worker per core on the CPU, or one per GPU if there is one; `device` is auto, cpu or cuda.
 
     Raises ValueError for another device, and if a GPU is asked for and there is none.
     """
@@ -72,7 +72,7 @@ def _gpu_workers(num_gpus: int) -> Workers:
 
 
 def _num_gpus() -> int:
-    """The CUDA devices that PyTorch sees. A machine without NVIDIA's driver has none, and PyTorch is not asked."""
+    """The CUDA devices that PyTorch sees. Without NVIDIA's driver there are none, and torch is not imported."""
     if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
         return 0
     import torch

@@ -46,7 +46,9 @@ def gather(home: Path, *, root: Path = ROOT) -> Bundle:
     Raises ValueError if the code is an installed wheel and no checkout.
     """
     if not (root / "pyproject.toml").is_file():
-        raise ValueError(f"the sources are {root}, which is no checkout: run `subind bundle` in a clone of the project")
+        raise ValueError(
+            f"the sources are {root}, which is not a checkout: run `subind bundle` in a clone of the project"
+        )
     found = provenance.code()
     commit = found.commit if not found.commit or found.state == "clean" else f"{found.commit} {found.state}"
     bundle = Bundle(

@@ -60,7 +60,7 @@ def test_stopped_sweep_ends_soon_with_a_line_its_checkpoints_and_nothing_left(
     started = family(driver)
     driver.send_signal(number)
     end = ended(driver)
-    assert (end.status, end.err) == (status, "subind: stopped; the same command goes on with what is missing\n")
+    assert (end.status, end.err) == (status, "subind: stopped; the same command continues the sweep\n")
     assert end.seconds < SECONDS_OF_A_STOP
     assert not (here.path / "reports").exists()
     assert len(list(here.store.glob("checkpoints/*.json"))) == 2

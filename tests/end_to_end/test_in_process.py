@@ -70,7 +70,7 @@ def test_sweep_in_process_is_seen_by_status_and_saves_its_pack_when_stopped(
     assert here.status()["running"] == 1
     driver.send_signal(number)
     end = ended(driver)
-    assert (end.status, end.err) == (status, "subind: stopped; the same command goes on with what is missing\n")
+    assert (end.status, end.err) == (status, "subind: stopped; the same command continues the sweep\n")
     assert end.seconds < SECONDS_OF_A_STOP
     assert len(list(here.store.glob("checkpoints/donor-*.json"))) == 1
     assert here.heartbeats() == []

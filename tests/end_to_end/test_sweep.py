@@ -104,7 +104,7 @@ def test_interrupted_driver_ends_soon_and_the_next_run_finishes(
     os.killpg(driver.pid, signal.SIGINT)
     end = ended(driver)
     assert end.status == 130
-    assert end.err == "subind: stopped; the same command goes on with what is missing\n"
+    assert end.err == "subind: stopped; the same command continues the sweep\n"
     assert here.failures() == {}
     until(lambda: all(map(is_gone, ray)))
     assert here.run("run").status == 0

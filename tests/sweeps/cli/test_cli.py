@@ -252,7 +252,7 @@ def test_interruption_ends_with_status_130_and_says_how_to_go_on(
     monkeypatch.setattr(Store, "listing", interrupted)
     status, _, err = subind("plan", grid)
     assert status == 130
-    assert err == "subind: stopped; the same command goes on with what is missing\n"
+    assert err == "subind: stopped; the same command continues the sweep\n"
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "status", "export", "report", "ui", "sync", "doctor"])

@@ -49,7 +49,7 @@ def test_wait_for_an_answer_is_told_once_and_its_end_too(number: int) -> None:
     told: list[str] = []
     assert STORE.answer(_failing(number), tell=told.append) == "the answer"
     assert told == [
-        "the store does not answer (cut off); it is asked again for up to 3 min",
+        "the store does not answer (cut off); retrying for up to 3 min",
         "the store answers again",
     ]
 
@@ -147,7 +147,7 @@ def test_write_to_a_full_disk_waits_says_so_once_and_goes_on(tmp_path: Path) -> 
         assert DISK.answer(write, tell=told.append)
         assert store.artifact(tiny_donor(), "weights.safetensors") == bytes(10_000)
         names = {path.name for path in Path(store.folder(tiny_donor())).iterdir()}
-    assert [text.partition(" (")[0] for text in told] == ["a disk is full", "there is room again: it goes on"]
+    assert [text.partition(" (")[0] for text in told] == ["a disk is full", "there is room again: continuing"]
     assert len(names) == 2  # no attempt has left a file behind
 
 

@@ -272,7 +272,7 @@ def test_worker_whose_disk_is_full_for_a_while_waits_and_loses_nothing(
                 disk.fill()
 
         worker(made, send=send, name=PACK_NAME).run()
-        assert [note.partition(" (")[0] for note in seen] == 2 * ["a disk is full", "there is room again: it goes on"]
+        assert [note.partition(" (")[0] for note in seen] == 2 * ["a disk is full", "there is room again: continuing"]
         assert all(results(made, spec) == results(undisturbed(tmp_path), spec) for spec in PACK)
         assert made.checkpoints() == ()
         assert list(Path(made.url, "checkpoints").iterdir()) == []
