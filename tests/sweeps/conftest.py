@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.cli.__main__ import main
+from sweeps.cli.__main__ import command as main
 from sweeps.hosts import stop_signals
 
 Answer = tuple[int, str, str]

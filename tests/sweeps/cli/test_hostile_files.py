@@ -16,7 +16,7 @@ from safetensors.torch import save
 from subind.identity.json_files import MOST_BYTES
 from subind.identity.run_ids import run_id
 from subind.store.store import Store
-from sweeps.cli.__main__ import main
+from sweeps.cli.__main__ import command as main
 from tests.sweeps.fabricated_grid import donor, mask, runs, store_with, transfers, written_grid
 
 Call = Callable[..., tuple[int, str]]

@@ -11,7 +11,7 @@ import pytest
 from subind.identity.run_ids import run_id
 from subind.store.store import Store
 from sweeps import grids
-from sweeps.cli.__main__ import main
+from sweeps.cli.__main__ import command as main
 from sweeps.grids import tuned
 from sweeps.tuning import session
 from sweeps.tuning.objective import Pareto
