@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 
 import sweeps.cli
+from subind.identity.run_ids import run_id
 from sweeps.cli.application import GROUPS, HEADINGS, WITH_COMMANDS, function_name, help_line, module_name
 from tests.sweeps.conftest import Call
+from tests.sweeps.fabricated_grid import runs, store_with, transfers, written_grid
 
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "pyarrow", "scipy", "numpy", "matplotlib", "fsspec", "sklearn")
+
+LIBRARIES = frozenset({"torch", "ray", "mlflow", "optuna", "pandas", "scipy", "sklearn", "matplotlib"})
+
+ROOT = Path(__file__).parents[3]
+
+LACKING = next(each for each in transfers(1) if each.start.name == "random_init")
+"""The run that a store lacks; it needs no files of parents."""
 
 
 def test_every_command_is_in_one_group() -> None:
@@ -49,18 +58,49 @@ def test_help_line_of_a_command_is_the_first_sentence_of_its_docstring(command: 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("run", "--help"), ("status", "--help")])
 def test_help_imports_no_library_that_computes(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    script = (
-        "import sys, atexit\n"
-        f"sys.argv = ['subind', *{arguments!r}]\n"
-        "atexit.register(lambda: print(sorted(sys.modules), file=sys.stderr))\n"
-        "from sweeps.cli.__main__ import main\nmain()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
-    loaded = set(re.findall(r"'([\w.]+)'", done.stderr))
+    loaded = modules_after(arguments, tmp_path)
     forbidden = HEAVY if arguments[0].startswith("--") else ("torch", "ray", "mlflow", "optuna", "pandas")
     assert not loaded & set(forbidden)
     if arguments[0].startswith("--"):
         assert not loaded & {module_name(name) for name in HEADINGS}
+
+
+OF_A_REPORT = frozenset({"pandas", "scipy", "matplotlib"})
+
+NEEDED: dict[tuple[str, ...], frozenset[str]] = {
+    ("plan", "tiny.py", "--device", "cpu"): frozenset(),
+    ("status", "tiny.py"): frozenset(),
+    ("export", "tiny.py"): frozenset({"pandas"}),  # pyarrow imports it, where it makes an array of Python values
+    ("report", "tiny.py"): OF_A_REPORT,
+    ("why", run_id(transfers(0)[0]), "tiny.py"): frozenset(),
+    ("why", run_id(LACKING), "tiny.py", "--device", "cpu"): frozenset(),
+    ("retry", "tiny.py", "--failed"): frozenset(),
+    ("gc", "--delete"): frozenset(),
+    ("verify", "tiny.py"): frozenset(),
+    ("run", "tiny.py", "--device", "cpu", "--in-process"): OF_A_REPORT | {"torch", "mlflow"},
+}
+"""Which of LIBRARIES a command needs, on a store that lacks one run, whose masks have no bits to count."""
+
+
+@pytest.mark.parametrize("arguments", NEEDED, ids=lambda each: "-".join(each[:1] + each[3:]))
+def test_command_imports_the_libraries_that_it_needs_and_no_other(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    written_grid(tmp_path)
+    store_with(tmp_path, *(each for each in (*runs(0), *runs(1)) if each != LACKING))
+    assert modules_after(arguments, tmp_path) & LIBRARIES == NEEDED[arguments]
+
+
+def modules_after(arguments: tuple[str, ...], folder: Path) -> set[str]:
+    """The modules that a process has imported when the command has ended, with status zero, in the folder."""
+    script = (
+        "import sys, atexit, pathlib\n"
+        f"sys.argv = ['subind', *{arguments!r}]\n"
+        "atexit.register(lambda: pathlib.Path('modules.txt').write_text(' '.join(sys.modules)))\n"
+        "from sweeps.cli.__main__ import main\nmain()\n"
+    )
+    command, environment = [sys.executable, "-c", script], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    return set((folder / "modules.txt").read_text().split())
 
 
 def test_version_names_the_package(subind: Call) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweeps.conftest import Call
-from tests.sweeps.fabricated_grid import GRID, runs, store_with
+from tests.sweeps.fabricated_grid import GRID, runs, store_with, transfers
 
 COUNTING = (
     GRID.replace("def grid()", "def counted()")
@@ -32,22 +32,27 @@ COMMANDS = {
     "export": ("export", "counting.py"),
     "report": ("report", "counting.py"),
     "why of a finished run": ("why", "transfer/", "counting.py"),
-    "why of a missing run": ("why", "donor/", "counting.py"),
+    "why of a missing run": ("why", "transfer/", "counting.py"),
     "retry": ("retry", "counting.py", "--failed"),
     "verify": ("verify", "counting.py"),
     "run": ("run", "counting.py", "--device", "cpu"),
+    "run in this process, of a missing run": ("run", "counting.py", "--device", "cpu", "--in-process"),
     "run until decided": ("run", "counting.py", "--device", "cpu", "--until-decided", "--max-seeds", "2"),
 }
+
+
+MISSING = next(each for each in transfers(1) if each.start.name == "random_init")
+"""A run that needs no files of parents."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_grid_is_executed_once_a_command(subind: Call, tmp_path: Path, command: str) -> None:
     (tmp_path / "counting.py").write_text(COUNTING)
-    computed = runs(0) if "missing" in command else [*runs(0), *runs(1)]
-    store = store_with(tmp_path, *computed)
+    lacking = {MISSING} if "missing" in command else set()
+    store = store_with(tmp_path, *(each for each in (*runs(0), *runs(1)) if each not in lacking))
     name, *arguments = COMMANDS[command]
-    wanted = runs(1)[0] if "missing" in command else runs(0)[-1]
-    arguments = [store.folder(wanted) if each in ("transfer/", "donor/") else each for each in arguments]
+    wanted = MISSING if "missing" in command else runs(0)[-1]
+    arguments = [store.folder(wanted) if each == "transfer/" else each for each in arguments]
     status, _, err = subind(name, *arguments)
     assert (status, err) == (0, "")
     assert (tmp_path / "executions.txt").read_text().split() == ["file", "grid"]
