@@ -92,7 +92,7 @@ started = True
 sys.addaudithook(watch)
 sys.argv = ["subind", *sys.argv[1:]]
 try:
-    sweeps.cli.__main__.main()
+    sweeps.cli.__main__.command()
 except SystemExit as ending:
     assert not ending.code, ending.code
 print(*unpickled, sep="\\n", file=sys.stderr)
