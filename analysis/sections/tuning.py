@@ -223,7 +223,7 @@ def _png(figure: Figure) -> bytes:
 
 def _trial(number: Any, is_chosen: Any) -> str:
     """The trial's number, or what the row without one is."""
-    return "published setting" if pd.isna(number) else f"{number}{' (chosen)' * bool(is_chosen)}"
+    return "published" if pd.isna(number) else f"{number}{' chosen' * bool(is_chosen)}"
 
 
 def _density(value: Any) -> str:

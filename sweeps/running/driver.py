@@ -87,7 +87,7 @@ def drive(
         if job.code.unknown:
             display.tell(f"the commit or state of the code is not known ({job.code.unknown}): records say so")
         with local_ray(num_cpus=_num_cpus(workers), on_death=stop_beating), scratch_folder() as scratch:
-            progress.begin("")
+            watcher.show("")
             with stop_signals.deferred(), mirror:
                 stop = Stop(bell, searcher)
                 _tuner(replace(job, scratch=str(scratch)), searcher, workers, watcher=watcher, stop=stop).fit()

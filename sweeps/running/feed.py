@@ -11,6 +11,9 @@ class Feed(Protocol):
     stopped: set[str]
     """Runs of such packs that need not be finished, though they have no result."""
 
+    note: str
+    """How far the feed is, in a line; empty if there is nothing to say."""
+
     def more(self) -> tuple[Pack, ...] | None:
         """The next packs; none if there may be some later; None if there are no more."""
         ...
@@ -25,6 +28,7 @@ class NoFeed:
 
     def __init__(self) -> None:
         self.stopped: set[str] = set()
+        self.note = ""
 
     def more(self) -> None:
         """There are no more."""

@@ -84,7 +84,7 @@ class LiveProgress:
             failures=failures,
             estimate=self._time_left.estimate(plan, beats),
             doing=self._doing or ("" if beats else self._waits_for()),
-            note=self.note,
+            note=" · ".join(filter(None, (searcher.feed.note, self.note))),
         )
 
     def _waits_for(self) -> str:

@@ -69,7 +69,7 @@ class PackSearcher:
         nodes: Callable[[], Collection[str]] = frozenset,
         feed: Feed | None = None,
     ) -> None:
-        self._feed = feed or NoFeed()
+        self.feed = feed or NoFeed()
         self._fed: set[str] = set()
         self.on_wait: Callable[[], None] = lambda: None
         self.tell: Callable[[str], None] = lambda _text: None
@@ -204,15 +204,15 @@ class PackSearcher:
 
     def _is_fed(self) -> bool:
         """Whether the feed has given packs, or may do so later."""
-        more = self._feed.more()
+        more = self.feed.more()
         for pack in more or ():
             self._fed |= set(pack.runs)
-            self._feed.stopped -= set(pack.runs)
+            self.feed.stopped -= set(pack.runs)
             self.states.add(dict(zip(pack.runs, pack.specs, strict=True)))
             self._place_in_plan[pack.name] = len(self._place_in_plan)
             self._queue.add(pack, place=self._place_in_plan[pack.name])
             self._enqueue(pack.runs)
-        self._stop(self._feed.stopped, "a rung has stopped it")
+        self._stop(self.feed.stopped, "a rung has stopped it")
         return more is not None
 
     def _enqueue(self, runs: Collection[str]) -> None:
@@ -242,7 +242,7 @@ class PackSearcher:
             "runs": list(pack.runs),
             "num_halvings": self._num_halvings[pack.name],
             "avoid": self._avoided(pack),
-            **(self._feed.config(pack) if self._fed.issuperset(pack.runs) else {}),
+            **(self.feed.config(pack) if self._fed.issuperset(pack.runs) else {}),
         }
 
     def _cut_to_memory(self, pack: Pack) -> Pack:

@@ -78,6 +78,7 @@ class TrialFeed:
         self._looked = float("-inf")
         self._names: dict[str, Name] = {}
         self.stopped: set[str] = set()
+        self.note = ""
         self._studies = [Ongoing(trials=each) for each in several]
         for study in self._studies:
             self._take(study, study.trials.adopt())
@@ -95,12 +96,19 @@ class TrialFeed:
             raise OSError(f"the studies' database does not answer ({told}): the same command goes on") from None
 
     def _more(self) -> tuple[Pack, ...] | None:
+        self.note = self._told()
         for study in sorted(self._studies, key=lambda each: each.trials.num_asked()):
             while not study.waiting and study.trials.num_asked() < self._num_trials:
                 self._ask(study)
             if study.waiting:
                 return self._packed(study)
         return () if self.is_busy() else None
+
+    def _told(self) -> str:
+        """How many trials are over, of those that the studies are to have."""
+        asked = [each.trials.num_asked() for each in self._studies]
+        over = sum(asked) - sum(len(each.in_flight) for each in self._studies)
+        return f"{over} of {sum(max(number, self._num_trials) for number in asked)} trials are over"
 
     def is_busy(self) -> bool:
         """Whether a trial is asked and not told."""

@@ -1,4 +1,4 @@
-"""A sweep shown while it goes on: one live picture on a terminal, a line a minute elsewhere."""
+"""A sweep shown while it goes on: one live picture on a terminal, elsewhere lines, in the end one a minute."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,9 @@ from sweeps.watching.picture import line, picture
 from sweeps.watching.snapshot import Snapshot
 
 SECONDS_BETWEEN_LINES = 60.0
+SECONDS_TO_SECOND_LINE = 5.0
+"""The first lines come sooner, each after twice the time of the one before."""
+
 SECONDS_BETWEEN_PICTURES = 0.5
 
 SHARE_OF_SHOWING = 0.02
@@ -59,7 +62,8 @@ class Display:
         self._last = snapshot
         if self._live is None:
             self._print(line(snapshot))
-            self._next = self._clock() + SECONDS_BETWEEN_LINES
+            passed = max(SECONDS_TO_SECOND_LINE, self._clock() - self._start)
+            self._next = self._clock() + min(SECONDS_BETWEEN_LINES, passed)
         else:
             self._live.refresh()
             self._next = self._clock() + SECONDS_BETWEEN_PICTURES

@@ -196,10 +196,10 @@ def test_table_has_the_published_setting_the_front_and_a_choice_off_the_front(tm
     words = tuning.shown(tuning.read(written(tmp_path / "x.tuning.parquet", rows)))
     columns = ["trial", "accuracy", "density", "dominates published", "dominated by"]
     assert words[columns].to_numpy().tolist() == [
-        ["published setting", "0.990", "8.00%", "–", "1"],
+        ["published", "0.990", "8.00%", "–", "1"],
         ["0", "0.900", "2.00%", "no", "–"],
         ["1", "1.000", "5.00%", "yes", "–"],
-        ["2 (chosen)", "0.950", "20.00%", "no", "1"],
+        ["2 chosen", "0.950", "20.00%", "no", "1"],
     ]
 
 

@@ -13,6 +13,8 @@ from subind.store.store import Store
 from sweeps import grids
 from sweeps.cli.__main__ import command as main
 from sweeps.grids import tuned
+from sweeps.grids.overrides import overridden
+from sweeps.grids.studies import values_of
 from sweeps.tuning import session
 from sweeps.tuning.objective import Pareto
 from tests.sweeps.studies import commit_made_up
@@ -131,3 +133,34 @@ def test_tune_prints_the_front_and_counts_its_trials(subind: Call, trained: Stor
     assert "5 finished, 0 stopped, 0 failed, 0 running, 0 waiting" in out
     assert "trials: results/mine.tuning.parquet" in out
     assert "report: reports/mine/index.html" in out
+    assert "The published setting has no mask that keeps a weight" in out
+    assert "The importance of each setting cannot be computed: 5 trials are finished, and PED-ANOVA needs 10." in out
+
+
+def test_tune_says_what_it_does_before_anything_else(subind: Call, trained: Store) -> None:
+    first = subind()[1].splitlines()[0]
+    assert first.endswith("· mine.py: the grid is read, and the studies are opened")
+
+
+def test_tune_without_a_choice_ends_with_the_command_that_chooses(subind: Call, trained: Store) -> None:
+    assert subind("--store", trained.url)[1].splitlines()[-1] == (
+        f"choose a trial: subind tune mine.py --choose knee --store {trained.url}"
+    )
+
+
+def test_tune_with_a_choice_ends_with_the_command_that_sweeps_its_setting(subind: Call, trained: Store) -> None:
+    _, out, _ = subind("--choose", "knee", "--output", "chosen.json")
+    purpose, _, line = out.splitlines()[-1].partition(": ")
+    assert (purpose, line.split()[:3]) == ("sweep the choice", ["subind", "run", "mine.py"])
+    (choice,) = tuned.read(Path("chosen.json"))
+    cells = overridden(grids.read_grid("mine.py"), line.split()[4::2]).cells
+    assert [values_of(cell.start.mask) for cell in cells] == [choice.parameters]
+
+
+def test_tune_on_a_grid_that_sweeps_the_penalty_says_how_a_grid_file_takes_the_choice(
+    subind: Call, trained: Store, tmp_path: Path
+) -> None:
+    both = "tuple(tiny_transfer(mask=tiny_mask(num_epochs=6, penalty=each)) for each in (1e-7, 1e-5))"
+    (tmp_path / "mine.py").write_text(GRID.replace("(tiny_transfer(mask=tiny_mask(num_epochs=6)),)", both))
+    _, out, _ = subind("--choose", "knee", "--output", "chosen.json")
+    assert out.splitlines()[-1] == "in a grid file, tuned.mask(MASK, grid='chosen.json') is the chosen mask"

@@ -50,6 +50,7 @@ class RandomFeed:
 
     def __init__(self, generator: random.Random) -> None:
         self.stopped: set[str] = set()
+        self.note = ""
         self.num_left = 3
         self.known: list[Run] = [tiny_donor(seed=seed) for seed in range(20, 23)]
         self.asked: set[str] = set()
