@@ -25,6 +25,20 @@ from sweeps.planning.store_checks import check_store, opened_store
 from sweeps.store_care import retry
 from sweeps.watching.picture import status_data
 
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Run on the Ray cluster at HOST:PORT, or auto on a machine of one. The default is this machine alone."
+    ),
+]
+InProcess = Annotated[
+    bool,
+    typer.Option("--in-process", help="Train one pack after another in this process, for a debugger, without Ray."),
+]
+UntilDecided = Annotated[
+    bool, typer.Option("--until-decided", help="Add seeds to the cells of claims that are not decided.")
+]
+
 
 def run_command(
     grid: GridName,
@@ -34,12 +48,7 @@ def run_command(
     store: StorePath = "store",
     device: Device = "auto",
     tracking_uri: Tracking = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Run on the Ray cluster at HOST:PORT, or auto on a machine of one. The default is this machine alone."
-        ),
-    ] = None,
+    address: Address = None,
     num_workers: Annotated[
         int, typer.Option(help="On a cluster: packs that train at once. The default, 0, is one per GPU or CPU.", min=0)
     ] = 0,
@@ -47,16 +56,11 @@ def run_command(
     checkpoint_seconds: Annotated[
         float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
     ] = 120,
-    until_decided: Annotated[
-        bool, typer.Option("--until-decided", help="Add seeds to the cells of claims that are not decided.")
-    ] = False,
+    until_decided: UntilDecided = False,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell gets so.", min=1)] = 20,
     images: Images = "",
     keep: Keep = None,
-    in_process: Annotated[
-        bool,
-        typer.Option("--in-process", help="Train one pack after another in this process, for a debugger, without Ray."),
-    ] = False,
+    in_process: InProcess = False,
 ) -> None:
     """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
     if in_process and address is not None:
