@@ -62,6 +62,11 @@ class Host:
         """The home of its only user."""
         return self.folder / "home"
 
+    def first_process(self) -> int:
+        """The process whose namespaces are the host's."""
+        assert self.process is not None
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
 
 @dataclass(slots=True, kw_only=True)
 class Lan:
@@ -110,8 +115,7 @@ class Lan:
 
     def processes(self, host: Host) -> list[str]:
         """The command lines of the processes of a host."""
-        assert host.process is not None
-        namespace = Path(f"/proc/{_first_child(host.process.pid)}/ns/pid").readlink()
+        namespace = Path(f"/proc/{host.first_process()}/ns/pid").readlink()
         found = []
         for each in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
@@ -269,10 +273,6 @@ def _wait_for_sshd(lan: Lan, host: Host) -> None:
         if status == 0:
             return
     raise AssertionError(f"{host.name} has no sshd: {(host.folder / 'sshd.log').read_text()}")
-
-
-def _first_child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def _end(lan: Lan) -> None:
