@@ -227,11 +227,11 @@ def content(results: Results) -> Content | None:
     found = table(given)
     measures = [str(each) for each in dict.fromkeys(found["measure"].dropna())]
     names = [""] if len(measures) == 1 else [f"-{each}" for each in measures]
-    pictures = [_picture(given, found, measure, ending=ending) for measure, ending in zip(measures, names, strict=True)]
+    pictures = [pictured(given, found, measure, ending=ending) for measure, ending in zip(measures, names, strict=True)]
     return Content(sentences=sentences(found, given), pictures=pictures, table=found, shown=shown(found, given))
 
 
-def _picture(given: Comparison, found: pd.DataFrame, measure: str, *, ending: str) -> Picture:
+def pictured(given: Comparison, found: pd.DataFrame, measure: str, *, ending: str) -> Picture:
     """Against the axis of numbers with the most values, or side by side."""
     rows, cells = (each[each["measure"] == measure] for each in (given.rows, found))
     axis = _numeric_axis(cells, given.axes)
