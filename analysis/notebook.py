@@ -39,8 +39,8 @@ def compare_starts(rows: Rows) -> pd.DataFrame:
 def gaps(rows: Rows) -> pd.DataFrame:
     """How far the reference start (the subnetwork) is ahead of every other start, paired by seed.
 
-    Columns: the axes, start, num_pairs, gap, low, high (95%), p, p_holm (corrected over the table). A positive gap means
-    that the reference is better, also where a loss is measured. low and high are absent with fewer than two pairs.
+    Columns: the axes, start, num_pairs, gap, low, high (95%), p, p_holm (corrected over the table). A positive gap
+    means that the reference is better, also for a loss. low and high are absent with fewer than two pairs.
     """
     given = _comparison(rows)
     found = starts.table(given)

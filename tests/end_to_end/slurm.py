@@ -136,7 +136,8 @@ def _munge_files(folder: Path) -> list[str]:
 
 def _start(slurm: Slurm, host: Host, *command: str) -> None:
     """A daemon at the desk, or on a host in its namespaces; it ends with the machines."""
-    place = ["ip", "netns", "exec", host.namespace, "unshare", "--uts", "bash", "-c", f'hostname {host.name}; exec "$@"', "_"]
+    named = ["unshare", "--uts", "bash", "-c", f'hostname {host.name}; exec "$@"', "_"]
+    place = ["ip", "netns", "exec", host.namespace, *named]
     if host.process is not None:
         place = ["nsenter", "--target", str(host.first_process()), "--all"]
     with (slurm.folder / f"{host.name}-{command[0]}.out").open("w") as said:

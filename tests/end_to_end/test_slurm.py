@@ -91,5 +91,6 @@ def test_cancelled_job_is_not_queued_again_and_listens_on_loopback_alone(two_nod
     (gcs,) = [each for each in two_nodes.processes() if "/gcs/gcs_server " in each]
     assert "--node-ip-address=127.0.0.1" in gcs
     two_nodes.run("scancel", job)
-    until(lambda: not any("raylet" in each for each in two_nodes.processes()))
+    until(lambda: two_nodes.state(job) not in {"RUNNING", "COMPLETING"})
     assert (two_nodes.state(job), two_nodes.num_restarts(job)) == ("CANCELLED", 0)
+    assert not any("raylet" in each for each in two_nodes.processes())
