@@ -1,4 +1,4 @@
-"""The page on a user's own parts: its blocks, put together, are a grid that computes."""
+"""The page on a user's own parts: its blocks, put together, are a grid that computes; so is the mask method."""
 
 import re
 import sys
@@ -9,19 +9,17 @@ import pytest
 import subind
 from subind.stages.trial import check_built
 from sweeps.grids import read_grid
+from tests.conftest import REPOSITORY
+from tests.specs import tiny_mask
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+PAGE = REPOSITORY / "docs" / "extending.md"
+METHOD = REPOSITORY / "docs" / "examples" / "mask_method.py"
 
 
-@pytest.fixture
-def cells(tmp_path: Path) -> tuple[object, ...]:
+def test_page_is_a_grid_that_computes_every_part_of_it(tmp_path: Path) -> None:
     file = tmp_path / "extending.py"
     file.write_text("\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)))
-    return read_grid(str(file)).cells
-
-
-def test_page_is_a_grid_that_computes_every_part_of_it(cells: tuple[subind.Run, ...], tmp_path: Path) -> None:
-    recipient, measurement, mask = cells
+    recipient, measurement = cells = read_grid(str(file)).cells
     check_built(cells)
     measured = subind.compute(measurement, store=str(tmp_path / "store")).measurements
     assert 1 / 6 < measured["confidence"] <= 1
@@ -30,10 +28,16 @@ def test_page_is_a_grid_that_computes_every_part_of_it(cells: tuple[subind.Run, 
     assert left.record.sources.keys() == {
         "extending:Larger", "extending:FirstLayer", "extending:gated",
     }  # fmt: skip
-    found = subind.compute(mask, store=str(tmp_path / "store"))
-    assert found.record.sources.keys() == {"extending:Larger", "extending:Sigmoid", "extending:gated"}
-    sizes = {name: bits.numel() for name, bits in found.mask.items()}
-    assert sizes == {"0.weight": 6 * 32, "2.weight": 16 * 6}
-    starting_penalty = 1e-5 * 0.5 * sum(sizes.values())  # every logit is 0
-    assert found.curves["penalty"][0] == pytest.approx(starting_penalty, rel=0.05)
+    assert recipient.start.name == "first_layer"
     sys.modules.pop("subind_grid_extending", None)
+
+
+def test_mask_method_of_the_examples_starts_at_half_of_every_weight(tmp_path: Path) -> None:
+    cells = read_grid(str(METHOD)).cells
+    check_built(cells[:1])
+    found = subind.compute(tiny_mask(method=cells[0].method), store=str(tmp_path / "store"))
+    assert "mask_method:Sigmoid" in found.record.sources
+    num_maskable = sum(bits.numel() for bits in found.mask.values())
+    starting_penalty = 1e-5 * 0.5 * num_maskable  # every logit is 0
+    assert found.curves["penalty"][0] == pytest.approx(starting_penalty, rel=0.05)
+    sys.modules.pop("subind_grid_mask_method", None)

@@ -119,7 +119,7 @@ def test_grid_that_takes_the_choice_reuses_the_trials_run(tuned_folder: tuple[Fo
     assert trials(where)[choice.trial].user_attrs["run_id"] == choice.fingerprint
     (where.path / "tiny.py").write_text(
         GRID.format(num_epochs=QUICK, rate=1e-3)
-        + "\n\nfrom sweeps import tuned\n\n\ndef grid():\n"
+        + "\n\nfrom sweeps.grids import tuned\n\n\ndef grid():\n"
         + "    chosen = tuned.mask(mask(0), grid='chosen.json')\n"
         + "    return (transfer(Subnetwork(mask=chosen), 6, 0),)\n"
     )
