@@ -1,1 +1,1 @@
-"""The rows of a grid and the files beside them."""
+"""The rows of a grid and the files next to them."""

@@ -1,7 +1,7 @@
-"""Pictures beside the rows of a grid of image classifiers, for reports that read no store.
+"""Pictures next to the rows of a grid of image classifiers, for reports that read no store.
 
-Contact sheets of the tasks that have images to show, and the first layers of masks. Drawn images are shown in every
-export; photographs once, when a sweep on them begins, for an export knows no folder of images.
+Contact sheets of the tasks with images, and the first layers of masks. Every export writes drawn images. Photographs
+are written once, when a sweep on them begins, because an export knows no folder of images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +32,10 @@ MOST_MASKS = 12
 MOST_FILTERS = 64
 IMAGES_ACROSS = 10
 LARGEST_SIDE = 112
-"""Pixels; larger pictures are made smaller."""
+"""Pixels; larger pictures are scaled down."""
 NUM_DRAWN = 256
-"""Drawn images of which the sheet shows the first of every label; conflicts of two cues have every shape among them."""
+"""The number of drawn images from which the sheet takes the first of every label; among the cue-conflict images
+every shape occurs."""
 
 Row = dict[str, Any]
 Picture = npt.NDArray[np.uint8]
@@ -43,7 +44,7 @@ SCHEMAS = {"images": IMAGE_SCHEMA, "photographs": IMAGE_SCHEMA, "first_layers": 
 
 
 def write_pictures(plan: Plan, store: Store, rows: Path) -> None:
-    """Write both files beside the rows; there is none where there is nothing to show."""
+    """Write both files next to the rows; no file if there is nothing to show."""
     tasks = shown_tasks(plan.runs.values(), of_folder=False)[:MOST_TASKS]
     _write(rows, "images", [row for task in tasks for row in contact_sheet(task, num_images=NUM_DRAWN)])
     finished = [spec for run, spec in plan.runs.items() if run in plan.finished]
@@ -63,7 +64,7 @@ def write_photograph_sheet(plan: Plan, images: str, rows: Path) -> None:
 
 
 def shown_masks(runs: Iterable[Run]) -> list[MaskRun]:
-    """At most MOST_MASKS masks of networks with a first layer to show, of each kind of donor as many."""
+    """At most MOST_MASKS masks of networks with a first layer to show, equally many for each kind of donor."""
     of_kind: dict[str, list[MaskRun]] = {}
     for run in runs:
         if isinstance(run, MaskRun) and run.network.first_layer():
@@ -73,7 +74,7 @@ def shown_masks(runs: Iterable[Run]) -> list[MaskRun]:
 
 
 def shown_tasks(runs: Iterable[Run], *, of_folder: bool) -> list[Any]:
-    """The tasks of the runs that have images to show, in their order; of those that differ in their seed the first.
+    """The tasks with images, in the order of the runs; of tasks that differ only in their seed the first.
 
     They are those whose images are made from a folder, or those that need none.
     """
@@ -146,7 +147,7 @@ def sheet(task: str, several: Iterable[tuple[str, Iterable[Picture], Iterable[st
 
 
 def _first_layers(spec: MaskRun, store: Store) -> list[Row]:
-    """The row of a mask; none if the store has not its bits, or has damaged ones."""
+    """The row of a mask; none if its bits in the store are missing or damaged."""
     try:
         from subind.masks.hard import unpacked_bits
 
@@ -181,6 +182,6 @@ def _donor_worded(mask: MaskRun) -> str:
 
 
 def _write(rows: Path, name: Name, found: list[Row]) -> None:
-    """Write one of the files, whole or not at all; none for no rows."""
+    """Write one of the files, whole or not at all; no file for no rows."""
     path = Path(picture_table(str(rows), name))
     write_side_table(path, found, SCHEMAS[name])

@@ -1,10 +1,10 @@
-"""Counts over the stored masks of a grid, written beside its rows, for tables that read no store.
+"""Counts over the stored masks of a grid, written next to its rows, for tables that read no store.
 
-They are of networks that name the parts of their matrices (`subind.specs.networks.Network.matrix_parts`), as GPT-2
-does. Three files: what each start's recipients inherit, freeze and contain of the discovered subnetwork; how many ones
-each part of a mask has; and how much two masks have in common. A recipient's random set is drawn again from the stored
-mask and the recipient's seed, as its training drew it. What an earlier export has counted is taken over, for a run's
-id stands for its numbers.
+Only networks that name the parts of their matrices are counted (`subind.specs.networks.Network.matrix_parts`), as
+GPT-2 does. Three files: what each start's recipients inherit, freeze and contain of the discovered subnetwork; how
+many ones each part of a mask has; and how much two masks have in common. A recipient's random set is drawn again
+from the stored mask and the recipient's seed, exactly as in training. Counts of an earlier export are reused,
+because a run's id determines its numbers.
 """
 
 from collections import Counter, defaultdict
@@ -46,8 +46,8 @@ Jobs = Mapping[tuple[str, ...], Callable[[], list[Row]]]
 def write_mask_counts(plan: Plan, store: Store, rows: Path) -> None:
     """Write the three files beside the rows.
 
-    A mask whose bits the store has not, or has damaged, is left out with its recipients. Of many masks and recipients
-    the first MOST_MASKS and MOST_RECIPIENTS in the order of the plan are counted.
+    A mask whose bits are missing or damaged is left out with its recipients. At most MOST_MASKS masks and
+    MOST_RECIPIENTS recipients are counted, the first in the order of the plan.
     """
     bits = StoredMasks(store)
     masks = _chosen_masks(plan)
@@ -99,7 +99,7 @@ def _is_counted(run: Run) -> TypeGuard[MaskRun]:
 
 
 def _recipients(plan: Plan) -> list[tuple[Transfer, MaskRun]]:
-    """The finished transfers that are counted, one of each start, with the mask that it is held against."""
+    """The finished transfers that are counted, one of each start, with the mask that each is compared with."""
     of_parent, of_model = _masks_by_kin(plan)
     starts: dict[tuple[object, ...], set[tuple[object, ...]]] = defaultdict(set)
     found = []
@@ -206,7 +206,7 @@ SCHEMAS = {"recipients": RECIPIENT_SCHEMA, "parts": PART_SCHEMA, "overlaps": OVE
 
 
 def _write(rows: Path, name: Literal["recipients", "parts", "overlaps"], *, key: tuple[str, ...], jobs: Jobs) -> None:
-    """Write one of the files, whole or not at all; there is none where nothing is counted."""
+    """Write one of the files, whole or not at all; no file if nothing is counted."""
     path = Path(side_table(str(rows), name))
     known = _known(path, SCHEMAS[name], key)
     found = [row for ids, count in jobs.items() for row in (known[ids] if ids in known else count())]
@@ -214,7 +214,7 @@ def _write(rows: Path, name: Literal["recipients", "parts", "overlaps"], *, key:
 
 
 def _known(path: Path, schema: pa.Schema, key: Iterable[str]) -> dict[tuple[str, ...], list[Row]]:
-    """The rows of an earlier export by their key; none if the file is absent or of another form."""
+    """The rows of an earlier export by their key; none if the file is missing or has another form."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid):

@@ -1,4 +1,4 @@
-"""The columns of a result row that the record of its run gives, as a table with a row per record."""
+"""The columns of a result row that come from the record of its run, as a table with one row per record."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,7 @@ RECORD_SCHEMA = pa.schema([ROW_SCHEMA.field(name) for name in RECORD_COLUMNS])
 
 
 def measured_table(records: Iterable[RunRecord]) -> pa.Table:
-    """A row per record, of RECORD_SCHEMA; what a record does not have is null.
+    """One row of RECORD_SCHEMA per record; values that a record lacks are null.
 
     Raises ValueError as `measured_values`.
     """
@@ -28,5 +28,5 @@ def measured_table(records: Iterable[RunRecord]) -> pa.Table:
 
 
 def check_measured(record: RunRecord) -> None:
-    """Raise ValueError if `measured_table` cannot take the record."""
+    """Raise ValueError if `measured_table` would refuse the record."""
     measured_values(record)

@@ -2,9 +2,9 @@
 
     index/rows-<version>-<digest>.parquet     see sweeps.exporting.record_parts
 
-Parts are only added, merged and removed, by any number of processes at once. A row holds if its run's record still has
-the stamp that it was read under; a row that is there twice is harmless; a part that is broken or gone is read again
-from the records. So the index can be slow and cannot be wrong, and removing it is always safe.
+Parts are only added, merged and removed, by any number of processes at once. A row is valid if its run's record
+still has the stamp under which it was read. A duplicate row is harmless. Rows of a broken or missing part are read
+again from the records. So the index may be slow but never wrong, and removing it is always safe.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,9 +33,9 @@ from sweeps.exporting.record_parts import (
 )
 
 MOST_PARTS = 16
-"""When there are more, the small ones are merged."""
+"""If there are more parts, the small ones are merged."""
 FEWEST_ROWS = 10_000
-"""A part of fewer rows is small."""
+"""A part with fewer rows is small."""
 
 Positions = npt.NDArray[np.int64]
 
@@ -44,8 +44,8 @@ class RecordIndex:
     """The parts of a store's index, held open.
 
     `stamps` are those of the store's finished runs, and `scratch` is an empty folder of this machine for as long as
-    the index is used. No error of the index is raised: what cannot be read or written there is read from the records.
-    `damaged` says why records could not be read, by run; the records of the runs in `gone` were not there any more.
+    the index is used. Errors of the index are never raised: rows that it cannot read or write come from the records.
+    `damaged` says why records could not be read, by run; the records of the runs in `gone` have disappeared.
     """
 
     def __init__(self, store: Store, *, stamps: Mapping[str, str], scratch: Path) -> None:
@@ -76,7 +76,7 @@ class RecordIndex:
         return Rows(self._parts, positions)
 
     def tidy(self) -> None:
-        """Where there are many parts, merge the rows of the small ones that hold, and remove what cannot be read."""
+        """If there are many parts, merge the valid rows of the small ones, and remove parts that cannot be read."""
         if len(self._names) <= MOST_PARTS:
             return
         small = [part for part in self._parts if part.num_rows < FEWEST_ROWS]
@@ -88,7 +88,7 @@ class RecordIndex:
             self._remove({*unreadable, *(part.name for part in small)} - {merged.name})
 
     def _positions(self, runs: Sequence[str | None]) -> Positions:
-        """Where in all parts together the row of each run is; -1 for none."""
+        """The place of each run's row in all parts together; -1 for none."""
         if not self._parts:
             return np.full(len(runs), -1, dtype=np.int64)
         keys = [None if run is None else key(run, self._stamps.get(run, "")) for run in runs]
@@ -99,7 +99,7 @@ class RecordIndex:
         )
 
     def _add(self, paths: Sequence[Path], *, is_trusted: bool) -> None:
-        """Take up parts that were just written; they are for others only if every record has a stamp."""
+        """Add parts that were just written; they are shared only if every record has a stamp."""
         for path in paths:
             part = opened(path)
             if part is None:
@@ -119,7 +119,7 @@ class RecordIndex:
         return sorted(name for path in found if (name := path.rpartition("/")[2]).startswith("rows-"))
 
     def _opened(self, name: str) -> Part | None:
-        """A part of the store; one that is not on this machine is fetched."""
+        """A part of the store; a remote one is downloaded."""
         if isinstance(self._files, LocalFiles):
             return opened(Path(self._root, name))
         if is_readable(name):
@@ -128,7 +128,7 @@ class RecordIndex:
         return opened(self._scratch / name)
 
     def _publish(self, path: Path) -> None:
-        """Put a part into the store: nobody sees it before it is whole."""
+        """Put a part into the store; it appears whole."""
         self._names.append(path.name)
         self._files.replace(f"{self._root}/{path.name}", path.read_bytes())
 

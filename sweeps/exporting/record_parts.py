@@ -1,7 +1,7 @@
-"""Files of the columns that records give, so that a record is parsed once: a Parquet row per record, called a part.
+"""Parts: Parquet files with one row of columns per record, so that each record is parsed once.
 
-A row carries the run's id and the stamp that the store gave the record's file when it was read. A part is named by
-VERSION, so that no code reads what other code has derived, and by its content, so that a damaged one is told.
+A row has the run's id and the stamp of the record's file when it was read. A part's name contains VERSION, so that
+code never reads what other code derived, and a digest of its content, so that damage is detected.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from sweeps.exporting.row_files import row_writer
 from sweeps.hosts.workers import num_cores
 
 VERSION = hashlib.sha256(inspect.getsource(record_columns).encode()).hexdigest()[:8]
-"""Of the code that derives the columns."""
+"""The version of the code that derives the columns."""
 
 PREFIX = f"rows-{VERSION}-"
 
@@ -36,10 +36,10 @@ _KEYS = [pa.field("run_id", pa.string(), nullable=False), pa.field("stamp", pa.s
 PART_SCHEMA = pa.schema([*_KEYS, *RECORD_SCHEMA])
 
 ROWS_OF_A_GROUP = 2048
-"""Rows that are read and written at once: 12 MB with 100 epochs."""
+"""The rows of a row group: 12 MB with 100 epochs."""
 
 FEWEST_FOR_A_PROCESS = 1000
-"""Records that are worth the second that a process takes to start."""
+"""From this many records on, a further process is worth the second that it takes to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Part:
 
 
 def key(run: str, stamp: str) -> str:
-    """What a row is found by: a record that was written anew has another one."""
+    """The key of a row; a record that was rewritten has another key."""
     return f"{run}{SEPARATOR}{stamp}"
 
 
@@ -89,7 +89,7 @@ def opened(path: Path) -> Part | None:
 
 
 def written_part(folder: Path, tables: Iterable[pa.Table]) -> Path:
-    """Write tables of PART_SCHEMA as a part, each as a row group; the path in the folder, which tells its content."""
+    """Write tables of PART_SCHEMA as a part, each as a row group; return the path, which names the content."""
     path = folder / uuid.uuid4().hex
     with row_writer(path, PART_SCHEMA) as writer:
         for table in tables:
@@ -104,7 +104,7 @@ def _named_by_content(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Parts that were written; what is wrong with damaged records, by run, and the runs whose record was gone."""
+    """The parts that were written, the damage of damaged records by run, and the runs whose record was gone."""
 
     paths: Sequence[Path]
     damaged: Mapping[str, str]
@@ -112,7 +112,7 @@ class Written:
 
 
 def write_parts(store: Store, runs: Sequence[FinishedRun], folder: Path) -> Written:
-    """Read the records of the runs and write parts of them into a folder of this machine, on all cores if many."""
+    """Read the records of the runs and write parts into a local folder, on all cores if there are many records."""
     num_processes = min(num_cores(), len(runs) // FEWEST_FOR_A_PROCESS)
     if num_processes < 2:
         return _write_part(store.url, runs, folder)
@@ -136,7 +136,7 @@ def _write_part(url: str, runs: Sequence[FinishedRun], folder: Path) -> Written:
 
 
 def _part_table(store: Store, runs: Sequence[FinishedRun], damaged: dict[str, str], gone: set[str]) -> pa.Table:
-    """The rows of the records that can be read; the others are entered in the last two arguments."""
+    """The rows of the readable records; the others are added to the last two arguments."""
     read: list[FinishedRun] = []
     found: list[RunRecord] = []
     for each, record in zip(runs, store.records_or_errors((each.folder, each.run) for each in runs), strict=True):

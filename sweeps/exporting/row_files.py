@@ -1,4 +1,4 @@
-"""How result rows, and the parts of the index that they come from, are written as Parquet."""
+"""Writing result rows and parts of the index as Parquet."""
 
 import re
 import stat
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from subind.specs.quoting import quoted_path
 
 LOSSES = ("curve_train_loss", "curve_validation_loss")
-"""Columns of values that hardly repeat. Split into byte streams, float32 losses take half the time and room of a
+"""Columns whose values hardly repeat. Split into byte streams, float32 losses take half the time and room of a
 dictionary of doubles; accuracies are counts of samples and repeat, so that a dictionary suits them."""
 
 
@@ -32,7 +32,7 @@ def row_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write in the block, which takes its place at the end, or vanishes if the block raises."""
+    """A temporary file next to `path`. It replaces `path` at the end of the block, or vanishes if the block raises."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
@@ -42,7 +42,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_side_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write a file that stands beside the rows, whole or not at all; there is none for no rows."""
+    """Write a file next to the rows, whole or not at all; no file for no rows."""
     if not rows:
         path.unlink(missing_ok=True)
         return
@@ -61,11 +61,11 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
 
 
 OF_ROWS = frozenset({"run_id", "stage", "status"})
-"""Columns by which a file is known as result rows."""
+"""Columns that identify a file of result rows."""
 
 
 def check_rows_target(path: Path) -> None:
-    """Refuse to write rows over anything but rows. Raises ValueError naming the option, the path and what is there."""
+    """Refuse to overwrite anything but rows. Raises ValueError naming the option, the path and what is there."""
     if not path.name:
         raise ValueError(f"--rows is {quoted_path(path)}, which names no file: give one such as rows.parquet")
     if re.match(r"[a-zA-Z][\w+.-]*:/", str(path)):

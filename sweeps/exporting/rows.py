@@ -1,4 +1,4 @@
-"""Rows of a grid: one per planned cell, the missing and failed ones included."""
+"""The rows of a grid: one per planned run, including missing and failed ones."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,10 +28,10 @@ from sweeps.planning.plan import Plan, without_finished
 from sweeps.planning.run_states import ROW_STATUS, State, failed_ancestors, with_running
 
 ROWS_AT_ONCE = 4096
-"""Rows that are joined at once, and those of a row group."""
+"""The number of rows that are joined at once, and of a row group."""
 
 OF_MASKS = ("density", "subtask_accuracy")
-"""What a transfer's row says of the mask that its start is made from."""
+"""Columns of a transfer's row about the mask of its start."""
 
 PLANNED_COLUMNS = tuple(name for name in ROW_SCHEMA.names if name not in RECORD_COLUMNS)
 
@@ -47,14 +47,13 @@ def export(
 def exported_plan(
     plan: Plan, store: Store, path: Path, listing: Listing | None = None, *, expected: Expected = NOTHING_EXPECTED
 ) -> Plan:
-    """Write the grid's rows as Parquet, whole or not at all; returns the plan that they have.
+    """Write the grid's rows as Parquet, whole or not at all; return their plan.
 
     A finished run whose record turns out to be damaged counts as failed there, and one whose record is gone as missing.
     `expected` are the grid's claims, which the file carries in its metadata.
-    `listing` is the store's, made when the plan was or later; without one the store is listed once more.
-    Beside them stand the counts that only the stored masks tell (`sweeps.exporting.mask_counts`), and pictures
-    (`sweeps.exporting.contact_sheets`).
-    Records are read once: what they give stands in the store's index from then on.
+    `listing` is the store's, made with the plan or later; without one the store is listed again. Counts over the
+    stored masks (`sweeps.exporting.mask_counts`) and pictures (`sweeps.exporting.contact_sheets`) are written next
+    to the rows. Each record is read once; the store's index keeps its columns.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as temporary, tempfile.TemporaryDirectory(prefix="subind-export-") as scratch:
@@ -67,7 +66,7 @@ def exported_plan(
 
 
 def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: pa.Schema) -> Plan:
-    """Write the rows to the path, and return their plan; one table is joined while the one before is encoded."""
+    """Write the rows to the path and return their plan. A table is joined while the previous one is encoded."""
     finished = [run if run in plan.finished else None for run in plan.runs]
     measured = index.rows(finished, folder=lambda run: store.folder(plan.runs[run]))
     plan = with_damaged(without_finished(plan, index.gone) if index.gone else plan, index.damaged)
@@ -81,7 +80,7 @@ def _write(plan: Plan, store: Store, index: RecordIndex, path: Path, *, schema: 
 
 
 def _tables(plan: Plan, store: Store, measured: Rows) -> Iterator[pa.Table]:
-    """All planned runs in order, parents first, so many at once."""
+    """All planned runs in order, parents first, in slices."""
     running = {run for beat in store.heartbeats() for run in beat.runs}
     plan = replace(plan, states=with_running(plan.states, running))
     planned, of_masks = list(plan.runs.values()), OfMasks()
@@ -117,13 +116,13 @@ def _failure(state: State, run: Run, plan: Plan, store: Store) -> str | None:
 
 
 class OfMasks:
-    """What the finished masks measured, which stands in the rows of their transfers too. Masks come first."""
+    """The measurements of finished masks, which the rows of their transfers repeat. Masks come first."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float | None, ...]] = {}
 
     def filled_in(self, columns: dict[str, Any]) -> dict[str, Any]:
-        """The columns OF_MASKS with those of each run's parent, where that is a finished mask."""
+        """The columns OF_MASKS, from each run's parent if it is a finished mask."""
         names = ("run_id", "stage", "status", *OF_MASKS)
         for run, stage, state, *found in zip(*(columns[name].to_pylist() for name in names), strict=True):
             if stage == "mask" and state == "finished":

@@ -1,1 +1,1 @@
-"""What runs need from outside: photographs and imported weights."""
+"""Inputs of runs: photographs and imported weights."""

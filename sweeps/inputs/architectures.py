@@ -1,4 +1,4 @@
-"""Whether imported weights are those of the network that starts from them, by the header of their file alone."""
+"""Check by the header of a weights file that it fits the network that starts from it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from sweeps.inputs.published_weights import imported_digest
 Shapes = Mapping[str, tuple[int, ...]]
 
 MOST_HEADER_BYTES = 100_000_000
-"""What the safetensors format allows."""
+"""The longest header that the safetensors format allows."""
 
 
 def check_architectures(runs: Sequence[Run], store: Store) -> None:
-    """Refuse donors whose weights are of another architecture than theirs. Those that are not there are left out.
+    """Refuse donors whose weights belong to another architecture. Missing weights are skipped.
 
     Raises ValueError naming field, value, the tensor that differs, and the remedy.
     """
@@ -38,7 +38,7 @@ def _shapes_of_text(text: bytes) -> Shapes:
 
 
 def _header(store: Store, sha256: str) -> Shapes:
-    """The shapes of a file's tensors, of which no more than the header is read. Raises ValueError if it is damaged."""
+    """The shapes of a file's tensors; only the header is read. Raises ValueError if it is damaged."""
     length = int.from_bytes(store.weights_beginning(sha256, 8), "little")
     try:
         if not 2 <= length <= MOST_HEADER_BYTES:
@@ -51,7 +51,7 @@ def _header(store: Store, sha256: str) -> Shapes:
 
 
 def _difference(found: Shapes, run: Run) -> str:
-    """The first way in which the file is none of the run's network; empty if it is one."""
+    """The first difference between the file and the run's network; empty if it fits."""
     import torch
 
     from subind.networks.network import bound

@@ -1,14 +1,14 @@
-"""One function over many items, in processes of Ray on this machine: for data that are made file by file."""
+"""Apply one function to many files, in Ray processes on this machine."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 TASKS_PER_CORE = 2
-"""So many tasks wait at each core, so that none idles and none of a million items lies in Ray's queue."""
+"""The number of waiting tasks per core: no core idles, and Ray's queue stays short for a million items."""
 
 
 def fanned_out(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, num_cpus: int) -> Iterator[Any]:
-    """What the function gives for each of the arguments, as they end; a process that dies is tried thrice more.
+    """The function's results in the order in which they end; a process that dies is retried three times.
 
     Raises what the function raises.
     """

@@ -1,4 +1,4 @@
-"""Decoding a tree of 16-class ImageNet into a cache, a shard a task, fanned out by Ray: what is there stays."""
+"""Decode a tree of 16-class ImageNet into a cache with Ray, one shard per task; existing shards stay."""
 
 import json
 import shutil
@@ -13,14 +13,14 @@ from sweeps.inputs.fan_out import fanned_out
 from sweeps.inputs.mean_pooling import SETTINGS
 
 USUAL_ASPECT = 4 / 3
-"""Of the longer side to the shorter one, in photographs."""
+"""The ratio of the longer side to the shorter one, in photographs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cached:
-    """What became of a tree: shards made now and shards that were there, and why images could not be read, by file.
+    """The result for a tree: new and existing shards, and by file why images could not be read.
 
-    The fingerprint is empty as long as an image could not be read: the cache is not finished then.
+    The fingerprint is empty if an image could not be read; the cache is unfinished then.
     """
 
     num_images: int
@@ -81,7 +81,7 @@ def _check_room(num_images: int, shorter_side: int, target: Path, say: Callable[
 
 
 def _pooling(source: Path) -> dict[str, Any] | None:
-    """How the images of a tree were mean-pooled, but for where that ran; None for photographs as they are."""
+    """How the images of a tree were mean-pooled, except on which device; None for photographs."""
     path = source / SETTINGS
     if not path.is_file():
         return None
@@ -96,7 +96,7 @@ def _check_apart(source: Path, target: Path) -> None:
 
 
 def link_balanced(source: Path, target: Path, *, num_per_class: int, seed: int) -> int:
-    """Make a tree of links to the photographs of the balanced subset, which is what is mean-pooled; their number.
+    """Make a tree of links to the photographs of the balanced subset, for mean-pooling; return their number.
 
     What is there already stays. Raises ValueError if the tree lacks folders, one folder lies in the other, or the
     target holds links to other photographs than these.

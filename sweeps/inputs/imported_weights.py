@@ -1,4 +1,4 @@
-"""Weights that a user gives: checked, and put into the store under their SHA-256."""
+"""Import a user's weights: check them, and put them into the store under their SHA-256."""
 
 from pathlib import Path
 
@@ -9,11 +9,12 @@ from sweeps.inputs import published_weights
 from sweeps.inputs.architectures import MOST_HEADER_BYTES
 
 WEIGHTS_FILE = "model.safetensors"
-"""What `save_pretrained` calls the weights."""
+"""The name that `save_pretrained` gives to the weights."""
 
 
 def import_weights(store: Store, path: Path) -> str:
-    """Put a file of weights into the store; its SHA-256, or the name of one that torchvision publishes (*.pth).
+    """Put a file of weights into the store; return its SHA-256, or the name of a file that torchvision publishes
+    (*.pth).
 
     Of a folder the file that `save_pretrained` writes is taken. Raises ValueError if there is none, if it is no
     safetensors file, or not the published one.
@@ -51,7 +52,7 @@ def _file_of_folder(folder: Path) -> Path:
 
 
 def _check_is_safetensors(path: Path) -> None:
-    """Refuse a file that is none, or whose header says nothing that could be, before it is read into memory."""
+    """Refuse a missing file or an impossible header before the file is read into memory."""
     if not path.is_file():
         raise ValueError(f"{path} is no file: give a safetensors file of transformers' GPT2LMHeadModel")
     size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""Mean-pooling of a folder of images, fanned out by Ray: what is there already is not made again.
+"""Mean-pool a folder of images with Ray; existing images are not made again.
 
 The folder of pooled images has the names of the originals, as PNG files, and `pooling.json`, which says how they were
 made. A file appears whole or not at all.
@@ -28,7 +28,7 @@ IMAGES_PER_TASK = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pooled:
-    """What became of a folder: images made now, images that were there, and why others could not be, by name."""
+    """The result for a folder: new and existing images, and by name why others could not be read."""
 
     num_made: int
     num_there: int
@@ -84,7 +84,7 @@ def _pooled_path(target: Path, name: str) -> Path:
 
 
 def _keep_settings(target: Path, segmenter: Segmenter) -> None:
-    """Write how the images are made, or check that those that are there were made so."""
+    """Write how the images are made, or check that the existing ones were made in this way."""
     wanted = {"segmenter": type(segmenter).__name__, **asdict(segmenter)}  # type: ignore[call-overload]  # a dataclass
     path = target / SETTINGS
     if path.is_file():

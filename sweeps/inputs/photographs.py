@@ -1,8 +1,8 @@
-"""Which photographs the runs of a grid are on: a part of their identity that the folder of images gives.
+"""The photographs of a grid's runs: fingerprints of a folder of images, which are part of the run ids.
 
-A grid says how photographs are taken, and not which; the fingerprints of those in a folder are filled into its tasks,
-and so into the ids of its runs. A store remembers the ones that its last sweep was on, so that commands which read no
-photographs have the same ids.
+A grid says how photographs are used, but not which. The fingerprints of a folder's photographs are filled into the
+grid's tasks, and so into the ids of its runs. A store remembers the fingerprints of its last sweep, so that commands
+that read no photographs have the same ids.
 """
 
 import json
@@ -41,7 +41,7 @@ def identified(cells: tuple[Run, ...], *, images: str, store: Store) -> tuple[Ru
 
 
 def is_unidentified(several: Iterable[Run]) -> bool:
-    """Whether a task of one of the runs, or of what it descends from, is on photographs that nobody has named."""
+    """Whether a task of the runs or of their ancestors uses photographs without fingerprints."""
     known: dict[int, bool] = {}
     return any(_lacks_parts(each, known) for each in several)
 
@@ -75,7 +75,7 @@ _REMEDY = "remove it, and run the grid with --images"
 
 
 def remember(runs: Iterable[Run], store: Store, images: str) -> str:
-    """Keep which images a sweep on photographs is on; a line if those of the store's last sweep were others."""
+    """Remember the images of a sweep; return a line if the store's last sweep used other images."""
     if not images or not any(spec.task.needs_images() for spec in runs):
         return ""
     parts, before = folder_parts(images), remembered(store)
@@ -100,7 +100,7 @@ def _lacks_parts(value: Any, known: dict[int, bool]) -> bool:
 
 
 def _filled(value: Any, parts: Mapping[str, str], known: dict[int, Any]) -> Any:
-    """The value with the parts in every task that lacks them; what cells share is filled once."""
+    """The value with the fingerprints in every task that lacks them; what cells share is filled once."""
     if isinstance(value, Task) and value.lacks_fingerprints():
         return value.with_fingerprints(parts)
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""What runs need from outside: photographs and imported weights. They are looked for before a sweep begins."""
+"""Check the inputs of runs, photographs and imported weights, before a sweep begins."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from sweeps.inputs.published_weights import told_absent
 
 
 def check_inputs(runs: Sequence[Run], store: Store, images: str) -> None:
-    """Refuse runs for which something from outside is not there. Raises ValueError with the remedy."""
+    """Refuse runs whose inputs are missing. Raises ValueError with the remedy."""
     check_weights(runs, store)
     check_images(runs, images)
 

@@ -1,6 +1,6 @@
-"""Weights that torchvision publishes: taken from a file or its server, checked, and kept as safetensors.
+"""Import weights that torchvision publishes: from a file or its server, checked, and stored as safetensors.
 
-Such a file is a pickle. It is read once, here, with tensors as all that it may hold; the store never unpickles.
+Such a file is a pickle. It is read once, here, and may hold only tensors; the store never unpickles.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ ENDING = ".pth"
 
 
 def import_published(store: Store, path: Path, *, server: str = "") -> str:
-    """Put a file of torchvision's into the store; its name, which specs say. One that is absent is downloaded.
+    """Put a file of torchvision into the store; return its name for specs. A missing file is downloaded.
 
-    The server, if one is given, stands in place of torchvision's own. Raises ValueError if the file is not the one that
-    its name says, holds anything but the tensors of a ResNet or a VisionTransformer, or cannot be had.
+    `server` replaces torchvision's own server. Raises ValueError if the file is not the one that its name says,
+    holds anything but the tensors of a ResNet or a VisionTransformer, or cannot be had.
     """
     name = PublishedWeights(file=path.stem).file
     if path.is_file():
@@ -56,7 +56,7 @@ def imported_digest(store: Store, weights: ImportedWeights | PublishedWeights) -
 
 
 def told_absent(file: str, store: Store) -> str:
-    """What to say where the store has not the published weights of that name."""
+    """The message for published weights that the store lacks."""
     return (
         f"Train.weights.file is {quoted(file)}, which the store {store.url} lacks: put it there with "
         f"`subind import {file}{ENDING} --store {store.url}`, which downloads it unless it is a file"
@@ -77,7 +77,7 @@ def _downloaded(path: Path, folder: Path, server: str) -> Path:
 
 
 def _url(path: Path) -> str:
-    """Where torchvision has the file. Raises ValueError if it publishes none of that name."""
+    """The URL of the file at torchvision. Raises ValueError if it publishes no such file."""
     from torchvision import models
 
     several = [each.url for name in models.list_models(module=models) for each in models.get_model_weights(name)]

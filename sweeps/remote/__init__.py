@@ -1,1 +1,1 @@
-"""Sweeps that run on a cluster without this machine."""
+"""Sweeps on a cluster, driven there: the bundle for its nodes, and its jobs."""

@@ -1,6 +1,6 @@
-"""What a cluster file takes to the nodes: the sources of this checkout, the token of the cluster, an environment.
+"""The files that cluster files mount on nodes: the sources of this checkout, the cluster's token, an environment.
 
-It stands in `~/.subind` and `~/.ray`, where the cluster files look for it. The sources are one archive with a fixed
+They are in `~/.subind` and `~/.ray`, where the cluster files expect them. The sources are one archive with a fixed
 order and fixed times, so that `ray up` sets nodes up again only if the code has changed.
 """
 
@@ -39,11 +39,11 @@ class Bundle:
 
 
 def gather(home: Path, *, root: Path = ROOT) -> Bundle:
-    """Write the sources, and where they are missing the environment and the token, below a home folder.
+    """Write the sources below a home folder, and the environment and the token if they are missing.
 
-    Environment and token are readable by their owner alone, also where they were there before.
+    Only their owner can read environment and token, even if they existed before.
 
-    Raises ValueError if the code is an installed wheel and no checkout.
+    Raises ValueError if the code is an installed wheel, not a checkout.
     """
     if not (root / "pyproject.toml").is_file():
         raise ValueError(

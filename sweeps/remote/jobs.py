@@ -1,7 +1,7 @@
-"""Sweeps on a cluster, driven there: Ray Jobs starts `subind run` beside the head, where it outlives this machine.
+"""Jobs on a cluster: Ray Jobs starts `subind run` on the head, where it outlives this machine.
 
-What travels is the grid's file with what it imports from its folder, and a command line. Secrets do not: the nodes have
-theirs from their environment, and the token of the cluster stays in the headers of the requests.
+A job consists of the grid's file, the modules that it imports from its folder, and a command line. Secrets are not
+sent: the nodes get them from their environment, and the cluster's token is only in request headers.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 DASHBOARD = "http://127.0.0.1:8265"
-"""Where `ray dashboard` and `kubectl port-forward` bring the dashboard of a cluster."""
+"""The address to which `ray dashboard` and `kubectl port-forward` forward a cluster's dashboard."""
 
 STOP_SECONDS = 120
-"""How long a driver that is stopped has for its end in order, before it is killed."""
+"""How long a stopped driver may take before it is killed."""
 
 STOPPED = 130
-"""The exit status of a job that was stopped: the one of a command that Ctrl-C stopped."""
+"""The exit status of a stopped job, as after Ctrl-C."""
 
 OVER = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 SECONDS_BETWEEN_ATTEMPTS = 2.0
@@ -43,7 +43,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A sweep to be run on a cluster, as `subind run` there is told it. `options` are further arguments of that."""
+    """A sweep for a cluster, as arguments of `subind run`; `options` are further arguments."""
 
     grid: Grid
     where: tuple[str, ...]
@@ -63,14 +63,14 @@ class JobState:
     command: str
 
     def data(self) -> dict[str, Any]:
-        """As JSON data, times in ISO 8601, null where there is none yet."""
+        """As JSON data: times in ISO 8601, null for a time that has not come yet."""
         times = {"started": self.started, "ended": self.ended}
         told = {name: time and time.isoformat(timespec="seconds") for name, time in times.items()}
         return {"job": self.job, "status": self.status, **told, "command": self.command}
 
 
 def checked(order: Order) -> Order:
-    """The order itself, if it could run on a cluster.
+    """The order, if it can run on a cluster.
 
     Raises ValueError for a condition that cannot be, a store that the nodes do not share, and a secret in an
     address, which everyone on the head could read in the list of processes.
@@ -93,7 +93,7 @@ def checked(order: Order) -> Order:
 
 
 def command_line(order: Order) -> str:
-    """What the job runs on the head; a grid's file stands in the folder where it starts."""
+    """The job's command line; it starts in the folder with the grid's file."""
     grid = Path(order.grid.name).name
     words = ["subind", "run", grid, "--address", "auto", "--store", order.store]
     for text in order.where:
@@ -116,7 +116,7 @@ class Cluster:
 
     @property
     def sends_token_in_clear(self) -> bool:
-        """Whether the token goes through a network as it is."""
+        """Whether the token would cross a network unencrypted."""
         parts = urlsplit(self.address)
         return parts.scheme == "http" and parts.hostname not in LOOPBACK and "RAY_AUTH_MODE" in os.environ
 
@@ -137,9 +137,9 @@ class Cluster:
             )
 
     def follow(self, job: str, write: Callable[[str], None]) -> int:
-        """Give the job's log to `write` as it grows, to the end of the job; its exit status.
+        """Pass the job's log to `write` as it grows, until the job ends; return its exit status.
 
-        A connection that breaks is made again, and nothing is written twice. Raises ValueError for an unknown job, and
+        It reconnects after a broken connection, and writes nothing twice. Raises ValueError for an unknown job, and
         ConnectionError if the cluster is gone.
         """
         self._details(job)
@@ -155,7 +155,7 @@ class Cluster:
             pause(SECONDS_BETWEEN_ATTEMPTS)
 
     def stop(self, job: str) -> bool:
-        """Ask the job's driver to end in order; whether it was running. Raises ValueError for an unknown job."""
+        """Ask the job's driver to stop; return whether it was running. Raises ValueError for an unknown job."""
         self._details(job)
         return bool(self._client.stop_job(job))
 
@@ -178,7 +178,7 @@ class Cluster:
 
 
 class _Log:
-    """A log that comes in pieces, from the start again after each break, and is written once."""
+    """A log that arrives in pieces, again from the start after each break, and is written once."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -242,7 +242,7 @@ def _unreachable(address: str) -> str:
 
 
 def _exit_status(details: "JobDetails") -> int:
-    """What the driver exited with; 1 if it never did, since its node is gone or it could not start."""
+    """The driver's exit status; 1 if there is none, because its node is gone or it could not start."""
     match str(details.status):
         case "SUCCEEDED":
             return 0

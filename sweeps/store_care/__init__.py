@@ -1,1 +1,1 @@
-"""Care of a store: what is damaged in it and what nobody needs."""
+"""Maintenance of a store: verify, repair, retry, remove what nobody needs."""

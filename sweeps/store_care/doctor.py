@@ -1,4 +1,4 @@
-"""Checks of the machine: everything that a sweep needs, tried for real."""
+"""Checks of this machine: each one really tries what a sweep needs."""
 
 import platform
 import shutil
@@ -16,7 +16,7 @@ from sweeps.hosts.workers import available_workers, num_cores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A subject, whether it is as a sweep needs it, and what was found or what to do."""
+    """A subject, whether a sweep can use it, and the finding or the remedy."""
 
     subject: str
     holds: bool
@@ -24,7 +24,7 @@ class Check:
 
 
 def checks(store: Store) -> Iterator[Check]:
-    """All checks, each when it is done."""
+    """All checks, each as soon as it is done."""
     for subject, look in _LOOKS.items():
         try:
             yield Check(subject=subject, holds=True, finding=look(store))
@@ -91,7 +91,7 @@ def _ray(_: Store) -> str:
 
 
 def _mlflow(_: Store) -> str:
-    """Asks the tracking server that the environment names, or makes a database of its own, as every store has one."""
+    """Ask the tracking server of the environment, or create a database of our own, as every store has one."""
     import mlflow
 
     from sweeps.mirror.mirror import Mirror

@@ -1,6 +1,6 @@
-"""What a store holds that nobody needs any more, and its removal: `subind gc`.
+"""`subind gc`: find and remove files in the store that nobody needs.
 
-A finished run, its failure, an imported weight and whatever a worker that lives has written are never among it.
+It never removes finished runs, failures, imported weights or files of live workers.
 """
 
 import re
@@ -18,10 +18,10 @@ Kind = Literal["checkpoint", "heartbeat", "temporary file", "artifact", "index p
 KINDS: tuple[Kind, ...] = ("checkpoint", "heartbeat", "temporary file", "artifact", "index part", "story")
 
 WRITING_SECONDS = 3600.0
-"""A file that was written this long ago is not on its way to a name or a record any more: that takes seconds."""
+"""A file of this age is not about to be renamed or recorded, which takes seconds."""
 
 IDLE_DAYS = 30.0
-"""A checkpoint whose pack nobody has computed for so long is taken for forgotten, unless told otherwise."""
+"""The default age at which a checkpoint without a worker counts as forgotten."""
 
 TEMPORARY = re.compile(r"\.(.+\.[0-9a-f]{32}|clock-[0-9a-f]{32}|check-[0-9a-f]{32})")
 FOLDERS = ("runs", "checkpoints", "running", "weights", "index", FOLDER)
@@ -29,7 +29,7 @@ FOLDERS = ("runs", "checkpoints", "running", "weights", "index", FOLDER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A file that nobody needs, and why; `runs` and `pack` say whose it was, as far as its name or content tells."""
+    """A file that nobody needs, and why. `runs` and `pack` say whose it was, if its name or content shows it."""
 
     kind: Kind
     entry: FileEntry
@@ -39,7 +39,7 @@ class Leftover:
 
 
 def leftovers(store: Store, *, idle_days: float = IDLE_DAYS) -> tuple[Leftover, ...]:
-    """All that nobody needs, by kind and path.
+    """All files that nobody needs, by kind and path.
 
     Files are dated by the store's clock.
     """
@@ -58,9 +58,9 @@ def leftovers(store: Store, *, idle_days: float = IDLE_DAYS) -> tuple[Leftover, 
 
 
 def removed(store: Store, several: Sequence[Leftover]) -> Iterator[Leftover]:
-    """Remove what is in the list, one after the other, but for what a worker has taken up since; each when it is gone.
+    """Remove the listed files one by one, except those that a worker uses again; yield each after its removal.
 
-    Of a checkpoint that is removed only in part nothing is left to resume from, and its pack starts anew.
+    A pack cannot resume from a partly removed checkpoint; it starts over.
     """
     for each in several:
         if each.kind in {"checkpoint", "heartbeat", "artifact"} and _is_in_use(each, store.heartbeats()):
@@ -70,14 +70,14 @@ def removed(store: Store, several: Sequence[Leftover]) -> Iterator[Leftover]:
 
 
 def _is_in_use(found: Leftover, beats: Iterable[Heartbeat]) -> bool:
-    """Whether a worker that lives computes the pack or one of the runs."""
+    """Whether a live worker computes the pack or one of the runs."""
     return any(beat.pack == found.pack or not found.runs.isdisjoint(beat.runs) for beat in beats)
 
 
 def _checkpoints(
     store: Store, entries: Sequence[FileEntry], listing: Listing, *, idle_seconds: float, now: float
 ) -> Iterator[Leftover]:
-    """Checkpoints of packs whose runs are finished or that nobody computes, and states that none of them names."""
+    """Checkpoints of packs that are finished or that nobody computes, and states that no checkpoint names."""
     written = {entry.name.removesuffix(".json"): entry.modified for entry in entries if entry.name.endswith(".json")}
     whys = {each.pack: (each, _why(each, listing, now - written.get(each.pack, now), idle_seconds)) for each in
             store.checkpoints()}  # fmt: skip
@@ -123,7 +123,7 @@ def _temporary_files(entries: Iterable[FileEntry], *, now: float) -> Iterator[Le
 
 
 def _artifacts(store: Store, entries: Sequence[FileEntry], listing: Listing, *, now: float) -> Iterator[Leftover]:
-    """Files of runs that no record names: of a writer that came second, or was killed before it committed."""
+    """Files of runs that no record names, from a writer that came second or was killed before its commit."""
     others: dict[str, list[FileEntry]] = {}
     for entry in entries:
         own = entry.name in {RECORD_FILE, FAILURE_FILE} or entry.name.startswith(".")
@@ -140,7 +140,7 @@ def _artifacts(store: Store, entries: Sequence[FileEntry], listing: Listing, *, 
 
 
 def _named(store: Store, folders: Sequence[str]) -> dict[str, frozenset[str]]:
-    """The files that the records in the folders name, of those that can be read."""
+    """The files that the readable records in the folders name."""
     records = store.readable_records([(folder, _run(folder)) for folder in folders])
     names = {record.run_id: frozenset(each.file for each in record.artifacts.values()) for record in records}
     return {folder: names[_run(folder)] for folder in folders if _run(folder) in names}
@@ -158,7 +158,7 @@ def _index_parts(entries: Sequence[FileEntry], *, now: float) -> Iterator[Leftov
 
 
 def _stories(store: Store, listing: Listing, *, now: float) -> Iterator[Leftover]:
-    """Journals that name no run of which the store has anything."""
+    """Stories that name no run in the store."""
     files = opened_files(store.url)
     known = listing.finished.keys() | listing.failed | listing.damaged.keys()
     known |= {run for checkpoint in store.checkpoints() for run in checkpoint.runs}

@@ -1,4 +1,4 @@
-"""Failures that are forgotten, so that their runs are tried again."""
+"""Forgiving failures, so that their runs are tried again."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from sweeps.planning.plan import Plan
 
 
 def retry_failed(found: Plan, store: Store) -> int:
-    """Forget the failures of a plan's runs, so that they are tried again; how many there were.
+    """Forgive the failures of a plan's runs; return their number.
 
     Runs with a damaged record or artifact are left as they are.
     """
@@ -18,7 +18,9 @@ def retry_failed(found: Plan, store: Store) -> int:
 
 
 def retry_failed_of_class(found: Plan, store: Store, error: str) -> int:
-    """Forget those failures whose error is of that class, in any case; how many. Raises ValueError if there is none."""
+    """Forgive the failures of this error class, ignoring case; return their number. Raises ValueError if there is
+    none.
+    """
     failures = {run: failure_of(run, found, store) for run in found.failed}
     classes = {run: failure.error for run, failure in failures.items() if failure is not None}
     chosen_runs = {run for run, name in classes.items() if name.lower() == error.lower()}
@@ -31,7 +33,9 @@ def retry_failed_of_class(found: Plan, store: Store, error: str) -> int:
 
 
 def _forgiven(runs: Collection[str], found: Plan, store: Store) -> int:
-    """Forget the failures of the runs; how many. Raises OSError after all others if one cannot be removed."""
+    """Forgive the failures of the runs; return their number. If one cannot be removed, raises OSError after the
+    others.
+    """
     troubles = []
     for run in runs:
         try:

@@ -1,9 +1,8 @@
-"""Every checksum of a store: `subind verify`. What is damaged, what depends on it, and how it is set back to missing.
+"""`subind verify`: check every checksum of a store, list what depends on damaged files, and reset damaged runs.
 
-Records are read, and of each artifact and file of weights the bytes, a few megabytes at a time. A verification that was
-interrupted goes on where it was: what it has found whole is kept in the store's `index/` with size and time of the
-file, until the verification ends or a day has passed. The next one reads everything again, for a disk that loses bits
-changes no time.
+It reads all records, artifacts and weights, a few megabytes at a time. An interrupted verification continues: the
+store's `index/` keeps size and time of each file that was found whole, until the verification ends or a day has
+passed. The next verification reads everything again, because a disk that loses bits changes no time.
 """
 
 import hashlib
@@ -26,13 +25,13 @@ from sweeps.exporting.record_columns import check_measured
 from sweeps.watching.which_run import stored_runs
 
 BLOCK_BYTES = 8_000_000
-"""What is in memory of a file that is checked."""
+"""The bytes of a file that are in memory during a check."""
 
 SECONDS_BETWEEN_NOTES = 10.0
-"""How often what was found whole is written down."""
+"""How often the list of whole files is saved."""
 
 SECONDS_OF_NOTES = 86_400.0
-"""For so long an interrupted verification can be taken up."""
+"""How long an interrupted verification can be continued."""
 
 WEIGHTS = re.compile(r"([0-9a-f]{64})\.safetensors")
 NAMED_WEIGHTS = re.compile(r".+\.sha256")
@@ -51,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """A damaged file: of what kind, what is wrong with it, and whose it is; `run` is empty for imported weights."""
+    """A damaged file: its kind, its damage and its run; `run` is empty for imported weights."""
 
     kind: Kind
     path: str
@@ -63,7 +62,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a verification is: runs whose records were read, and bytes of files, of all that there are."""
+    """The progress of a verification: records and bytes that were read, and their totals."""
 
     num_records: int
     num_runs: int
@@ -73,7 +72,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a verification found. `parents` has by run those of its record; `num_skipped` files were known as whole."""
+    """The result of a verification. `parents` has the parents in each run's record; `num_skipped` files were known
+    as whole.
+    """
 
     damages: tuple[Damage, ...]
     num_runs: int
@@ -85,7 +86,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """A file that is to have a checksum."""
+    """A file and its expected checksum."""
 
     path: str
     sha256: str
@@ -120,7 +121,7 @@ def verify(
     scope: str,
     tell: Callable[[Progress], None] = lambda _progress: None,
 ) -> Verified:
-    """Check the runs and the files of weights. `scope` names what is checked, for an interruption to be taken up."""
+    """Check the runs and the files of weights. `scope` names what is checked, so that it can be continued."""
     notes = _Notes(store, scope)
     damages: list[Damage] = []
     expected: list[_File] = []
@@ -159,7 +160,7 @@ def verify(
 
 
 def _is_listed(store: Store, place: Place) -> bool:
-    """Whether something stands in the record's place, such as a link to nothing."""
+    """Whether something is in the record's place, such as a dangling link."""
     return place.run in store.listing().damaged
 
 
@@ -182,7 +183,7 @@ def _artifacts(place: Place, record: RunRecord) -> list[_File]:
 
 
 def _weights(store: Store, names: Iterable[str]) -> tuple[list[_File], list[Damage]]:
-    """The files of weights with the checksums that their names say; and the names that stand for none."""
+    """The files of weights with the checksums in their names, and the names without a file."""
     root = joined(opened_files(store.url).root, "weights")
     files, wrong = [], []
     for name in names:
@@ -201,7 +202,7 @@ def _weights(store: Store, names: Iterable[str]) -> tuple[list[_File], list[Dama
 
 
 class _Files:
-    """Checks files one after the other; counts what it reads and what it need not read."""
+    """Check files one by one, and count the bytes that were read and skipped."""
 
     def __init__(self, store: Store, notes: "_Notes") -> None:
         self._store = store
@@ -213,7 +214,7 @@ class _Files:
     def damages(
         self, expected: Sequence[_File], *, num_runs: int, tell: Callable[[Progress], None]
     ) -> Iterator[Damage]:
-        """What is wrong with the files."""
+        """The damage of the files."""
         entries = self._entries(expected)
         all_bytes = sum(entries[file.path].num_bytes for file in expected if file.path in entries)
         before = 0
@@ -230,14 +231,14 @@ class _Files:
                 yield Damage(kind=file.kind, path=file.path, why=why, **owner)
 
     def _entries(self, expected: Iterable[_File]) -> dict[str, FileEntry]:
-        """What a listing tells of the files, by path: of an object store by one listing of all."""
+        """Listing entries of the files, by path; an object store is listed once."""
         if not self._store.is_local:
             return {entry.path: entry for part in ("runs", "weights") for entry in self._store.tree(part)}
         folders = dict.fromkeys(file.path.rpartition("/")[0] for file in expected)
         return {entry.path: entry for folder in folders for entry in self._files.entries(folder)}
 
     def _why_damaged(self, file: _File, entry: FileEntry, tell_read: Callable[[int], None]) -> str:
-        """What is wrong with the file; empty if it is whole. `tell_read` takes the bytes that were read so far."""
+        """The damage of the file; empty if it is whole. `tell_read` is called with the bytes read so far."""
         if file.num_bytes is not None and entry.num_bytes != file.num_bytes:
             return f"it has {entry.num_bytes:,} bytes, and {file.num_bytes:,} were committed"
         if self._notes.has(entry, file.sha256):
@@ -261,7 +262,7 @@ class _Files:
 
 
 class _Notes:
-    """What an interrupted verification has found whole, by path: size, time and checksum."""
+    """Files that an interrupted verification found whole, by path: size, time and checksum."""
 
     def __init__(self, store: Store, scope: str) -> None:
         self._files = opened_files(store.url)
@@ -276,7 +277,7 @@ class _Notes:
                 self._begun = float(data["begun"])
 
     def has(self, entry: FileEntry, sha256: str) -> bool:
-        """Whether the file was found whole, and has not been written since."""
+        """Whether the file was found whole and is unchanged since."""
         return self._known.get(entry.path) == [entry.num_bytes, entry.modified, sha256]
 
     def add(self, entry: FileEntry, sha256: str) -> None:
@@ -286,7 +287,7 @@ class _Notes:
             self.write()
 
     def write(self) -> None:
-        """Write down what is known."""
+        """Save the notes."""
         with suppress(OSError):  # without notes an interruption costs time, and nothing else
             self._files.replace(self._path, orjson.dumps({"begun": self._begun, "whole": self._known}))
         self._written = time.monotonic()
