@@ -114,5 +114,5 @@ def subind(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Run sweeps and ablations for Subtask Induction: find a subnetwork, transplant it, measure the data it saves."""
+    """Run sweeps that find subnetworks, transplant them next to controls, and measure the data they save."""
     ctx.default_map = dict.fromkeys(HEADINGS, settings())

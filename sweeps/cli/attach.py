@@ -5,5 +5,5 @@ from sweeps.remote.jobs import DASHBOARD, Cluster
 
 
 def attach_command(job: Job, address: Address = DASHBOARD) -> None:
-    """Follow the log of a job from its beginning, to its end or Ctrl-C. The exit status is that of the job."""
+    """Follow the log of a job from its beginning until it ends or Ctrl-C. The exit status is that of the job."""
     follow(Cluster(address), job)

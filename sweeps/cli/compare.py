@@ -26,7 +26,7 @@ def compare_command(
         typer.Option("--output", callback=home_for("--output"), help="Write the tables and a picture here."),
     ] = None,
 ) -> None:
-    """Contrast two sets of result rows: which cells both have, which are equal, and how far apart the others are.
+    """Contrast two sets of result rows: which cells both have, which are equal, and how much the others differ.
 
     A and B are each a Parquet file of rows, a store (with --grid), or a git commit (with --rows, a file that is kept in
     the repository: its content at that commit is read).

@@ -30,7 +30,7 @@ def mean_pool_command(
     weights: Annotated[str, typer.Option(help="Meta's checkpoint of SAM's ViT-H, by sam.")] = "",
     device: Annotated[str, typer.Option(help="What SAM runs on: cpu or cuda.")] = "cpu",
 ) -> None:
-    """Paint each segment of each image in its mean colour. The same command again makes what is missing."""
+    """Paint each segment of each image in its mean colour. The same command makes missing images."""
     from sweeps.inputs.mean_pooling import pool_folder
 
     segmenter: Segmenter
@@ -58,7 +58,7 @@ def mean_pool_command(
     for name, reason in list(done.failures.items())[:10]:
         err.print(f"{name}: {reason}", style="red")
     if done.failures:
-        err.print(f"{len(done.failures)} images could not be read; mend or remove them", style="red")
+        err.print(f"{len(done.failures)} images could not be read; repair or remove them", style="red")
         raise typer.Exit(1)
 
 
@@ -95,7 +95,7 @@ def imagenet16_command(
         err.print(f"{name}: {reason}", style="red")
     if done.failures:
         err.print(
-            f"{len(done.failures)} images could not be read, so the cache is not finished: mend or remove them and "
+            f"{len(done.failures)} images could not be read, so the cache is not finished: repair or remove them and "
             "run the command again",
             style="red",
         )
@@ -117,10 +117,10 @@ def balanced_command(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="ImageNet-1k, train/nXXXXXXXX/*.JPEG.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The folder for the links.")],
     *,
-    per_class: Annotated[int, typer.Option(help="At most so many photographs of a class.", min=1)] = 1000,
+    per_class: Annotated[int, typer.Option(help="The most photographs of a class.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="The data seed of the task.", min=0, max=2**31 - 1)] = 0,
 ) -> None:
-    """Link to the photographs of the balanced subset of 16-class ImageNet, which are those to mean-pool."""
+    """Link to the photographs of the balanced subset of 16-class ImageNet, for mean-pooling."""
     from sweeps.inputs.image_cache import link_balanced
 
     num = link_balanced(source, target, num_per_class=per_class, seed=seed)

@@ -9,7 +9,7 @@ from sweeps.planning.store_checks import opened_store
 
 
 def doctor_command(store: StorePath = "store") -> None:
-    """Check that this machine can run a sweep, and say what to do where it cannot."""
+    """Check that this machine can run a sweep, and print a remedy for each problem."""
     if FILE.is_file():
         given = ", ".join(f"{key} = {redacted(value, value)}" for key, value in settings().items())
         out.print(f"defaults of {FILE.absolute()}: {given}")

@@ -16,16 +16,16 @@ from sweeps.hosts import stop_signals
 from sweeps.hosts.error_lines import BROKEN, details_file, one_line
 
 REMEDIES = {
-    "ray": "Ray failed, for which a busy machine or a lack of memory or disk is enough: give the command again",
-    "mlflow": "MLflow failed; the sweep's results stand in the store: see to the tracker, then `subind sync`",
-    "optuna": "the studies' database failed: see to --storage, then give the command again",
-    "sqlalchemy": "a database failed: see to the tracker or --storage, then give the command again",
+    "ray": "Ray failed, for which a busy machine or a lack of memory or disk is enough: run the command again",
+    "mlflow": "MLflow failed; the results are in the store: repair the tracker, then run `subind sync`",
+    "optuna": "the studies' database failed: check --storage, then run the command again",
+    "sqlalchemy": "a database failed: check the tracker or --storage, then run the command again",
     "alembic": "a database has another schema than this version's: upgrade it, or choose another one",
-    "sqlite3": "a SQLite database failed: see whether it is locked, damaged or on a full disk",
+    "sqlite3": "a SQLite database failed: check whether it is locked, damaged or on a full disk",
     "pyarrow": "a Parquet file could not be read or written: remove it if it is damaged, or free some disk",
     "torch": "PyTorch failed: `subind doctor` checks this machine",
-    "grpc": "a server did not answer: see to the network, then give the command again",
-    "requests": "a server did not answer: see to the network, then give the command again",
+    "grpc": "a server did not answer: check the network, then run the command again",
+    "requests": "a server did not answer: check the network, then run the command again",
 }
 """What to do when an exception of a dependency gets as far as here."""
 
@@ -136,7 +136,7 @@ class DamageLines(logging.Handler):
         line = record.getMessage()
         if line not in self._printed:
             self._printed.add(line)
-            err.print(f"subind: passed over: {line}", style="yellow")
+            err.print(f"subind: ignored: {line}", style="yellow")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sweeps.planning.store_checks import opened_store
 def export_command(
     grid: GridName, *, where: Where = None, overrides: Set = None, store: StorePath = "store", rows: Rows = None
 ) -> None:
-    """Write one Parquet row per planned cell, the missing and failed ones included."""
+    """Write one Parquet row per planned run, including missing and failed ones."""
     request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
     out.print(f"reading {request.store} for the rows of {request.name}")
     opened = opened_store(request.store)

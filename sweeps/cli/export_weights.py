@@ -23,9 +23,9 @@ def export_weights_command(
     ],
     store: StorePath = "store",
 ) -> None:
-    """Write the weights of a donor, or of a recipient that was kept, as its library has them.
+    """Write the weights of a donor or of a kept recipient, as its library loads them.
 
-    They are a state dict by the names of transformers, torchvision or the module itself.
+    They are a state dict with the names of transformers, torchvision or the module itself.
     """
     opened = opened_store(store)
     found = meant_run(run, stored_runs(opened))

@@ -43,4 +43,4 @@ def _write(text: str) -> None:
 
 def tell_how_to_go_on(job: str) -> None:
     """Say how a job that goes on is followed again and ended."""
-    err.print(f"{job} goes on; `subind attach {job}` follows it again, `subind stop {job}` ends it")
+    err.print(f"{job} continues; `subind attach {job}` follows it again, `subind stop {job}` ends it")

@@ -1,4 +1,4 @@
-"""The command that removes from a store what nobody needs."""
+"""`subind gc`."""
 
 import json
 from typing import Annotated, Any
@@ -17,13 +17,13 @@ def gc_command(
     *,
     delete: Annotated[bool, typer.Option("--delete", help="Remove the files that are listed.")] = False,
     idle_days: Annotated[
-        float, typer.Option(help="A checkpoint that nobody has worked on for so many days is forgotten.", min=1)
+        float, typer.Option(help="Days after which a checkpoint without a worker is removed.", min=1)
     ] = gc.IDLE_DAYS,
     as_json: AsJson = False,
 ) -> None:
-    """List what nobody needs any more, and remove it with --delete: orphaned checkpoints, dead heartbeats, files of
-    killed writers, artifacts that no record names, parts of the index that other code has made. Finished runs, their
-    failures and imported weights stay, and so does all that a worker is computing.
+    """List files that nobody needs, and remove them with --delete: orphaned checkpoints, dead heartbeats, files of
+    killed writers, artifacts that no record names, old parts of the index. Finished runs, failures, imported weights
+    and work in progress stay.
     """
     opened = opened_store(store)
     check_exists(opened)

@@ -19,9 +19,9 @@ def import_command(
     ],
     store: StorePath = "store",
 ) -> None:
-    """Put weights into the store for donors to start from, and print the line that names them in a grid.
+    """Put weights into the store, and print the line that names them in a grid.
 
-    A file that torchvision publishes, such as resnet18-f37072fd.pth, is downloaded if it is not there.
+    A file that torchvision publishes, such as resnet18-f37072fd.pth, is downloaded if the file is missing.
     """
     out.print(f"reading and checking {file}")
     from sweeps.inputs.imported_weights import import_weights

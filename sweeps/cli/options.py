@@ -101,8 +101,8 @@ Images = Annotated[
     typer.Option(
         "--images",
         callback=home_for("--images"),
-        help="For runs on ImageNet: the folder of photographs, mean-pooled and cue-conflict, on every node the same. "
-        "Which images it holds is a part of the runs' ids.",
+        help="For runs on ImageNet: the folder with photographs, mean-pooled and cue-conflict, the same on every node. "
+        "Its images are part of the runs' ids.",
     ),
 ]
 

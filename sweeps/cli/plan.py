@@ -31,19 +31,21 @@ def plan_command(
     overrides: Set = None,
     store: StorePath = "store",
     device: Device = "auto",
-    cost: Annotated[bool, typer.Option("--cost", help="Say what it costs in device-hours and money.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Print device-hours, and money with --price-per-hour.")] = False,
     price_per_hour: Annotated[
-        float | None, typer.Option(help="What a device costs an hour, for --cost; in any currency.", min=0)
+        float | None, typer.Option(help="The price of one device for one hour, in any currency.", min=0)
     ] = None,
     device_name: Annotated[
-        str | None, typer.Option(help="Plan for devices that are not at hand: cpu, or a card such as 'NVIDIA L4'.")
+        str | None, typer.Option(help="Plan for other devices: cpu, or a card such as 'NVIDIA L4'.")
     ] = None,
     num_devices: Annotated[int | None, typer.Option(help="How many devices of --device-name.", min=1)] = None,
     images: Images = "",
     keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run would do: how many runs are missing, in how many packs, how long they take, and what they cost."""
+    """Show what a run would do: how many runs are missing, in how many packs, how long they take, and what they
+    cost.
+    """
     request = Request(
         grid=given_grid(grid, overrides),
         where=tuple(where or ()),

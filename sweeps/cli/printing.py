@@ -99,7 +99,7 @@ def warn_of_changed_sources(request: Request, found: Plan, store: Store) -> None
         finished = (run for key, run in found.runs.items() if key in found.finished)
         for name, run in changed_sources(finished, store).items():
             err.print(
-                f"the source of {name} is another than when run {run} was computed, and its version is the same: raise "
+                f"the source of {name} differs from that of run {run} was computed, and its version is the same: raise "
                 "`version` if numbers move, so that such runs are computed again",
                 style="yellow",
             )

@@ -18,12 +18,12 @@ def retry_command(
     failed: Annotated[bool, typer.Option("--failed", help="Forgive every failed run.")] = False,
     error: Annotated[
         str | None,
-        typer.Option("--class", help="Forgive those that failed for this, such as OutOfMemory or WorkerDied."),
+        typer.Option("--class", help="Forgive failures of this class, such as OutOfMemory or WorkerDied."),
     ] = None,
     where: Where = None,
     store: StorePath = "store",
 ) -> None:
-    """Forgive failed runs, so that the next run of the grid tries them again, and what descends from them."""
+    """Forgive failed runs, so that the next `run` tries them and their descendants again."""
     if not failed and error is None:
         raise ValueError(
             "nothing is chosen: give --failed for every failed run, or --class NAME for those of one class"

@@ -28,7 +28,7 @@ from sweeps.watching.picture import status_data
 Address = Annotated[
     str | None,
     typer.Option(
-        help="Run on the Ray cluster at HOST:PORT, or auto on a machine of one. The default is this machine alone."
+        help="Run on the Ray cluster at HOST:PORT; auto is this machine's cluster. The default is no cluster."
     ),
 ]
 InProcess = Annotated[
@@ -50,19 +50,20 @@ def run_command(
     tracking_uri: Tracking = None,
     address: Address = None,
     num_workers: Annotated[
-        int, typer.Option(help="On a cluster: packs that train at once. The default, 0, is one per GPU or CPU.", min=0)
+        int,
+        typer.Option(help="On a cluster: packs that train at once. The default, 0, means one per GPU or CPU.", min=0),
     ] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     checkpoint_seconds: Annotated[
-        float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)
+        float, typer.Option(help="Seconds between two checkpoints of a pack.", min=1, max=300)
     ] = 120,
     until_decided: UntilDecided = False,
-    max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell gets so.", min=1)] = 20,
+    max_seeds: Annotated[int, typer.Option("--max-seeds", help="The most seeds that a cell may get.", min=1)] = 20,
     images: Images = "",
     keep: Keep = None,
     in_process: InProcess = False,
 ) -> None:
-    """Compute what is missing of a grid, then write its rows and its report. The same command again goes on."""
+    """Compute the missing runs of a grid, then write its rows and report. The same command continues."""
     if in_process and address is not None:
         raise ValueError(f"--in-process is given with --address {quoted(address)}, which is for Ray: leave one out")
     request = Request(

@@ -12,7 +12,7 @@ KEYS = ("store", "tracking_uri", "device")
 
 
 def settings() -> dict[str, str]:
-    """What the file says, nothing if there is none. Raises ValueError for a key or value that cannot be."""
+    """The defaults in the file, empty without a file. Raises ValueError for an unknown key or a wrong value."""
     if not FILE.is_file():
         return {}
     try:

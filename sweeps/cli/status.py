@@ -32,10 +32,10 @@ def status_command(
     interval: Annotated[float, typer.Option(help="Seconds between two looks of --watch.", min=0.5, max=3600)] = 5.0,
     as_json: AsJson = False,
 ) -> None:
-    """Say how far a grid is: runs by state, stage and node, and why the failed ones failed.
+    """Show how far a grid is: runs by state, stage and node, and why runs failed.
 
-    With --watch this is shown live, wherever the workers are, until nothing is running or missing; it ends with status
-    1 if a run has failed. Ctrl-C leaves the sweep alone.
+    With --watch this is shown live until nothing is running or missing. The exit status is 1 if a run failed. Ctrl-C
+    does not stop the sweep.
     """
     request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)
     opened = opened_store(request.store)

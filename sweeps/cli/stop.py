@@ -6,8 +6,8 @@ from sweeps.remote.jobs import DASHBOARD, Cluster
 
 
 def stop_command(job: Job, address: Address = DASHBOARD) -> None:
-    """End a job as Ctrl-C would end its command: what is finished stays, and the same grid submitted again goes on."""
+    """Stop a job as Ctrl-C would: finished runs stay, and submitting the same grid continues."""
     if Cluster(address).stop(job):
-        out.print(f"{job} is asked to end; `subind attach {job}` shows how it does")
+        out.print(f"{job} is asked to stop; `subind attach {job}` shows its log")
     else:
         out.print(f"{job} was not running")

@@ -16,20 +16,21 @@ def submit_command(
     grid: GridName,
     *,
     store: Annotated[
-        str, typer.Option("--store", help="What all nodes share: s3://…, gs://…, or the absolute path of a folder.")
+        str,
+        typer.Option("--store", help="A store for all nodes: s3://…, gs://…, or the absolute path of a folder."),
     ],
     where: Where = None,
     address: Address = DASHBOARD,
     device: Device = "auto",
     num_workers: Annotated[
-        int | None, typer.Option(help="How many packs train at once; the autoscaler brings the nodes.", min=1)
+        int | None, typer.Option(help="How many packs train at once; the autoscaler starts the nodes.", min=1)
     ] = None,
     tracking_uri: Tracking = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
     images: Images = "",
 ) -> None:
-    """Run a grid on a cluster and follow its log. The driver lives there: Ctrl-C detaches, and the sweep goes on."""
+    """Run a grid on a cluster and follow its log. The driver runs there: Ctrl-C detaches, and the sweep continues."""
     options = [] if device == "auto" else ["--device", device]
     options += [] if num_workers is None else ["--num-workers", str(num_workers)]
     options += ["--retry-failed"] if retry_failed else []

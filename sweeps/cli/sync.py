@@ -17,7 +17,7 @@ def sync_command(
     store: StorePath = "store",
     tracking_uri: Tracking = None,
 ) -> None:
-    """Mirror the finished runs of a grid to MLflow. It may be repeated at any time and never duplicates a run."""
+    """Mirror the finished runs of a grid to MLflow. You may repeat it at any time; it never duplicates a run."""
     from sweeps.mirror.mirror import Mirror
 
     request = Request(grid=given_grid(grid, overrides), where=tuple(where or ()), store=store)

@@ -35,7 +35,7 @@ ChoiceRule = Annotated[
 ]
 LeastAccuracy = Annotated[
     float | None,
-    typer.Option("--floor", help="Search the smallest mask of at least this accuracy instead of the whole front."),
+    typer.Option("--floor", help="Search the smallest mask with at least this accuracy instead of the whole front."),
 ]
 Stopping = Annotated[
     bool, typer.Option("--stop/--no-stop", help="Stop a trial that is worse than the median in every respect.")
@@ -57,7 +57,7 @@ ChoiceFile = Annotated[
 def tune_command(
     grid: GridName,
     *,
-    trials: Annotated[int, typer.Option("--trials", help="Trials that each study is to have in all.", min=0)] = 0,
+    trials: Annotated[int, typer.Option("--trials", help="Trials of each study, old ones included.", min=0)] = 0,
     choose: ChoiceRule = None,
     floor: LeastAccuracy = None,
     batch: Annotated[int, typer.Option("--batch", help="Trials that are asked and trained together.", min=1)] = 8,

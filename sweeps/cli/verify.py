@@ -48,17 +48,17 @@ def verify_command(
     where: Where = None,
     store: StorePath = "store",
     repair: Annotated[
-        bool, typer.Option("--repair", help="Move what is damaged aside, so that the next run computes it again.")
+        bool, typer.Option("--repair", help="Move damaged files aside, so that the next run computes them again.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the checksums of every finished run, and say what is damaged and what depends on it.
+    """Check the checksums of every finished run, and list damaged files and the runs that need them.
 
-    It reads every byte of weights and masks. The same command again goes on after an interruption. It ends with status
-    1 if something is damaged and has not been set back to missing.
+    It reads every byte of weights and masks. After an interruption the same command continues. The exit status is 1
+    if damage remains.
     """
     if bool(grid) == everything:
-        raise ValueError("nothing is chosen to verify: give a GRID, or --all for everything in the store")
+        raise ValueError("nothing to verify is chosen: give a GRID, or --all for everything in the store")
     opened = opened_store(store)
     plan = None
     if not everything:
@@ -191,7 +191,7 @@ def _print(found: Verified, below: _Below, moved: Mapping[str, str], *, repair: 
         f"{len(found.damages) or 'nothing'} damaged"
     )
     if found.damages and not repair:
-        out.print("`--repair` moves what is damaged aside, so that the next run computes it again")
+        out.print("`--repair` moves damaged files aside, so that the next run computes them again")
 
 
 def _named(runs: list[str]) -> str:

@@ -103,7 +103,7 @@ class RecordIndex:
         for path in paths:
             part = opened(path)
             if part is None:
-                raise OSError(f"{path} was just written and cannot be read: see to the disk of {path.parent}")
+                raise OSError(f"{path} was just written and cannot be read: check the disk of {path.parent}")
             self._parts.append(part)
             if is_trusted:
                 with suppress(OSError):

@@ -67,7 +67,7 @@ OF_ROWS = frozenset({"run_id", "stage", "status"})
 def check_rows_target(path: Path) -> None:
     """Refuse to overwrite anything but rows. Raises ValueError naming the option, the path and what is there."""
     if not path.name:
-        raise ValueError(f"--rows is {quoted_path(path)}, which names no file: give one such as rows.parquet")
+        raise ValueError(f"--rows is {quoted_path(path)}, which is not a file name: give one such as rows.parquet")
     if re.match(r"[a-zA-Z][\w+.-]*:/", str(path)):
         raise ValueError(f"--rows is {quoted_path(path)}, a URL: rows are written to a file of this machine")
     try:

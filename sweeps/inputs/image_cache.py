@@ -92,7 +92,7 @@ def _pooling(source: Path) -> dict[str, Any] | None:
 def _check_apart(source: Path, target: Path) -> None:
     inner, outer = target.resolve(), source.resolve()
     if inner == outer or inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise ValueError(f"DST {str(target)!r} and SRC {str(source)!r} lie one in the other: give a folder elsewhere")
+        raise ValueError(f"DST {str(target)!r} and SRC {str(source)!r} are inside each other: give another folder")
 
 
 def link_balanced(source: Path, target: Path, *, num_per_class: int, seed: int) -> int:

@@ -28,7 +28,7 @@ def import_weights(store: Store, path: Path) -> str:
     try:
         tensors = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file ({error}): save the model with save_pretrained") from None
+        raise ValueError(f"{path} is not a safetensors file ({error}): save the model with save_pretrained") from None
     known = {"wte.weight", "conv1.weight", "conv_proj.weight"}
     if not any(name.removeprefix("transformer.") in known for name, _ in tensors):
         raise ValueError(
@@ -48,18 +48,18 @@ def _file_of_folder(folder: Path) -> Path:
         return file
     sharded = (folder / f"{WEIGHTS_FILE}.index.json").is_file()
     remedy = "save it with max_shard_size large enough for one file" if sharded else "give what save_pretrained wrote"
-    raise ValueError(f"{folder} is no file, and it lacks config.json or {WEIGHTS_FILE}: {remedy}")
+    raise ValueError(f"{folder} is not a file, and it lacks config.json or {WEIGHTS_FILE}: {remedy}")
 
 
 def _check_is_safetensors(path: Path) -> None:
     """Refuse a missing file or an impossible header before the file is read into memory."""
     if not path.is_file():
-        raise ValueError(f"{path} is no file: give a safetensors file of transformers' GPT2LMHeadModel")
+        raise ValueError(f"{path} is not a file: give a safetensors file of transformers' GPT2LMHeadModel")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if size < 8 or not 2 <= length <= min(size - 8, MOST_HEADER_BYTES):
         raise ValueError(
-            f"{path} is no safetensors file (of its {size:,} bytes it says {length:,} are the header): "
+            f"{path} is not a safetensors file (of its {size:,} bytes it says {length:,} are the header): "
             "save the model with save_pretrained"
         )

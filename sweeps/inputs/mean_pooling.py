@@ -59,11 +59,11 @@ def pool_folder(
 
 def _image_names(source: Path, target: Path) -> list[str]:
     if not source.is_dir():
-        raise ValueError(f"SRC is {quoted_path(source)}, which is no folder: give the folder of the images")
+        raise ValueError(f"SRC is {quoted_path(source)}, which is not a folder: give the folder of the images")
     inner, outer = target.resolve(), source.resolve()
     if inner == outer or inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise ValueError(
-            f"DST {quoted_path(target)} and SRC {quoted_path(source)} lie one in the other: give a folder elsewhere"
+            f"DST {quoted_path(target)} and SRC {quoted_path(source)} are inside each other: give another folder"
         )
     names = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not names:

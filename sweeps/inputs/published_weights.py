@@ -101,7 +101,7 @@ def _converted(path: Path, name: str) -> bytes:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file raises that is none of tensors
-        raise ValueError(f"{path} is no file of tensors ({str(error).splitlines()[0]}): {_REMEDY}") from error
+        raise ValueError(f"{path} is not a file of tensors ({str(error).splitlines()[0]}): {_REMEDY}") from error
     if not isinstance(content, dict) or not all(isinstance(each, torch.Tensor) for each in content.values()):
         raise ValueError(f"{path} holds no state dict: {_REMEDY}")
     if not {"conv1.weight", "conv_proj.weight"} & content.keys():

@@ -224,7 +224,7 @@ def _connected(address: str) -> "JobSubmissionClient":
     except (ConnectionError, requests.exceptions.RequestException):
         raise ValueError(_unreachable(address)) from None
     except RuntimeError as error:
-        raise ValueError(f"{address} is no dashboard of a Ray cluster: {_first_line(error)}") from None
+        raise ValueError(f"{address} is not the dashboard of a Ray cluster: {_first_line(error)}") from None
 
 
 def _use_token() -> None:

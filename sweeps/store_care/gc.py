@@ -99,7 +99,7 @@ def _why(checkpoint: Checkpoint, listing: Listing, age_seconds: float, idle_seco
     if all(run in listing.finished for run in checkpoint.runs):
         return "all its runs are finished"
     if age_seconds > idle_seconds:
-        return f"nobody has computed its pack for {age_seconds / 86_400:.0f} days"
+        return f"no worker has used it for {age_seconds / 86_400:.0f} days"
     return ""
 
 
@@ -112,7 +112,7 @@ def _heartbeats(entries: Sequence[FileEntry], beats: Sequence[Heartbeat]) -> Ite
     live = {f"{beat.pack}.json" for beat in beats}
     for entry in entries:
         if entry.name.endswith(".json") and not entry.name.startswith(".") and entry.name not in live:
-            yield Leftover(kind="heartbeat", entry=entry, why="its worker is gone", pack=entry.name[: -len(".json")])
+            yield Leftover(kind="heartbeat", entry=entry, why="its worker is dead", pack=entry.name[: -len(".json")])
 
 
 def _temporary_files(entries: Iterable[FileEntry], *, now: float) -> Iterator[Leftover]:

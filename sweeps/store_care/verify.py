@@ -224,7 +224,7 @@ class _Files:
 
         for file in expected:
             entry = entries.get(file.path)
-            why = "it is gone, or no file" if entry is None else self._why_damaged(file, entry, tell_read)
+            why = "it is missing, or not a file" if entry is None else self._why_damaged(file, entry, tell_read)
             before += 0 if entry is None else entry.num_bytes
             if why:
                 owner = {} if file.place is None else asdict(file.place)
@@ -251,7 +251,7 @@ class _Files:
                 num_bytes += len(block)
                 tell_read(num_bytes)
         except FileNotFoundError:
-            return "it is gone, or no file"
+            return "it is missing, or not a file"
         except DamagedError as error:
             return str(error)
         self.num_bytes += num_bytes

@@ -1,4 +1,4 @@
-"""Which trial of a study is taken: the knee of its front, or the smallest mask above a floor of accuracy."""
+"""The choice of a trial: the knee of the front, or the smallest mask above a floor of accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def chosen(points: Sequence[Point], given: Rule) -> Point:
-    """The point that the rule takes, among the masks that keep something. Raises ValueError if there is none."""
+    """The point that the rule chooses among the masks that keep a weight. Raises ValueError if there is none."""
     if not points:
         raise ValueError("no trial of the study is finished: give --trials")
     members = front([each for each in points if each.density > 0])

@@ -1,7 +1,7 @@
-"""Optuna's dashboard on the studies, for this machine and for pages of its own alone.
+"""Optuna's dashboard, reachable from this machine and from its own pages only.
 
-It has no password and would answer whoever reaches it: a page of another site that is open in the same browser could
-read studies through a name that it lets point to 127.0.0.1, or delete one by a request. Both are refused.
+It has no password. A page of another site in the same browser could read studies through a name that points to
+127.0.0.1, or delete one by a request. Both are refused.
 """
 
 from collections.abc import Callable, Iterable

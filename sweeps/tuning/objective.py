@@ -1,4 +1,4 @@
-"""What a study asks for: the whole front of accuracy and density, or the smallest mask above a floor of accuracy."""
+"""The objectives of a study: the front of accuracy and density, or the smallest mask above a floor of accuracy."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""One call of `subind tune`: its studies are opened, trained until they have their trials, and the choice is made."""
+"""One call of `subind tune`: open the studies, train until they have their trials, and choose."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -42,7 +42,7 @@ class Session:
 
     @property
     def name(self) -> str:
-        """What the tuning of the grid is called where a grid's name is asked for."""
+        """The name of the grid's tuning, where a grid's name is needed."""
         return f"{self.grid.label}.tuning"
 
     def published(self) -> list[Discover]:
@@ -123,7 +123,7 @@ def train(
 
 
 def planned(session: Session, workers: Workers) -> Plan:
-    """What must be trained beside the trials: the donors, and the published settings on the trials' validation."""
+    """Runs that are trained along with the trials: donors, and published settings on the trials' validation."""
     store = session.store
     listing = store.listing()
     found = accounts(
@@ -142,7 +142,7 @@ def planned(session: Session, workers: Workers) -> Plan:
 
 
 def choose(session: Session, rule: Rule, output: Path) -> Sequence[tuned.Choice]:
-    """Write the trial of each study that the rule takes. Raises ValueError if there is none."""
+    """Write the trial of each study that the rule chooses. Raises ValueError if there is none."""
     choices = [_choice(each, rule) for each in session.studies]
     tuned.write(output, session.grid.label, choices)
     return choices

@@ -14,7 +14,7 @@ from subind.training.loop import Rung
 SHARES = (0.5, 0.75)
 MEASURES = ("train_loss", "density")
 FEWEST_FINISHED = 8
-"""Medians of fewer trials stop nothing."""
+"""With fewer finished trials nothing is stopped."""
 
 Curves = Mapping[str, list[float]]
 

@@ -1,4 +1,4 @@
-"""The trials of studies as a table for those who read results: see TRIAL_SCHEMA of subind.store.results."""
+"""The trials of studies as a table; TRIAL_SCHEMA of subind.store.results describes it."""
 
 import json
 from collections.abc import Iterator
@@ -93,7 +93,7 @@ def _trial_row(trials: Trials, found: FrozenTrial, store: Store) -> Row:
 
 
 def _stored(mask: Discover, store: Store) -> Row:
-    """What the store has measured of the mask; nothing if that is not finished or its record is damaged."""
+    """The mask's measurements in the store; empty if it is not finished or its record is damaged."""
     try:
         return _measured(store.record(mask))
     except (FileNotFoundError, ValueError, KeyError):

@@ -1,6 +1,6 @@
-"""What feeds a sweep with the trials of studies: packs are asked for when a worker is free, results told as they come.
+"""Feed a sweep with trials: ask Optuna for a pack when a worker is free, and report results as they arrive.
 
-Everything the feed knows can be found again in the study's storage and in the store of runs, so it may die at any time.
+The study's storage and the store of runs hold everything that the feed knows, so it may die at any time.
 """
 
 import threading
@@ -111,11 +111,11 @@ class TrialFeed:
         return f"{over} of {sum(max(number, self._num_trials) for number in asked)} trials are over"
 
     def is_busy(self) -> bool:
-        """Whether a trial is asked and not told."""
+        """Whether a trial is under way."""
         return any(study.in_flight for study in self._studies)
 
     def config(self, pack: Pack) -> dict[str, Any]:
-        """What a worker must be told of a pack that no plan has."""
+        """What a worker needs to know about a pack outside the plan."""
         return {"specs": {run_id(spec): canonical_json(spec) for spec in pack.specs}, "rungs": self._rungs(pack)}
 
     def _rungs(self, pack: Pack) -> list[dict[str, Any]]:
@@ -127,7 +127,7 @@ class TrialFeed:
     # ---- asking
 
     def _ask(self, study: Ongoing) -> None:
-        """Ask for a batch; what the store holds already is told at once."""
+        """Ask for a batch; results that the store has are reported at once."""
         number = min(self._batch, self._most(study.trials.definition.base))
         number = min(number, self._num_trials - study.trials.num_asked())
         self._take(study, [study.trials.ask() for _ in range(number)])
@@ -156,7 +156,7 @@ class TrialFeed:
     # ---- telling
 
     def settle(self) -> bool:
-        """Tell the studies what has become of their trials; False if that was done just now."""
+        """Report the results of trials to the studies; False if this was done just now."""
         if monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return False
         listing = self._store.listing_of(trial.mask for study in self._studies for trial in study.in_flight.values())

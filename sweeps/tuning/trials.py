@@ -1,7 +1,7 @@
-"""The trials of a study in Optuna's storage: asked, adopted from dead drivers, told.
+"""The trials of a study in Optuna's storage: ask for them, adopt them from dead drivers, report their results.
 
-The parameters of a trial and its run's id stand in the storage from the moment that it is asked, so a driver that dies
-loses none: the next one adopts what is running there, and a run that the store holds is told and not trained again.
+The storage has a trial's parameters and run id as soon as it is asked for, so a dead driver loses none: the next
+driver adopts running trials, and reports a run that the store has instead of training it again.
 """
 
 import json
@@ -32,7 +32,7 @@ from sweeps.tuning.objective import Floor, Objective, Pareto
 
 HEARTBEAT_SECONDS = 30
 GRACE_SECONDS = 150
-"""A trial whose driver was silent for so long is adopted by the next one."""
+"""After this silence of its driver a trial is adopted by the next driver."""
 
 LOCK_SECONDS = 60
 """How long SQLite waits for another writer."""
@@ -142,7 +142,7 @@ class Trials:
         return int(self.study._study_id)
 
     def attributes(self, trial: Trial) -> dict[str, Any]:
-        """What was told of a trial beside its objectives."""
+        """What was reported of a trial besides its objectives."""
         return dict(self.storage.get_trial(trial.trial_id).user_attrs)
 
     def _check_definition(self, name: str) -> None:
@@ -174,7 +174,7 @@ class Trials:
     # ---- asking
 
     def ask(self) -> Trial:
-        """A new trial. What is asked depends on what was asked and told before, and not on how often it was resumed."""
+        """A new trial. It depends on the trials and results before it, and not on how often the study was resumed."""
         number = len(self.study.get_trials(deepcopy=False))
         self.study.sampler = self._sampler(number)
         asked = self.study.ask(fixed_distributions=distributions(self.definition))
@@ -192,13 +192,13 @@ class Trials:
         return int.from_bytes(digest[:4], "big")
 
     def num_asked(self) -> int:
-        """How many trials the study has, whatever became of them."""
+        """The number of the study's trials in any state."""
         return len(self.study.get_trials(deepcopy=False))
 
     # ---- adopting
 
     def adopt(self) -> list[Trial]:
-        """The running trials whose driver is gone, which are this driver's from now on."""
+        """Adopt and return the running trials whose driver is dead."""
         stale = set(self.storage._get_stale_trial_ids(self.study._study_id))
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         found = [each for each in running if each._trial_id in stale or _is_left(each)]
@@ -262,7 +262,7 @@ class Trials:
         self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
     def beat(self, trial: Trial) -> None:
-        """Say that the trial's driver is alive."""
+        """Write a heartbeat of the trial's driver."""
         self.storage.record_heartbeat(trial.trial_id)
 
 
@@ -276,7 +276,7 @@ def driver_name() -> dict[str, str | int | float]:
 
 
 def _is_left(trial: FrozenTrial) -> bool:
-    """Whether the trial's driver is known to have ended, or has not said for long who it is."""
+    """Whether the trial's driver has ended or was silent for too long."""
     if "driver" not in trial.user_attrs:
         assert trial.datetime_start is not None
         return (datetime.now() - trial.datetime_start).total_seconds() > GRACE_SECONDS  # noqa: DTZ005  as Optuna has it

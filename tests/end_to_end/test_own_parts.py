@@ -172,7 +172,7 @@ def test_changed_class_is_told_and_another_version_is_computed_again(tmp_path: P
         assert here.run("run", "--where", "control=random_init").status == 0
         change(here, OWN_NETWORK, ".sum(1) % 4", ".long().sum(1) % 4")
         told = here.run("plan", "--where", "control=random_init", "--json")
-        assert told.err.startswith("the source of own_network:Counting is another than when run ")
+        assert told.err.startswith("the source of own_network:Counting differs from that of run ")
         assert "raise `version` if numbers move" in told.err
         assert json.loads(told.out)["missing"] == 0
         change(here, OWN_NETWORK, "version = 1", "version = 2")

@@ -89,7 +89,7 @@ def test_ctrl_c_detaches_and_stop_ends_the_sweep_in_order(here: Folder, cluster:
     client.send_signal(signal.SIGINT)
     end = ended(client)
     assert end.status == 75
-    assert end.err == f"{job} goes on; `subind attach {job}` follows it again, `subind stop {job}` ends it\n"
+    assert end.err == f"{job} continues; `subind attach {job}` follows it again, `subind stop {job}` ends it\n"
     assert status_of(here, cluster, job) == "RUNNING"
     assert ended(job_command(here, cluster, "stop", job)).status == 0
     assert ended(job_command(here, cluster, "attach", job)).status == 130

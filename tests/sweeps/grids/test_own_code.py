@@ -179,7 +179,7 @@ def test_changed_class_of_the_same_version_is_told_by_a_plan(subind: Call, grid:
     changed = TASKS.replace("/ 2).long()", "/ 3).long()")
     sources.write_text(changed)
     told = subind("plan", "own.py", "--device", "cpu")[2]
-    assert told.startswith(f"the source of own_tasks.sums:Sums is another than when run {run_id(cell)} was computed")
+    assert told.startswith(f"the source of own_tasks.sums:Sums differs from that of run {run_id(cell)} was computed")
     sources.write_text(
         TASKS.replace("/ 2).long()", "/ 3).long()").replace("length: int", "version = 2\n    length: int")
     )

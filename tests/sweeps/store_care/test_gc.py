@@ -97,7 +97,7 @@ def test_checkpoint_that_nobody_computes_is_not_needed_after_the_days_that_are_g
     save(store, "p", tiny_donor())
     make_older(store, 5 * DAY)
     assert leftovers(store, idle_days=6) == ()
-    assert {each.why for each in leftovers(store, idle_days=4)} == {"nobody has computed its pack for 5 days"}
+    assert {each.why for each in leftovers(store, idle_days=4)} == {"no worker has used it for 5 days"}
 
 
 def test_checkpoint_of_a_worker_that_lives_is_needed_however_old_it_is(store: Store) -> None:
