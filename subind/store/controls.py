@@ -1,4 +1,4 @@
-"""The controls that recipients start from, in the order of listing, each with its colour wherever it is drawn.
+"""The controls in the order of tables and pictures, each with its colour.
 
 Colours are those of Okabe and Ito, with the yellow darkened and a grey added; controls beyond the nine take the rest of
 Paul Tol's "muted" set.
@@ -7,7 +7,7 @@ Paul Tol's "muted" set.
 from collections.abc import Iterable
 
 REFERENCE = "subnetwork"
-"""What the others are compared with."""
+"""The control that all others are compared with."""
 
 COLORS = {
     REFERENCE: "#0072B2",

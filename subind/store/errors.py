@@ -1,4 +1,4 @@
-"""What an error of a remote file system means: to be tried again, or told in one line with the remedy.
+"""The meaning of a remote file system's error: retry, or report it in one line with the remedy.
 
 The file systems are optional packages, so that their errors are known by name and code and not by class. A line holds
 neither credentials nor the query of a URL.
@@ -43,7 +43,7 @@ _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 
 
 class StoreError(OSError):
-    """A store that cannot be used as it is: one line that says why, and what to do."""
+    """A store that cannot be used: one line with the reason and the remedy."""
 
 
 class DamagedError(OSError, ValueError):
@@ -54,7 +54,7 @@ class DamagedError(OSError, ValueError):
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the error says that a disk has no room: that passes when somebody makes some."""
+    """Whether the error says that a disk is full, which passes when somebody frees space."""
     return isinstance(error, OSError) and (
         error.errno in (errno.ENOSPC, errno.EDQUOT) or any(text in str(error) for text in _FULL)
     )

@@ -1,11 +1,11 @@
-"""What a store needs of the file system below it; subind.store.local_files and subind.store.remote_files have it."""
+"""The protocol of a store's file system; subind.store.local_files and subind.store.remote_files implement it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 CLOCK_SECONDS = 60.0
-"""How long the time of a store is told by this machine's monotonic clock, before the store is asked again."""
+"""How long this machine's monotonic clock extends the store's time before the store is asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class FileEntry:
 class Files(Protocol):
     """Whole files by their path. Every error is an OSError: FileNotFoundError, or one that says what to do.
 
-    What stands in the place of a file and is none, such as a pipe, is never opened: it raises DamagedError.
+    A pipe or the like in place of a file is never opened; it raises DamagedError.
     """
 
     root: str
@@ -35,7 +35,7 @@ class Files(Protocol):
         """The file system as fsspec has it."""
 
     def read(self, path: str, *, most: int | None = None) -> bytes:
-        """The content of a file, of which no more than `most` + 1 bytes are read. Raises FileNotFoundError."""
+        """The content of a file; at most `most` + 1 bytes are read. Raises FileNotFoundError."""
 
     def blocks(self, path: str, *, num_bytes: int) -> Iterator[bytes]:
         """The content of a file in blocks of this many bytes. Raises FileNotFoundError."""
@@ -56,10 +56,10 @@ class Files(Protocol):
         """Move all that is in a folder to another path."""
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file, asked anew each time."""
+        """Whether the file exists; never cached."""
 
     def paths(self, folder: str) -> list[str]:
-        """What stands directly in a folder; nothing where there is none."""
+        """The names directly in a folder; none if there is no folder."""
 
     def entries(self, folder: str) -> list[FileEntry]:
         """The files directly in a folder; none where there is none."""

@@ -1,4 +1,4 @@
-"""JSON objects from files: whether they have just the fields of a dataclass, each of its type."""
+"""Check that a JSON object has exactly the fields of a dataclass, each with its type."""
 
 import builtins
 import collections.abc

@@ -1,4 +1,4 @@
-"""Which runs a store holds, from one look at the names and times of its files."""
+"""The runs of a store, from one listing of its files' names and times."""
 
 import errno
 import os
@@ -21,8 +21,8 @@ _STAMPS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modifi
 class Listing:
     """The runs of a store by id: the finished, each with a stamp of its record's file, and the failed.
 
-    A stamp changes when the file is written anew; it is empty where the file system tells nothing that would.
-    `damaged` says by run where something stands in the record's place that cannot be one; such a run is not finished.
+    A stamp changes when the file is rewritten; it is empty if the file system reports nothing that does. `damaged`
+    has by run what is in the record's place without being a file; such a run is not finished.
     """
 
     finished: Mapping[str, str]

@@ -1,7 +1,7 @@
 """The files of a store in a folder: of a disk, or of a file system that several machines have mounted, such as NFS.
 
-Whole files appear by rename and by hard link, which are atomic on NFS too. No lock and no clock of this machine is
-relied on: a file's time is the one that its file system gave it.
+Files appear by rename and by hard link, which are atomic on NFS too. Nothing relies on locks or on this machine's
+clock: a file's time is the one that its file system set.
 """
 
 import errno
@@ -133,7 +133,7 @@ class LocalFiles:
 def _linked(temporary: str, path: str) -> bool:
     """Whether `path` is now another name of the temporary file; False if it is another file's.
 
-    On NFS the answer to a link that was made may be lost, and the link asked for once more: the count of names tells.
+    On NFS the answer to a successful link may be lost and the request repeated; the count of names shows it.
     """
     try:
         os.link(temporary, path)
@@ -143,7 +143,7 @@ def _linked(temporary: str, path: str) -> bool:
 
 
 def _opened(path: str) -> BinaryIO:
-    """The regular file at the path, for reading. A pipe would be waited for, and a device read without an end.
+    """The regular file at the path, for reading. Reading a pipe would block, and a device may have no end.
 
     Raises DamagedError if something else stands there, FileNotFoundError if nothing does.
     """

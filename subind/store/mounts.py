@@ -1,4 +1,4 @@
-"""Which folders several machines may see: those on a network file system."""
+"""Which folders several machines may share: those on a network file system."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Which code computes a run, and with which versions: gathered once in the driver and written into every record."""
+"""The code and versions that compute a run: gathered once in the driver and written into every record."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ State = Literal["clean", "dirty", "unknown"]
 class Code:
     """The git commit of the code, whether tracked files differ from it, and versions.
 
-    A commit that is not known is empty, and `dirty` is None where that is not known; `unknown` says why.
+    An unknown commit is empty, and an unknown `dirty` is None; `unknown` says why.
     """
 
     commit: str
@@ -39,7 +39,7 @@ class Code:
 
 
 def code(root: Path = ROOT) -> Code:
-    """The code in the folder that holds the packages: that which is running."""
+    """The running code, in the folder of the packages."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -1,11 +1,11 @@
-"""The JSON of a run's record: what may be written, and what is taken for one."""
+"""Check the JSON of a run's record before it is written and after it is read."""
 
 from subind.identity.json_files import MOST_CURVE_VALUES, parsed
 from subind.store.results import RunRecord
 
 
 def check_fits(record: RunRecord) -> None:
-    """Raise ValueError if what is about to be committed could not be read."""
+    """Raise ValueError if a record could not be read after its commit."""
     RunRecord.from_data(record.data(), source=f"the record of run {record.run_id}")
     num_values = sum(map(len, record.curves.values()))
     if num_values > MOST_CURVE_VALUES:

@@ -1,8 +1,8 @@
-"""The files of a store on S3, GCS or another of fsspec's file systems, over a network that fails now and then.
+"""The files of a store on S3, GCS or another file system of fsspec, over an unreliable network.
 
 An object appears whole or not at all, and is created only where there is none by the service's own precondition
-(`If-None-Match: *` on S3, `ifGenerationMatch=0` on GCS). What may pass by itself is tried again with growing pauses;
-what will not, such as wrong credentials or a missing bucket, is told at once. Listings are never taken from a cache.
+(`If-None-Match: *` on S3, `ifGenerationMatch=0` on GCS). Temporary errors are retried with growing pauses; permanent
+ones, such as wrong credentials or a missing bucket, are reported at once. Listings are never cached.
 """
 
 import os
@@ -20,16 +20,16 @@ from subind.store.errors import StoreError, meaning, shown, told
 from subind.store.files import CLOCK_SECONDS, FileEntry
 
 PATIENCE_SECONDS = 120.0
-"""How long a store that has answered before is asked again, before a command or a pack gives up."""
+"""How long requests to a store that has answered before are retried."""
 
 FIRST_PATIENCE_SECONDS = 20.0
-"""The same of a store that has not answered yet: the address may be wrong, and somebody is waiting."""
+"""The same for a store that has never answered: the address may be wrong, and somebody is waiting."""
 
 INTERRUPTED_PATIENCE_SECONDS = 5.0
-"""The same where the command has been told to stop."""
+"""The same after a stop was requested."""
 
 interruptions: list[Callable[[], bool]] = []
-"""Who knows whether the command has been told to stop, where a signal raises no KeyboardInterrupt."""
+"""Says whether a stop was requested, where a signal raises no KeyboardInterrupt."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 """Seconds between two attempts, at first and at most."""
@@ -41,7 +41,7 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """The extra of this package that brings the file system of a URL's scheme."""
 
 _TIMES = ("LastModified", "updated", "mtime", "last_modified", "modified", "created")
-"""Under what name file systems tell when a file was written."""
+"""The keys under which file systems report a file's time."""
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its record, and its failure.
+"""The record of a finished run, and the failure of a failed one.
 
 A record is read from JSON and nothing in it is executed.
 """
@@ -34,9 +34,8 @@ class Provenance:
     halved because a larger one had not enough memory.
 
     `seconds` is the wall time of the whole pack, which held `pack_size` runs, from the start of its first worker to the
-    commit of this run. Of a pack that was interrupted it is the sum over its workers: each up to the checkpoint from
-    which the next one went on, not what was lost after it nor the time between them. A pack that goes on with a part of
-    a larger one has its runs' share of what that one had taken.
+    commit of this run. For an interrupted pack it is the sum over its workers, each up to the checkpoint from which
+    the next one resumed. A pack that resumes a part of a larger one has its runs' share of the larger one's time.
     """
 
     commit: str
@@ -98,7 +97,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a run has no result: the exception, where its pack ran, and how often it has been tried."""
+    """Why a run failed: the exception, where its pack ran, and the number of attempts."""
 
     run_id: str
     error: str

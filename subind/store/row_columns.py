@@ -1,7 +1,7 @@
 """The columns of a result row, each declared once: its type, where its value comes from, and what it means.
 
-A measurement that has no column of its own needs none: it stands in the map `measurements`, and its curve in `curves`;
-what a user's task, network or start says of a run (`columns()`) stands in `fields`.
+A measurement without a column of its own is in the map `measurements`, and its curve in `curves`. Columns of a
+user's task, network or start (`columns()`) are in `fields`.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def curve(name: str, meaning: str = "", *, type: str = NUMBERS) -> Column:  # no
 
 
 def recorded(name: str, type: str, meaning: str = "") -> Column:  # noqa: A002
-    """A column that `subind.store.row_values` takes from the record in a way of its own."""
+    """A column that `subind.store.row_values` computes from the record."""
     return Column(name=name, type=type, source="record", meaning=meaning)
 
 

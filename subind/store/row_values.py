@@ -1,4 +1,4 @@
-"""The values of a result row: of the columns that a plan knows, and of those that a record gives."""
+"""The values of a result row: those known from the plan, and those from the record."""
 
 from collections.abc import Mapping
 from typing import Any

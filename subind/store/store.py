@@ -10,7 +10,8 @@
     index/, stories/                          derived from records, noted by drivers; may be removed at any time
     damaged/                                  what `subind verify --repair` has moved aside; nobody reads it
 
-Two writers of the same run: the first commit wins, the second is told so. Nothing here is unpickled or executed.
+Of two writers of the same run the first commit wins, and the second learns that it lost. Nothing here is unpickled
+or executed.
 """
 
 import hashlib
@@ -118,7 +119,7 @@ class Store:
         return self._files.now()
 
     def remove_file(self, entry: FileEntry) -> None:
-        """Remove a file that `tree` has told of, if it is still there."""
+        """Remove a file that `tree` listed, if it still exists."""
         self._files.remove(entry.path)
 
     # ---- runs
@@ -260,7 +261,7 @@ class Store:
         return self._files.read(self._weights_path(sha256), most=num_bytes - 1)[:num_bytes]
 
     def name_weights(self, name: str, sha256: str) -> None:
-        """Have a published file's name stand for weights that are there."""
+        """Give stored weights the name of a published file."""
         self._files.replace(self._path("weights", f"{name}.sha256"), sha256.encode())
 
     def named_weights(self, name: str) -> str | None:
@@ -299,7 +300,7 @@ class Store:
         return Failure.from_data(self._read_json(path), source=path)
 
     def forgive(self, spec: Run) -> None:
-        """Forget the run's failure, so that it is tried again."""
+        """Forgive the run's failure, so that it is tried again."""
         self._files.remove(self.failure_path(spec))
 
     # ---- packs under way
@@ -336,11 +337,11 @@ class Store:
         self._sweep_checkpoint_files(pack, keep="")
 
     def beat(self, heartbeat: Heartbeat) -> None:
-        """Say that a pack is being computed."""
+        """Write the heartbeat of a pack."""
         self._files.replace(self._heartbeat_path(heartbeat.pack), json.dumps(asdict(heartbeat)).encode())
 
     def heartbeats(self) -> tuple[Heartbeat, ...]:
-        """The packs whose worker has been heard of lately, by the store's clock and none of a worker or reader.
+        """The packs with a recent heartbeat, by the store's clock.
 
         `time` of each is when it was written as the reader's clock would have said. A damaged file is reported and
         left out.
@@ -354,7 +355,7 @@ class Store:
         return tuple(found)
 
     def stop_beating(self, pack: str) -> None:
-        """Say that a pack is no longer being computed; what a worker that died was writing goes as well."""
+        """Remove the heartbeat of a pack, and the half-written one of a dead worker."""
         path = self._heartbeat_path(pack)
         self._files.remove(path)
         for each in self._files.paths(self._path("running")):

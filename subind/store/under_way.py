@@ -1,4 +1,4 @@
-"""What a store says of packs under way: the heartbeats of their workers, and their checkpoints."""
+"""Packs under way in a store: the heartbeats of their workers, and their checkpoints."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from subind.store.json_fields import checked_fields
 
 HEARTBEAT_SECONDS = 10.0
-"""How often a worker says that it lives; one silent for six of these is dead, as is one whose process has ended."""
+"""How often a worker writes a heartbeat. A worker that misses six, or whose process has ended, is dead."""
 
 PLAIN_NAME = re.compile(r"[\w-][\w.-]*")
 """Names that stay in their folder."""
@@ -84,9 +84,9 @@ def pack_file(pack: str, ending: str) -> str:
 
 
 def is_live(beat: Heartbeat, *, age_seconds: float) -> bool:
-    """Whether the worker of a heartbeat that was written so long ago, by the store's clock, is at work.
+    """Whether the worker of a heartbeat of this age, by the store's clock, is alive.
 
-    A time that is far ahead of the store's clock is of before that was set back: such a worker would write soon.
+    A timestamp far in the future was written before the clock was set back; a live worker would write soon.
     """
     return abs(age_seconds) < 6 * HEARTBEAT_SECONDS and not _is_gone(beat)
 

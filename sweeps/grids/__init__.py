@@ -1,7 +1,7 @@
-"""The experiments, one module each with `grid()`, a tuple of runs; by the names the command line gives them.
+"""The grids: one module per experiment with a function `grid()`, and reading a grid by name or path.
 
-A user's own grid is a Python file with the same function, given by its path. Along with `grid()` may stand
-`studies()`, what `subind tune` searches for the masks of the grid; CLAIMS; and KEEP, which recipients leave weights.
+A user's own grid is a Python file with the same function, given by its path. It may also define `studies()`, the
+searches of `subind tune`; CLAIMS, sentences that the report judges; and KEEP, the recipients that leave weights.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ EVERY = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """What a grid says, read once: its cells, what it claims, and which recipients leave their weights.
+    """A grid, read once: its cells, its claims, and the recipients that leave their weights.
 
     `name` is the grid's name, or the path of its file; `own_studies` makes the studies that it defines, maybe none.
-    `overrides` are the values, as `field=value`, that its cells have in place of its own.
+    `overrides` are the values of `--set`, as `field=value`.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Grid:
 
     @property
     def label(self) -> str:
-        """What the grid is called in files and columns: its name, or that of its file, and its overrides."""
+        """The grid's name in files and columns: its name or that of its file, and its overrides."""
         return "-".join([label(self.name), *(quote(each.replace("=", "_is_", 1), safe="") for each in self.overrides)])
 
     def studies(self) -> tuple[Study, ...]:
-        """What is searched for its masks: its own studies, or those around its masks' settings.
+        """The studies of its masks: its own, or one around each mask's setting.
 
         Raises ValueError if the studies cannot be made.
         """

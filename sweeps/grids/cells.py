@@ -1,4 +1,4 @@
-"""The columns of a planned cell, and the choice of a part of a grid by them (`--where num_layers=2`)."""
+"""The columns of a planned cell, and the selection of cells by them (`--where num_layers=2`)."""
 
 import operator
 import re
@@ -15,21 +15,21 @@ MOST_VALUES = 12
 """A message lists this many values of a column, and of more only the ends."""
 
 OF_RULES = ("rule", "subtask")
-"""Columns that hold rules of arithmetic, if the run's task is one."""
+"""Columns with rules, if the run's task is arithmetic."""
 
 Columns = dict[str, Any]
 
 
 def planned_columns(run: Run) -> Columns:
-    """The columns of a result row that the run alone decides; a column that does not apply is absent.
+    """The columns of a result row that depend on the run's spec only; a column that does not apply is absent.
 
-    Where a run and what it descends from have the same column, its own value stands, then that of the nearest.
+    If a run and its ancestors have the same column, its own value counts, then that of the nearest ancestor.
     """
     return next(planned_rows([run]))
 
 
 def planned_rows(several: Iterable[Run]) -> Iterator[Columns]:
-    """The planned columns of each run; what many of them inherit from the same parents is found once."""
+    """The planned columns of each run; columns inherited from shared parents are computed once."""
     inherited: dict[tuple[str, ...], Columns] = {}
     for run in several:
         parents = tuple(map(run_id, run.parents()))
@@ -62,7 +62,7 @@ class Condition:
     value: str
 
     def holds(self, columns: Columns) -> bool:
-        """Whether a cell with these columns is meant; a cell without the column is not.
+        """Whether a cell with these columns is selected; a cell without the column is not.
 
         Raises ValueError if the value is not of the column's type.
         """
@@ -106,7 +106,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def condition(text: str) -> Condition:
-    """The condition that a text such as `num_layers=2` or `seed<3` says. Raises ValueError with the remedy."""
+    """The condition in a text such as `num_layers=2` or `seed<3`. Raises ValueError with the remedy."""
     match = re.fullmatch(r"(\w+)\s*(!=|<=|>=|==|=|<|>)\s*(\S.*)", text.strip())
     if match is None:
         remedy = "write a column, one of = != < <= > >=, and a value, such as seed<3"

@@ -1,13 +1,13 @@
 """The depth-2 part of the paper's Figure 3, for a machine without GPU: one seed, nine starts, five sample counts.
 
-Discovery succeeds more or less well from draw to draw: on this donor, mask seeds 0, 1 and 2 end at a hard accuracy on
-the subtask of 0.951, 0.999 and 0.985, at densities of 5.0%, 5.0% and 5.5%. The published mask has 1.00, so the
-recipients here start from the first mask that reaches 0.99, chosen by the subtask alone.
+Discovery varies from draw to draw: on this donor, mask seeds 0, 1 and 2 end at a hard accuracy on the subtask of 0.951,
+0.999 and 0.985, at densities of 5.0%, 5.0% and 5.5%. The published mask has 1.00, so the recipients here start from the
+first mask that reaches 0.99, chosen by the subtask alone.
 
 What a recipient inherits depends on the donor as well: full transfer of donor seeds 0, 1 and 2 ends at a test accuracy
 of 0.621, 0.566 and 0.485 with 100 samples, and of 0.746, 0.653 and 0.605 with 250; published are 0.480 and 0.619.
 
-So the claims are about recipients of this donor and this mask: `--until-decided` adds recipients and nothing else.
+So the claims are about recipients of this donor and mask, and `--until-decided` adds only recipients.
 """
 
 from dataclasses import replace

@@ -1,8 +1,7 @@
 """`--set mask.penalty=1e-6`: a grid with other values in the fields of its runs.
 
-A name is a path of fields, as far from its end as is wanted: `penalty`, `method.penalty`. Before it may stand the stage
-of the runs that are meant: `mask.penalty`. It applies wherever a run has such a field, also in the parents of a cell,
-so that cells which share a donor still share it.
+A name is the end of a path of fields, such as `penalty` or `method.penalty`. A stage may come first: `mask.penalty`.
+The value replaces the field in all runs that have it, parents included, so cells that share a donor still share it.
 """
 
 from collections.abc import Iterable, Iterator

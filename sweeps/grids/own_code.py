@@ -1,4 +1,4 @@
-"""A user's own code on its way to the workers: the grid file, and what it imported from its own folder.
+"""Send a user's own code to the workers: the grid file, and the modules that it imports from its folder.
 
 The driver gathers the files' contents and sends them with the packs. A worker writes them to a temporary folder and
 imports them there under the same names, before it reads a run. Nothing that a store holds is ever imported.
@@ -27,12 +27,12 @@ OURS = frozenset({"subind", "sweeps", "analysis"})
 """Packages that every node has, in the driver's version."""
 
 MOST_BYTES = 10_000_000
-"""Of all files together; a grid's are a few kilobytes."""
+"""The largest total size of the files; a grid's files have a few kilobytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCode:
-    """What workers need of a user's code.
+    """The code of a user that workers need.
 
     `files` are by path relative to the folder of the grid file `grid`, which is empty for one of ours. `modules` define
     the classes of the runs, and `functions` are those that runs hold, as `module:name`.
@@ -48,7 +48,7 @@ NO_OWN_CODE = OwnCode(grid="", files={}, modules=(), functions=())
 
 
 def own_code(grid: str, runs: Iterable[Run]) -> OwnCode:
-    """What workers need to read the runs of a grid. Raises ValueError if the files are more than can be sent."""
+    """The code that workers need to read the runs of a grid. Raises ValueError if the files are too large to send."""
     path = Path(grid) if grid.endswith(".py") else None
     seen: dict[int, Any] = {}
     parts = {part: None for run in runs for part in _parts(run, seen)}
@@ -170,7 +170,7 @@ def _no_bytecode() -> Iterator[None]:
 def install(code: OwnCode, *, scratch: str = "") -> None:
     """Import a driver's code in a worker, so that runs can be read. Nothing happens if it has been.
 
-    The files stand in the driver's scratch folder if that is on this machine: then they go with it.
+    The files are in the driver's scratch folder if that is on this machine, and vanish with it.
 
     Raises ValueError if a module or function is absent here.
     """

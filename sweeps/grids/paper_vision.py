@@ -66,13 +66,13 @@ BALANCED = replace(TRANSFER, part="balanced", class_weights="equal")
 MEAN_POOLED = replace(BALANCED, pooled=True, augmentation="none")
 
 SHARES = (0.0, NUM_BALANCED / (NUM_TRANSFER + NUM_BALANCED), 0.25, 0.5, 1.0)
-"""Of mean-pooled images in mixtures: none, which is what the released script trained on; as they are; a quarter; one to
-one; and all."""
+"""Shares of mean-pooled images in mixtures: none, as in the released script; their natural share; a quarter; half;
+all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What differs between the two networks."""
+    """The settings that differ between the two networks."""
 
     model: ResNet | ViT
     weights: PublishedWeights
@@ -115,7 +115,7 @@ VIT = Setting(
 
 
 def pretrained(of: Setting, *, seed: int) -> Train:
-    """The published network with a new head for the 16 classes, which is all that trains."""
+    """The published network with a new head for the 16 classes; only the head trains."""
     return Train(
         task=BALANCED,
         model=of.of_sixteen,
@@ -185,7 +185,7 @@ def transfer(of: Setting, start: Start, *, seed: int, held: Held) -> Transfer:
 
 
 def mixture(of: Setting, donor: Train, *, share: float) -> Transfer:
-    """The whole donor on original and mean-pooled images, of which these are a share."""
+    """The whole donor, trained on original images and a share of mean-pooled ones."""
     recipient = transfer(of, DataMixture(donor=donor), seed=donor.seed, held="nothing")
     return replace(recipient, rows=_mixed(share), num_epochs=of.mixture_epochs)
 

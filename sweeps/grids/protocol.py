@@ -1,7 +1,7 @@
 """The arithmetic protocol of "Instilling Inductive Biases with Subnetworks" (arXiv 2310.10899), by depth and seed.
 
-One decision: the temperature schedule is the released code's, for the published numbers and our reference measurements
-are of that code; the paper's text describes the schedule named `exponential`.
+One decision: the temperature schedule is that of the released code, because the published numbers and our reference
+measurements come from it. The paper's text describes the schedule named `exponential`.
 """
 
 from functools import cache
@@ -32,7 +32,7 @@ _TRANSFER_OPTIMIZER = AdamW(learning_rate=2e-4, weight_decay=0.01, schedule="con
 
 DEPTHS = (2, 4, 6, 8, 10, 12)
 DISAMBIGUATION_COUNTS = (0, 10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000, 1600, 2500, 4000, 6400, 10000)
-"""The published numbers of disambiguation samples."""
+"""The numbers of disambiguation samples in the paper."""
 
 
 @cache
@@ -131,8 +131,8 @@ def cells(
 ) -> tuple[Transfer, ...]:
     """Every start at every depth, seed and number of disambiguation samples.
 
-    They are ordered by depth, seed, number and start, so that what is trained as one pack stands together. Donor, mask
-    and recipient of a cell have the same seed.
+    They are ordered by depth, seed, number and start, so that the runs of one pack are neighbours. Donor, mask and
+    recipient of a cell have the same seed.
     """
     return tuple(
         transfer(start, num_disambiguation=count, seed=seed)

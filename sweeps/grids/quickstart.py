@@ -1,6 +1,6 @@
-"""The whole method in small, in minutes on two CPU cores: 5 seeds, 5 sample counts, 6 starts.
+"""The whole method at small size, minutes on two CPU cores: 5 seeds, 5 sample counts, 6 starts.
 
-A one-layer model without dropout, 50 integers and modulus 5 keep donors quick: they leave the plateau at an accuracy of
+A one-layer model without dropout, 50 integers and modulus 5 make donors fast: they leave the plateau at an accuracy of
 0.5 after 200 to 800 steps. At this penalty every seed's mask reached a hard accuracy of 1 with 8% to 17% of the
 weights. All stages together take four to five core-minutes.
 
@@ -110,7 +110,7 @@ def _transfer(start: Start, *, num_disambiguation: int, seed: int) -> Transfer:
 
 
 def studies() -> tuple[Study, ...]:
-    """One search at seed 0; of 2,450 pairs of operands, 100 are on no sample that is reported for the five seeds."""
+    """One search at seed 0. Of 2,450 pairs of operands, 100 occur in no reported sample of the five seeds."""
     validation = TuningValidation(num_samples=100, num_seeds=len(SEEDS), num_transfer_samples=200)
     mask = tuned_on(_mask(0), validation)
     return (

@@ -33,14 +33,14 @@ from subind.specs.training import Held, LastEpoch, NoEarlyStop, UniformFanIn, hi
 
 NUM_EVALUATION = 500
 NUM_CONFLICT = 960
-"""Four of each of the 240 pairs of classes."""
+"""Four images of each of the 240 pairs of classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What a network for drawn images needs: its size, and how long and how fast each stage trains.
+    """The settings of a network for drawn images: its size, and epochs and learning rate of each stage.
 
-    `beside` are the parameters that train along with a mask, and `statistics` by what BatchNorm normalises then.
+    `beside` names the parameters that train along with a mask, `statistics` the BatchNorm statistics of discovery.
     """
 
     network: Network
@@ -124,7 +124,7 @@ def transfer(setting: Setting, start: Start, *, seed: int, held: Held = "nothing
 
 
 def untrained(of: Train) -> Train:
-    """The donor as it was initialised."""
+    """The donor as initialised."""
     return replace(of, num_epochs=0)
 
 

@@ -1,4 +1,6 @@
-"""What a study searches over and what it keeps fixed: plain data, which a grid's module states beside its grid."""
+"""Studies: what a search varies and what it keeps fixed, as plain data that a grid's module defines along with its
+grid.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +15,7 @@ NUM_SEEDS = 10
 """Seeds whose reported samples the default studies avoid."""
 
 Values = Mapping[str, float | int]
-"""What a trial sets, by the names of PARAMETERS."""
+"""The values that a trial sets, by the names of PARAMETERS."""
 
 PARAMETERS = ("penalty", "final_temperature", "initial_logit", "learning_rate", "num_epochs")
 
@@ -47,9 +49,9 @@ class Epochs(Checked):
 class Study(Checked):
     """One search for the mask of a task and an architecture.
 
-    A trial is `base` with the searched fields replaced; its validation is apart from all that is reported. `published`
-    is the setting that the front is compared with. The first `num_startup_trials` are drawn uniformly. The masks are
-    found by continuous sparsification, whose fields are searched.
+    A trial is `base` with the searched fields replaced; its validation uses no reported sample. `published` is the
+    setting that the front is compared with. The first `num_startup_trials` are drawn uniformly. The masks are found
+    by continuous sparsification, whose fields are searched.
     """
 
     base: Discover
@@ -78,7 +80,7 @@ class Study(Checked):
 
     @property
     def name(self) -> str:
-        """Task and architecture, in words that are fit for files."""
+        """Task and architecture, as a file name."""
         task = self.base.task.label().replace(" ", "").replace("*", "x")
         return f"{task}-{self.base.network.name}-seed{self.base.seed}"
 

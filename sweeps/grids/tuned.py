@@ -1,7 +1,7 @@
-"""The masks that studies have chosen, one file for each tuned grid, which other grids read.
+"""The masks that `subind tune` chose: one file per tuned grid, which other grids read.
 
-A choice's mask is a spec like any other: its fields, and with them the choice, are part of the identity of all that
-descends from it, and a grid that takes donor and seed of the study takes the very run that the trial was.
+The mask of a choice is a spec like any other: its fields are part of its id and of the ids of its descendants. A
+grid that uses the study's donor and seed uses the trial's run itself.
 """
 
 import json
@@ -51,7 +51,7 @@ def _run_ids(mask: Discover) -> frozenset[str]:
 
 
 def file_of(grid: str) -> Path:
-    """Where the choices of a grid are kept."""
+    """The file of a grid's choices."""
     return FOLDER / f"{grid}.json"
 
 

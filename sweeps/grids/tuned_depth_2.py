@@ -1,4 +1,4 @@
-"""The mask that `subind tune figure-3-depth-2` chose beside the published setting's, over the same donor.
+"""The mask that `subind tune figure-3-depth-2` chose and the mask of the published setting, over the same donor.
 
 Two sample counts and three seeds of the recipients; the two masks differ in their setting alone, and so do their
 recipients.

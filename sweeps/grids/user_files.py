@@ -1,7 +1,7 @@
-"""A user's own grid: a Python file with `grid()`, and maybe `studies()`, CLAIMS and KEEP. What it raises is one line.
+"""A user's own grid: a Python file with `grid()`, and maybe `studies()`, CLAIMS and KEEP. Its errors become one line.
 
-The file is executed as a module that is known while it runs, as dataclasses and annotations need, and what it prints
-goes to standard error, for standard output is the command's.
+The file is executed as a registered module, as dataclasses and annotations need. Its prints go to standard error,
+because standard output belongs to the command.
 """
 
 import inspect
@@ -22,12 +22,12 @@ from sweeps.grids.own_code import forget_grid, load_grid
 from sweeps.grids.studies import Study
 
 MOST_CELLS = 200_000
-"""Cells of a grid; the paper's largest has 4,590. A generator without an end is stopped here."""
+"""The most cells of a grid; the paper's largest has 4,590. This stops an endless generator."""
 
 MOST_STUDIES = 1000
 
 LONGEST_REASON = 600
-"""Letters of an error's message that are shown."""
+"""The length of a quoted error message."""
 
 _NAMES: dict[type, str] = {Run: "runs (Train, Discover, Transfer or Measure)", Study: "Study"}
 

@@ -1,4 +1,4 @@
-"""Where the subnetwork makes for shape and where not: the small ResNet of vision-shapes, one parameter changed at once.
+"""Where the subnetwork leads to shape bias: the small ResNet of vision-shapes with one parameter changed at a time.
 
 Predictivity of each cue below and above the other's, and contrast of each cue halved. The setting that both grids have
 is trained once.

@@ -1,4 +1,4 @@
-"""Shape against texture in small, in minutes on two CPU cores: two seeds of a small ResNet and its main controls."""
+"""Shape against texture at small size, minutes on two CPU cores: two seeds of a small ResNet and its main controls."""
 
 from subind.specs.runs import Transfer
 from subind.specs.starts import FullTransfer, RandomInit, RandomSubnetwork, Subnetwork
@@ -10,7 +10,7 @@ SEEDS = (0, 1)
 
 
 def setting() -> Setting:
-    """That of `vision-shapes` with fewer images and epochs."""
+    """The network of `vision-shapes` with fewer images and epochs."""
     return vision_shapes.resnet(num_images=2000, donor_epochs=6, mask_epochs=8, transfer_epochs=4)
 
 
