@@ -35,7 +35,7 @@ def ending(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[in
     ("error", "remedy"),
     [
         (ray.exceptions.RayError("gone\nand\nmore"), "give the command again"),
-        (StorageInternalError("locked"), "see to --storage"),
+        (StorageInternalError("locked"), "check --storage"),
         (ArrowInvalid("not a file"), "remove it if it is damaged"),
         (AssertionError("never"), "a fault of subind"),
     ],

@@ -190,7 +190,7 @@ def test_import_of_a_hostile_file_is_told_in_a_line_and_keeps_nothing(
     (tmp_path / "model.safetensors").write_bytes(WEIGHTS[damage])
     status, said = subind("import", "model.safetensors")
     assert (status, said.count("\n")) == (2, 1)
-    assert "model.safetensors is no safetensors file" in said
+    assert "model.safetensors is not a safetensors file" in said
     assert "save the model with save_pretrained" in said
     assert not (tmp_path / "store").exists()
 
@@ -205,7 +205,7 @@ def test_import_of_what_is_no_file_neither_waits_nor_reads(subind: Call, pipe: P
     for path in (pipe, Path("/dev/zero"), tmp_path):
         status, said = subind("import", str(path))
         assert status == 2
-        assert f"{path} is no file" in said
+        assert f"{path} is not a file" in said
 
 
 def test_import_of_weights_that_say_to_be_larger_than_memory_is_refused_before_they_are_read(
@@ -216,7 +216,7 @@ def test_import_of_weights_that_say_to_be_larger_than_memory_is_refused_before_t
         file.truncate(2**40)  # a file of holes: it takes no room on the disk
     status, said = subind("import", "model.safetensors")
     assert status == 2
-    assert "is no safetensors file" in said
+    assert "is not a safetensors file" in said
 
 
 def test_import_of_a_mask_or_of_other_tensors_is_refused(subind: Call, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_links_of_another_seed_are_refused_where_there_are_some(tree: Path, tmp_
 
 
 def test_cache_inside_the_tree_is_refused(tree: Path) -> None:
-    with pytest.raises(ValueError, match="lie one in the other"):
+    with pytest.raises(ValueError, match="are inside each other"):
         cache_tree(tree, tree / "cache", shorter_side=16, num_cpus=1, say=print, progress=_ignored)
 
 

@@ -92,7 +92,7 @@ def test_folder_that_was_pooled_with_other_settings_is_refused(source: Path, tmp
 
 
 def test_target_within_the_source_is_refused(source: Path) -> None:
-    with pytest.raises(ValueError, match="one in the other"):
+    with pytest.raises(ValueError, match="inside each other"):
         pool_folder(source, source / "pooled", _Nothing(), num_cpus=1, progress=_silent)
 
 

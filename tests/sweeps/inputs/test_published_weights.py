@@ -97,7 +97,7 @@ class Touching:
 
 def test_import_of_a_file_that_would_run_code_is_refused_and_runs_none(store: Store, tmp_path: Path) -> None:
     path = written(tmp_path, {"conv1.weight": Touching(tmp_path / "touched")})
-    with pytest.raises(ValueError, match="is no file of tensors"):
+    with pytest.raises(ValueError, match="is not a file of tensors"):
         import_published(store, path)
     assert not (tmp_path / "touched").exists()
     pickle.loads(pickle.dumps(Touching(tmp_path / "touched")))
@@ -117,7 +117,7 @@ def test_import_of_no_archive_is_refused(store: Store, tmp_path: Path) -> None:
     content = b"<html>not found</html>"
     path = tmp_path / f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is no file of tensors"):
+    with pytest.raises(ValueError, match="is not a file of tensors"):
         import_published(store, path)
 
 
