@@ -40,7 +40,7 @@ LeastAccuracy = Annotated[
 Stopping = Annotated[
     bool, typer.Option("--stop/--no-stop", help="Stop a trial that is worse than the median in every respect.")
 ]
-CheckpointSeconds = Annotated[float, typer.Option(help="A pack is checkpointed about so often.", min=1, max=300)]
+CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between two checkpoints of a pack.", min=1, max=300)]
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -60,7 +60,7 @@ def tune_command(
     trials: Annotated[int, typer.Option("--trials", help="Trials of each study, old ones included.", min=0)] = 0,
     choose: ChoiceRule = None,
     floor: LeastAccuracy = None,
-    batch: Annotated[int, typer.Option("--batch", help="Trials that are asked and trained together.", min=1)] = 8,
+    batch: Annotated[int, typer.Option("--batch", help="Trials that are drawn and trained together.", min=1)] = 8,
     stop: Stopping = True,
     name: Annotated[str | None, typer.Option("--name", help="Begin the studies' names with this.")] = None,
     storage: Storage = None,
@@ -74,7 +74,7 @@ def tune_command(
     ui: Annotated[bool, typer.Option("--ui", help="Open Optuna's dashboard on 127.0.0.1 and do nothing else.")] = False,
     port: Annotated[int, typer.Option(help="The dashboard's port.", min=1, max=65535)] = DASHBOARD_PORT,
 ) -> None:
-    """Search the settings of a grid's masks, and write the one that is chosen. The same command again goes on."""
+    """Search the mask settings of a grid with Optuna, and write the chosen one. The same command continues."""
     rule = None if choose is None else choice.rule(choose)
     objective = Pareto() if floor is None else Floor(accuracy=floor)
     _phase(f"{shortened(grid)}: the grid is read, and the studies are opened")
