@@ -81,6 +81,12 @@ def test_study_is_asked_in_batches_until_it_has_its_trials(tmp_path: Path, store
     assert states(trials) == [TrialState.COMPLETE] * 10
 
 
+def test_feed_says_how_many_of_its_trials_are_over(tmp_path: Path, store: Store) -> None:
+    feed = small_feed(small_trials(tmp_path), store)
+    notes = [feed.note for _ in packs(feed, store)]
+    assert notes == [f"{over} of 10 trials are over" for over in (0, 4, 8)]
+
+
 def test_pack_of_a_feed_is_no_larger_than_memory_allows(tmp_path: Path, store: Store) -> None:
     feed = small_feed(small_trials(tmp_path), store, most=3)
     assert [len(pack.specs) for pack in packs(feed, store)] == [3, 3, 3, 1]
