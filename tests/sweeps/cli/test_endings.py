@@ -34,7 +34,7 @@ def ending(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[in
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (ray.exceptions.RayError("gone\nand\nmore"), "give the command again"),
+        (ray.exceptions.RayError("gone\nand\nmore"), "run the command again"),
         (StorageInternalError("locked"), "check --storage"),
         (ArrowInvalid("not a file"), "remove it if it is damaged"),
         (AssertionError("never"), "a fault of subind"),
