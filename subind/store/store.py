@@ -10,8 +10,7 @@
     index/, stories/                          derived from records, noted by drivers; may be removed at any time
     damaged/                                  what `subind verify --repair` has moved aside; nobody reads it
 
-Of two writers of the same run the first commit wins, and the second learns that it lost. Nothing here is unpickled
-or executed.
+Of two writers of the same run the first commit wins; the other one learns it. Nothing is unpickled or executed.
 """
 
 import hashlib

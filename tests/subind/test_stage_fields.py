@@ -139,7 +139,7 @@ def test_optimiser_remembers_nothing_of_weights_from_when_they_were_frozen() -> 
     own: dict[str, Any] = {"batch_size": 18, "optimizer": decayed, "frozen": FrozenFor(num_epochs=1)}
     run = tiny_transfer(mask=tiny_mask(), **own)
     trainer = trainer_of([run])
-    trainer._epoch(save=lambda _saved: None, report=ignored)
+    trainer._epoch(save=lambda _saved: None, report=ignored, is_wanted=lambda: True)
     method, (name, *_) = trainer.method, hand_mask(tiny_mask())
     assert isinstance(method, NetworkTraining)
     trainer.epoch, trainer.step = 2, 0
@@ -150,7 +150,7 @@ def test_optimiser_remembers_nothing_of_weights_from_when_they_were_frozen() -> 
     loss = method.losses(order).sum()
     (gradient,) = torch.autograd.grad(loss, method.trainable[name])
     method.frozen = frozen
-    trainer._epoch(save=lambda _saved: None, report=ignored)
+    trainer._epoch(save=lambda _saved: None, report=ignored, is_wanted=lambda: True)
     kept = hand_mask(tiny_mask())[name].unsqueeze(0)
     first_step = before[name] - 0.1 * (gradient + 0.5 * before[name])
     torch.testing.assert_close(method.trainable[name][kept], first_step[kept])

@@ -10,7 +10,7 @@ import pytest
 
 from subind.identity.run_ids import run_id
 from subind.store.store import Store
-from sweeps.cli import verifying
+from sweeps.cli import verify as verify_module
 from sweeps.store_care.verify import Place, Progress, Verified, places_in, repaired, verify, weights_in
 from tests.subind.records import small_failure, small_record
 from tests.sweeps.conftest import Call
@@ -255,5 +255,5 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
 def test_verification_that_takes_long_tells_how_far_it_is(
     subind: Call, store: Store, grid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "SECONDS_IN_SILENCE", 0.0)
+    monkeypatch.setattr(verify_module, "SECONDS_IN_SILENCE", 0.0)
     assert "verified the records of 1 of 6 runs" in subind("verify", grid)[2]

@@ -27,7 +27,7 @@ from sweeps.tuning.trial_feed import TrialFeed
 from sweeps.tuning.trials import Trials
 from tests.specs import tiny_mask
 from tests.subind.records import small_failure
-from tests.sweeps.studies import commit_made_up, small_study, small_trials, stopped
+from tests.sweeps.studies import commit_made_up, made_up_record, small_study, small_trials, stopped
 
 
 @pytest.fixture
