@@ -139,7 +139,10 @@ def _unmirrored(here: Folder, tracker: Tracker) -> int:
     sync = here.start("sync", environment=environment, log=tracker.folder / "sync.log")
     _wait(lambda: sync.poll() is not None, here)
     with contextlib.closing(sqlite3.connect(tracker.database)) as connection:
-        query = "SELECT value FROM tags JOIN runs USING (run_uuid) WHERE key = 'subind.run_id' AND status = 'FINISHED'"
+        query = (
+            "SELECT value FROM tags JOIN runs USING (run_uuid) WHERE key = 'subind.run_id' AND value NOT LIKE '%=%' "
+            "AND status = 'FINISHED'"
+        )
         numbers = Counter(value for (value,) in connection.execute(query + " AND lifecycle_stage = 'active'"))
     return sum(numbers[run] != 1 for run in here.records())
 

@@ -115,8 +115,8 @@ def mlflow_runs(here: Folder) -> dict[str, tuple[str, dict[str, str]]]:
     """The name and the params of every run in MLflow's database, by run id. Fails for a run that is there twice."""
     with closing(sqlite3.connect(here.store / "mlflow.db")) as connection:
         tags = connection.execute(
-            "SELECT value, name, runs.run_uuid FROM tags JOIN runs ON tags.run_uuid = runs.run_uuid WHERE key = ?",
-            ("subind.run_id",),
+            "SELECT value, name, runs.run_uuid FROM tags JOIN runs ON tags.run_uuid = runs.run_uuid "
+            "WHERE key = 'subind.run_id' AND value NOT LIKE '%=%'"
         ).fetchall()
         params = {uuid: dict(_params(connection, uuid)) for _, _, uuid in tags}
     assert len({run for run, _, _ in tags}) == len(tags)

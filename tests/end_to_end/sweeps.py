@@ -161,11 +161,11 @@ class Folder:
         return found
 
     def mirrored(self, database: str = "mlflow.db") -> list[str]:
-        """The run ids in MLflow's database, with their repetitions."""
+        """The ids of the store's runs in MLflow's database, with repetitions; runs of controls have other keys."""
         if not (self.store / database).exists():
             return []
         with closing(sqlite3.connect(self.store / database)) as connection:
-            query = "SELECT value FROM tags WHERE key = 'subind.run_id'"
+            query = "SELECT value FROM tags WHERE key = 'subind.run_id' AND value NOT LIKE '%=%'"
             return sorted(value for (value,) in connection.execute(query))
 
     def end_all(self) -> None:
