@@ -77,7 +77,7 @@ def test_sweep_whose_ray_dies_ends_soon_with_three_and_a_line(server: str, here:
     end = ended(driver)
     assert end.seconds < 30
     assert (end.status, end.err.count("\n")) == (3, 1)
-    assert f"a server of Ray ({server}) has died" in end.err
+    assert f"a server of Ray ({server}) died" in end.err
     assert "(raylet)" not in end.out
     assert Path(end.err.split()[-1]).is_file()
     assert list(here.store.glob("running/*")) == []
