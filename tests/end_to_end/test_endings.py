@@ -136,6 +136,7 @@ def served(here: Folder, port: int) -> Process:
     process = here.start_command("ui", "--port", str(port))
     assert process.stdout is not None
     assert re.search(rf":{port}\b", process.stdout.readline())
+    assert any("MLflow answers" in line for line in iter(process.stdout.readline, ""))
     return process
 
 
