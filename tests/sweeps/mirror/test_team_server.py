@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -136,6 +137,14 @@ class Running:
             return error.code
 
 
+def lines_until_an_address(stream: IO[str]) -> Iterator[str]:
+    """The lines of a server that starts, the one with its address last."""
+    for line in stream:
+        yield line
+        if "http://" in line:
+            return
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("server")
@@ -148,10 +157,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 stderr=errors,
             )  # fmt: skip
         assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found is not None, (line, (folder / "errors").read_text())
-        (folder / "said").write_text(line)
+        lines = list(lines_until_an_address(process.stdout))
+        found = re.search(r"http://\S+", lines[-1])
+        assert found is not None, (lines, (folder / "errors").read_text())
+        (folder / "said").write_text("".join(lines))
         yield Running(process=process, url=found[0], database=database, folder=folder)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
