@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -39,22 +39,35 @@ def function_name(command: str) -> str:
     return f"{command.replace('-', '_')}_command"
 
 
-class Commands(TyperGroup):
-    """Commands that are imported when they are called. A list of them takes their help from the source alone."""
+class CommandModules(Mapping[str, Any]):
+    """The commands by name, imported when asked for; a list of them takes their help from the source alone."""
 
-    _is_listing = False
+    is_listing = False
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in HEADINGS:
+            raise KeyError(name)
+        if self.is_listing:
+            return TyperCommand(name=name, help=help_line(name), rich_help_panel=HEADINGS[name])
+        return loaded(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(HEADINGS)
+
+    def __len__(self) -> int:
+        return len(HEADINGS)
+
+
+class Commands(TyperGroup):
+    """The commands in the order of their groups."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = CommandModules()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names in the order of the groups."""
-        return list(HEADINGS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name, None for an unknown one."""
-        if cmd_name not in HEADINGS:
-            return None
-        if self._is_listing:
-            return TyperCommand(name=cmd_name, help=help_line(cmd_name), rich_help_panel=HEADINGS[cmd_name])
-        return loaded(cmd_name)
+        return list(self.commands)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the application."""
@@ -68,11 +81,11 @@ class Commands(TyperGroup):
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
-        self._is_listing = True
+        self.commands.is_listing = True
         try:
             yield
         finally:
-            self._is_listing = False
+            self.commands.is_listing = False
 
 
 def loaded(command: str) -> Any:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 LONG = 100_000
 """Epochs of donors that do not end before they are told to."""
 
-SECONDS_OF_A_STOP = 20.0
-"""Twice what it may take on an idle machine."""
+SECONDS_OF_A_STOP = 10.0
+"""How soon the prompt is back."""
 
 
 @pytest.fixture

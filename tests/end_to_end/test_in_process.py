@@ -22,8 +22,8 @@ STOPPING = """        if "sweeps.running.in_process" in __import__("sys").module
             breakpoint()
 """
 LONG = 100_000
-SECONDS_OF_A_STOP = 20.0
-"""Twice what it may take on an idle machine."""
+SECONDS_OF_A_STOP = 10.0
+"""How soon the prompt is back."""
 
 
 @pytest.fixture
