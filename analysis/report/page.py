@@ -161,9 +161,9 @@ def _published_note(results: Results) -> str:
     where = "; ".join(each.title for each in comparable)
     return (
         f"Published numbers ({published.SOURCE}) were read off its vector figures; the figure and the number of runs "
-        "are named beside each. Its random and complement controls are those of its released code, so they "
+        "are named next to each. Its random and complement controls are those of its released code, so they "
         "stand beside random as released and complement as released. Published means over depths are one run per depth."
-    ) + (f" They stand only beside the published setting: {where}." if len(comparable) < len(found) else "")
+    ) + (f" They stand only next to the published setting: {where}." if len(comparable) < len(found) else "")
 
 
 def _commits(loaded: pd.DataFrame) -> list[str]:

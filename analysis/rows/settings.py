@@ -187,5 +187,5 @@ def _tuples(frame: pd.DataFrame) -> list[Values]:
 
 
 def _agrees(row: Values, other: Values) -> bool:
-    """Whether the row has nothing that the other has not."""
+    """Whether the row has only what the other has as well."""
     return all(mine is None or mine == theirs for mine, theirs in zip(row, other, strict=True))

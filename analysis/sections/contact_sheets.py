@@ -117,7 +117,7 @@ def content(results: Results) -> Content | None:
 
 
 def _beside(path: Path, name: Literal["images", "photographs", "first_layers"]) -> pd.DataFrame:
-    """The pictures of one kind that an export wrote beside the rows; none where there is no file."""
+    """The pictures of one kind that an export wrote next to the rows; none where there is no file."""
     schema, file = _SCHEMAS[name], Path(picture_table(str(path), name))
     found: pd.DataFrame = (pq.read_table(file, schema=schema) if file.is_file() else schema.empty_table()).to_pandas()
     return found

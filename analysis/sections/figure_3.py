@@ -310,7 +310,7 @@ def cells(results: Results) -> pd.DataFrame:
 
 
 def points(setting: Setting) -> pd.DataFrame:
-    """The published points that may stand beside a setting."""
+    """The published points that may stand next to a setting."""
     found = published.accuracies()
     return found if published.is_comparable(setting.rows) else found.iloc[:0]
 
@@ -363,7 +363,7 @@ METHODS = (
     "Accuracy is that of the epoch of best validation accuracy, on the test set; seeds are averaged with equal weight.",
     "The test set is evaluated at that epoch alone, so nothing here can be selected by it.",
     f"Intervals are Student's t intervals of the mean over seeds, {LEVEL:.0%} nominal, not clipped to 0 and 1.",
-    f"Under {summary.FEW} runs the BCa bootstrap interval stands beside it; where the two differ much, trust neither.",
+    f"Under {summary.FEW} runs the BCa bootstrap interval stands next to it; where the two differ much, trust neither.",
     "With so few seeds both cover less than they say, least of all where some have learned the rule and some have not.",
     f"For that there is the number of runs at or above {summary.SUCCESS}, with Wilson's interval of their share.",
     "One seed gives no interval (–).",
@@ -376,7 +376,7 @@ METHODS = (
     "q adjusts the p of the table's gaps by Benjamini and Hochberg: they are explored, not predicted.",
     UNCORRECTED,
     f"P(beats {REFERENCE}) is over all pairs of runs, ties half, with Newcombe's interval (method 5).",
-    "How often these intervals cover the truth on simulated data is told in docs/statistics.md.",
+    "docs/statistics.md says how often these intervals cover the truth on simulated data.",
 )
 
 SECTION = Section(

@@ -157,7 +157,7 @@ def draw(experiments: list[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
         figure = Figure(figsize=(width, height * len(others) + below + 1.3), layout="constrained")
         headline(figure, title)
         if not others:
-            nothing(figure, "no subnetwork has another start beside it")
+            nothing(figure, "no subnetwork has another start next to it")
             return figure
         panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
         for axes, model in zip(panels, models, strict=True):

@@ -131,7 +131,7 @@ def _once(setting: pd.Series) -> str:
 
 
 def content(results: Results) -> Content | None:
-    """What dominates, as sentences, a table and pictures of every study beside the rows; nothing if there is none."""
+    """What dominates, as sentences, a table and pictures of every study next to the rows; nothing if there is none."""
     trials = beside(results.path)
     studies = [] if trials is None else read(trials)
     if trials is None or not studies:

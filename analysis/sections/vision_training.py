@@ -73,7 +73,7 @@ def content(results: Results) -> Content | None:
 
 
 def _picture(setting: Setting, *, levels: tuple[float, ...], ending: str) -> Picture:
-    """The curves of a setting, beside the published ones."""
+    """The curves of a setting, next to the published ones."""
     panels = [
         Panel(heading=str(model), means=part, published=of_paper(str(model)), chance=levels)
         for model, part in setting.rows.groupby("model")

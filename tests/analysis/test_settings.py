@@ -158,7 +158,7 @@ def test_report_of_two_penalties_draws_and_names_each(rows_file: RowsFile, tmp_p
     assert text.index("<figcaption>Test accuracy against disambiguation samples, penalty 1e-06") < text.index(
         'id="figure_3"'
     )
-    assert "They stand only beside the published setting: penalty 1e-07." in text
+    assert "They stand only next to the published setting: penalty 1e-07." in text
 
 
 def test_report_of_one_combination_removes_the_pictures_of_several(rows_file: RowsFile, tmp_path: Path):
